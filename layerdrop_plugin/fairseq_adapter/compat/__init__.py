@@ -1,0 +1,33 @@
+"""The mends of fairseq's faults on current software: one file per fault, each applied only where the fault exists."""
+
+from typing import Dict
+
+from . import (
+    adaptive_loss_backend,
+    ddp_on_cpu,
+    encoder_fastpath,
+    mutable_defaults,
+    numpy_aliases,
+    user_dir_lookup,
+)
+
+MENDS = (
+    mutable_defaults,  # first: the others import fairseq
+    user_dir_lookup,
+    numpy_aliases,
+    encoder_fastpath,
+    ddp_on_cpu,
+    adaptive_loss_backend,
+)
+
+ACTIVE: Dict[str, str] = {}
+"""Names of the mends in place, with the reason for each."""
+
+
+def apply_all() -> None:
+    """Puts each mend in place whose fault exists here, and notes it in `ACTIVE`."""
+    for mend in MENDS:
+        reason = mend.needed()
+        if reason is not None:
+            mend.apply()
+            ACTIVE[mend.__name__.rpartition(".")[2]] = reason

@@ -1,0 +1,65 @@
+"""`import fairseq` fails: "mutable default CommonConfig for field common is not allowed".
+
+Python 3.11 and newer, fairseq 0.12.2, and hydra-core 1.0.7 with the like. Dataclasses there have instances of other
+dataclasses as defaults, which Python now takes for mutable because they have no hash; fairseq reads these defaults
+back from the fields, so they have to stay. Applied before the first import of fairseq: see layerdrop_plugin_startup.
+"""
+
+import dataclasses
+import functools
+import os
+import re
+from importlib.util import find_spec
+from typing import Any, Optional
+
+MENDED_PACKAGES = ("fairseq", "hydra")
+
+
+def needed() -> Optional[str]:
+    """The reason, where both hold: Python refuses such defaults, and fairseq has them."""
+    if _python_refuses() and _fairseq_has_them():
+        return "Python refuses dataclass instances as defaults of fields, and fairseq has them"
+    return None
+
+
+def apply() -> None:
+    """Lends these defaults a hash for as long as Python looks at them."""
+    original = dataclasses._get_field  # type: ignore[attr-defined]
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def get_field(cls: type, name: str, *args: Any) -> Any:
+        default = cls.__dict__.get(name)
+        kind = type(default.default if isinstance(default, dataclasses.Field) else default)
+        ours = cls.__module__.split(".")[0] in MENDED_PACKAGES
+        if not (ours and dataclasses.is_dataclass(kind) and kind.__hash__ is None):
+            return original(cls, name, *args)
+        kind.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
+        try:
+            return original(cls, name, *args)
+        finally:
+            kind.__hash__ = None  # type: ignore[method-assign, assignment]
+
+    dataclasses._get_field = get_field  # type: ignore[attr-defined]
+
+
+def _python_refuses() -> bool:
+    inner = dataclasses.make_dataclass("Inner", [])
+    try:
+        dataclasses.make_dataclass("Outer", [("inner", inner, inner())])
+    except ValueError:
+        return True
+    return False
+
+
+def _fairseq_has_them() -> bool:
+    fairseq = find_spec("fairseq")
+    if fairseq is None or fairseq.origin is None:
+        return False
+    path = os.path.join(os.path.dirname(fairseq.origin), "dataclass", "configs.py")
+    try:
+        with open(path, encoding="utf-8") as source:
+            return re.search(r"^ +\w+: (\w+) = \1\(\)", source.read(), re.MULTILINE) is not None
+    except OSError:
+        return True  # no source to ask; the mend does no harm

@@ -1,0 +1,49 @@
+"""`--user-dir layerdrop_plugin` fails away from the checkout: FileNotFoundError, or "not globally unique".
+
+fairseq 0.12.2, any Python. It looks for a relative path in the working directory, which fairseq-hydra-train changes,
+and then beside itself: an editable install is not there, and by that path it does not know the module again that
+`import layerdrop_plugin` has loaded. Applied when fairseq has been imported: see layerdrop_plugin_startup.
+"""
+
+import argparse
+import functools
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any, Optional
+
+PACKAGE = "layerdrop_plugin"
+
+
+def needed() -> Optional[str]:
+    """The reason, where fairseq looks beside itself by a path with `..` in it."""
+    from fairseq import utils
+
+    original = getattr(utils.import_user_module, "__wrapped__", utils.import_user_module)
+    if ".." in original.__code__.co_consts:
+        return "fairseq looks for --user-dir in the working directory and beside itself only"
+    return None
+
+
+def apply() -> None:
+    """Lets the name of this package stand for the folder in which Python finds it."""
+    from fairseq import utils
+
+    original = utils.import_user_module
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def import_user_module(args: Any) -> None:
+        folder = _folder() if getattr(args, "user_dir", None) == PACKAGE else None
+        original(args if folder is None else argparse.Namespace(user_dir=folder))
+
+    utils.import_user_module = import_user_module
+
+
+def _folder() -> Optional[str]:
+    """Where the package is, or None where fairseq's own rule holds: a checkout in the working directory."""
+    if PACKAGE not in sys.modules and os.path.isfile(os.path.join(PACKAGE, "__init__.py")):
+        return None
+    spec = find_spec(PACKAGE)
+    return None if spec is None or spec.origin is None else os.path.dirname(spec.origin)
