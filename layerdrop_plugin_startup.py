@@ -1,0 +1,56 @@
+"""Mends fairseq at the moment it is imported, so that its own commands start on Python 3.11 and newer.
+
+`fairseq-train` imports fairseq before it reads --user-dir, so this runs at interpreter start, from a .pth file.
+It must stay cheap where fairseq is not used, hence the few imports, and it must not import `layerdrop_plugin`:
+fairseq refuses a --user-dir that was imported from elsewhere. It loads the mends' files by their paths instead.
+"""
+
+import sys
+
+BEFORE_FAIRSEQ = ("mutable_defaults",)
+AFTER_FAIRSEQ = ("user_dir_lookup",)
+
+
+class FairseqFinder:
+    """Finds fairseq as the other finders do, and mends it around its execution; is blind to every other module."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "fairseq":
+            return None
+        others = (finder for finder in sys.meta_path if finder is not cls and hasattr(finder, "find_spec"))
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            _mend_around_execution(spec.loader)
+        return spec
+
+
+def _mend_around_execution(loader):
+    execute = loader.exec_module
+
+    def exec_module(module):
+        _apply(BEFORE_FAIRSEQ)
+        execute(module)
+        _apply(AFTER_FAIRSEQ)
+
+    loader.exec_module = exec_module
+
+
+def _apply(names):
+    import os
+    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+
+    package = find_spec("layerdrop_plugin")
+    if package is None or package.origin is None:
+        return
+    folder = os.path.join(os.path.dirname(package.origin), "fairseq_adapter", "compat")
+    for name in names:
+        spec = spec_from_file_location("layerdrop_plugin_startup." + name, os.path.join(folder, name + ".py"))
+        mend = module_from_spec(spec)
+        spec.loader.exec_module(mend)
+        if mend.needed():
+            mend.apply()
+
+
+if FairseqFinder not in sys.meta_path:
+    sys.meta_path.insert(0, FairseqFinder)
