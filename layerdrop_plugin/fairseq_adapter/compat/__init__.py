@@ -6,8 +6,11 @@ from . import (
     adaptive_loss_backend,
     ddp_on_cpu,
     encoder_fastpath,
+    encoder_weight_copies,
+    layers_to_keep_option,
     mutable_defaults,
     numpy_aliases,
+    safe_loading,
     user_dir_lookup,
 )
 
@@ -18,6 +21,9 @@ MENDS = (
     encoder_fastpath,
     ddp_on_cpu,
     adaptive_loss_backend,
+    encoder_weight_copies,
+    safe_loading,
+    layers_to_keep_option,
 )
 
 ACTIVE: Dict[str, str] = {}

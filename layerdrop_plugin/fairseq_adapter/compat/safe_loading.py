@@ -8,6 +8,7 @@ has that (2.1), so that what is not used is never read from disk.
 
 import argparse
 import importlib
+import inspect
 import os
 import pickle
 import re
@@ -15,6 +16,8 @@ import types
 from typing import Any, Dict, Optional
 
 import torch
+
+TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
 
 ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 """The environment variable that allows more objects: `module.name`, separated by commas."""
@@ -33,8 +36,8 @@ def apply() -> None:
 
     if not isinstance(checkpoint_utils.torch, _SafeTorch):
         checkpoint_utils.torch = _SafeTorch("torch")
-    if hasattr(torch.serialization, "add_safe_globals"):  # for fairseq's other calls of torch.load
-        torch.serialization.add_safe_globals(list(allowed().values()))
+    if TORCH_TAKES_NAMES:  # for fairseq's other calls of torch.load
+        torch.serialization.add_safe_globals([(thing, name) for name, thing in allowed().items()])
 
 
 class _SafeTorch(types.ModuleType):
@@ -52,7 +55,10 @@ def allowed() -> Dict[str, Any]:
     """Return what a checkpoint may hold beside tensors and plain Python, by its name in the file."""
     import numpy
 
-    multiarray = getattr(numpy, "_core", None) or numpy.core
+    try:
+        multiarray = importlib.import_module("numpy._core.multiarray")
+    except ImportError:  # numpy 1
+        multiarray = importlib.import_module("numpy.core.multiarray")
     found: Dict[str, Any] = {
         "argparse.Namespace": argparse.Namespace,  # configurations
         "numpy.dtype": numpy.dtype,  # a best value or a metric may be a numpy scalar
@@ -60,8 +66,8 @@ def allowed() -> Dict[str, Any]:
         "_codecs.encode": importlib.import_module("_codecs").encode,
     }
     for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        found[f"{package}.scalar"] = multiarray.multiarray.scalar
-        found[f"{package}._reconstruct"] = multiarray.multiarray._reconstruct
+        found[f"{package}.scalar"] = multiarray.scalar
+        found[f"{package}._reconstruct"] = multiarray._reconstruct
     for kind in ("Bool", "Int32", "Int64", "Float32", "Float64"):
         found[f"numpy.dtypes.{kind}DType"] = type(numpy.dtype(kind.lower()))
     for name in filter(None, (n.strip() for n in os.environ.get(ALLOW, "").split(","))):
@@ -84,10 +90,7 @@ def read(path: str) -> Dict[str, Any]:
         ValueError: one line: the file is missing, empty, truncated, no checkpoint of fairseq, or
             holds an object that is not allowed; then nothing of it was run.
     """
-    if not os.path.isfile(path):
-        raise ValueError(f"a checkpoint must be a file, but {path} does not exist.")
-    if os.path.getsize(path) == 0:
-        raise ValueError(f"a checkpoint must hold a model, but {path} is empty.")
+    check_file(path)
     try:
         state = _load(path)
     except pickle.UnpicklingError as error:
@@ -104,13 +107,67 @@ def read(path: str) -> Dict[str, Any]:
     return state
 
 
+def check_file(path: str) -> None:
+    """Refuse what is no file or an empty one.
+
+    Raises:
+        ValueError: one line.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"a checkpoint must be a file, but {path} is none.")
+    if os.path.getsize(path) == 0:
+        raise ValueError(f"a checkpoint must hold a model, but {path} is empty.")
+
+
 def _load(path: str) -> Any:
     with open(path, "rb") as f:
-        zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the older can't be mapped
+        zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
     kwargs: Dict[str, Any] = {"map_location": "cpu"}
-    if zipped and "mmap" in (torch.load.__kwdefaults or {} if False else _keywords(torch.load)):
+    if zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
-    if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.4
-        torch.serialization.add_safe_globals(_as_safe_globals(allowed()))
-        return torch.load(path, weights_only=True, **kwargs)
-    return torch.load(path, pickle_module=_restricted_pickle(), **kwargs)
+    if TORCH_TAKES_NAMES:
+        with torch.serialization.safe_globals([(thing, name) for name, thing in allowed().items()]):
+            return torch.load(path, weights_only=True, **kwargs)
+    if "weights_only" in inspect.signature(torch.load).parameters:
+        kwargs["weights_only"] = False  # 2.5 and older know no Namespace; the pickle module is the guard
+    return torch.load(path, pickle_module=restricted_pickle(), **kwargs)
+
+
+def restricted_pickle() -> types.SimpleNamespace:
+    """Return a pickle module that knows tensors and what is `allowed`, for torch before 2.6."""
+    known = allowed()
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            full = f"{module}.{name}"
+            if full in known:
+                return known[full]
+            if full in TENSOR_PARTS or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)):
+                return super().find_class(module, name)
+            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {full} was not an allowed global")
+
+    def load(file: Any, **kwargs: Any) -> Any:
+        return Unpickler(file, **kwargs).load()
+
+    return types.SimpleNamespace(Unpickler=Unpickler, load=load, __name__="restricted_pickle")
+
+
+TENSOR_PARTS = {
+    "collections.OrderedDict",
+    "torch.Size",
+    "torch.device",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+}
+
+
+def _refusal(path: str, message: str) -> str:
+    """Say which object was refused, or that the file is no pickle at all."""
+    match = re.search(r"GLOBAL ([\w.]+)", message)
+    if match is None:
+        return f"a checkpoint must be a whole file, but {path} is damaged or none: {message.splitlines()[0]}"
+    return (
+        f"a checkpoint must hold only known objects, but {path} holds {match[1]}; "
+        f"if you trust the file, set {ALLOW}={match[1]}"
+    )

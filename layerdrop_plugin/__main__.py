@@ -1,0 +1,54 @@
+"""`python -m layerdrop_plugin`: versions, the mends in place and why, and the path for --user-dir."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Dict
+
+from layerdrop_plugin import __version__
+
+PACKAGES = ("torch", "fairseq", "numpy", "hydra-core", "omegaconf")
+"""By the names under which they are installed; a fork of fairseq has another name and goes by its module's version."""
+
+
+def main() -> None:
+    """Prints the report on standard output."""
+    if find_spec("fairseq") is None:
+        print(f"layerdrop_plugin {__version__}: fairseq is not installed here; scripts/setup.sh makes a .venv with it")
+        return
+    _print_table("layerdrop_plugin " + __version__, versions())
+    _print_table("Mends in place", _mends() or {"none": "nothing is at fault here"})
+    print(f"For fairseq's commands\n  --user-dir {Path(__file__).parent}")
+
+
+def versions() -> Dict[str, str]:
+    """The versions that decide which mends are needed, by package."""
+    return {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        pass
+    if package == "fairseq":
+        import fairseq
+
+        return f"{fairseq.__version__} (as the module says)"
+    return "not installed"
+
+
+def _mends() -> Dict[str, str]:
+    from layerdrop_plugin.fairseq_adapter import compat
+
+    return compat.ACTIVE
+
+
+def _print_table(title: str, rows: Dict[str, str]) -> None:
+    width = max(map(len, rows))
+    print(title, *(f"  {name:{width}}  {value}" for name, value in rows.items()), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

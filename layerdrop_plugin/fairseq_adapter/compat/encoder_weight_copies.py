@@ -1,0 +1,46 @@
+"""Encoder layers hold their weights twice, which plain DDP refuses ('Expected to have finished reduction').
+
+fairseq 0.12.2 only (main has none of it): for torch's BetterTransformer fast path each
+`TransformerEncoderLayerBase` registers `in_proj_weight`, `fc1_weight` and six more beside the real
+weights. They inflate parameter counts and checkpoints and never get a gradient. Here a layer is
+built without them and skips them in a checkpoint; stock fills them itself when it loads ours.
+"""
+
+import functools
+import inspect
+from typing import Any, Optional
+
+from torch import nn
+
+COPIES = tuple(f"{of}_{kind}" for of in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias"))
+
+
+def needed() -> Optional[str]:
+    from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
+
+    if "in_proj_weight" in inspect.unwrap(Layer.__init__).__code__.co_names:
+        return "fairseq's encoder layers register their weights twice"
+    return None
+
+
+def apply() -> None:
+    from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
+
+    stock = Layer.__init__
+    if Layer._load_from_state_dict.__module__ == __name__:
+        return
+
+    @functools.wraps(stock)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        stock(self, *args, **kwargs)
+        for name in COPIES:
+            delattr(self, name)
+        self.can_use_fastpath = False  # it would read the copies
+
+    def _load_from_state_dict(self: Any, state_dict: Any, prefix: str, *args: Any) -> None:
+        for name in COPIES:
+            state_dict.pop(prefix + name, None)
+        nn.Module._load_from_state_dict(self, state_dict, prefix, *args)
+
+    Layer.__init__ = __init__
+    Layer._load_from_state_dict = _load_from_state_dict

@@ -1,0 +1,54 @@
+"""Read and write a model's configuration, which fairseq keeps as a Namespace or as a DictConfig."""
+
+from argparse import Namespace
+from typing import Any, Dict, Tuple, Union
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+ModelConfig = Union[Namespace, DictConfig]
+
+
+def get(cfg: ModelConfig, name: str, default: Any = None) -> Any:
+    """Return an option as plain Python, `default` where it is missing."""
+    if isinstance(cfg, DictConfig):
+        value = cfg[name] if name in cfg else default  # noqa: SIM401: get() of omegaconf 2.0 raises
+    else:
+        value = getattr(cfg, name, default)
+    return OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
+
+
+def put(cfg: ModelConfig, name: str, value: Any) -> None:
+    """Set an option in place: what fairseq saves and shows is this very object."""
+    if isinstance(cfg, DictConfig):
+        with open_dict(cfg):
+            cfg[name] = value
+    else:
+        setattr(cfg, name, value)
+
+
+def as_namespace(cfg: ModelConfig) -> Namespace:
+    """Return the options as a Namespace; a Namespace is passed on as it is."""
+    return Namespace(**as_dict(cfg)) if isinstance(cfg, DictConfig) else cfg
+
+
+def as_dict(cfg: ModelConfig) -> Dict[str, Any]:
+    """Return the options that are set, as plain Python."""
+    if isinstance(cfg, DictConfig):
+        return dict(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True))  # type: ignore[arg-type]
+    return vars(cfg)
+
+
+def root_option(cfg: ModelConfig, group: str, name: str) -> Any:
+    """Return an option of another group, say `common.seed`, None where it can't be seen.
+
+    From the command line a legacy model's Namespace holds the options of all groups; from YAML
+    the model is one node of the whole configuration.
+    """
+    if isinstance(cfg, DictConfig):
+        return OmegaConf.select(cfg._get_root(), f"{group}.{name}")
+    return getattr(cfg, name, None)
+
+
+def stacks_of(cfg: ModelConfig) -> Tuple[str, ...]:
+    """Return the stacks that a configuration has a depth for."""
+    return tuple(s for s in ("encoder", "decoder") if get(cfg, f"{s}_layers") is not None)

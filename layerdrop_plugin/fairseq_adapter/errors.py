@@ -1,0 +1,37 @@
+"""What a user got wrong: a `UserError` in Python, one line and exit status 2 in fairseq's commands."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Iterator
+
+
+class UserError(ValueError):
+    """One line that names the option, the rule and the value found."""
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Turn a ValueError of the code inside into a `UserError`, or end the command that runs.
+
+    fairseq's commands let exceptions through, and Hydra and the trainer wrap them in more lines;
+    only SystemExit passes all of them untouched.
+    """
+    try:
+        yield
+    except ValueError as error:
+        message = " ".join(str(error).split())
+        if not in_command():
+            raise UserError(message) from None
+        print(f"{_command()}: error: {message}", file=sys.stderr, flush=True)
+        raise SystemExit(2) from None
+
+
+def _command() -> str:
+    return Path(sys.argv[0] if sys.argv else "").name
+
+
+def in_command() -> bool:
+    """Whether this process is `fairseq-train` or another of its commands, or `-m fairseq_cli.train`."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    return path.name.startswith("fairseq-") or path.parent.name == "fairseq_cli"

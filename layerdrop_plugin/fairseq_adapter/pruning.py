@@ -1,0 +1,116 @@
+"""Prune a checkpoint that was read: weights, configuration and origin change together."""
+
+import logging
+from typing import Any, Dict, Iterator, Mapping
+
+from .. import layer_spec
+from .. import state_dict as names
+from . import provenance
+from .config import ModelConfig, get, put
+from .options import KEEP
+from .provenance import Pruned
+
+logger = logging.getLogger(__name__)
+
+State = Dict[str, Any]
+
+
+def requested(cfg: Mapping[str, Any]) -> Dict[str, layer_spec.LayerSpec]:
+    """Return the specification of each stack that `{encoder,decoder}_layers_to_keep` name."""
+    return {stack: cfg[name] for stack, name in KEEP.items() if cfg.get(name) is not None}
+
+
+def plan(specs: Mapping[str, layer_spec.LayerSpec], depths: Mapping[str, int]) -> Dict[str, Pruned]:
+    """Return which layers stay.
+
+    Raises:
+        ValueError: a specification that no stack of these depths fits.
+    """
+    for stack, spec in specs.items():
+        if stack not in depths:
+            raise ValueError(f"`{KEEP[stack]}` must be left out: the model has no {stack} (got {spec!r}).")
+    return {
+        stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], KEEP[stack]))
+        for stack, spec in specs.items()
+    }
+
+
+def log(pruned: Mapping[str, Pruned]) -> None:
+    """Say once which layers of which stack are kept."""
+    parts = (f"{stack} keeps layers {layer_spec.describe(p.kept)} of {p.depth}" for stack, p in pruned.items())
+    logger.info("Pruning model to specified layer configuration: %s", "; ".join(parts))
+
+
+def model_configs(state: State) -> Iterator[ModelConfig]:
+    """Yield the model's configurations of a checkpoint: old ones have `args`, newer ones `cfg`."""
+    if state.get("args") is not None:
+        yield state["args"]
+    if state.get("cfg") is not None and state["cfg"].get("model") is not None:
+        yield state["cfg"]["model"]
+
+
+def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dict[str, Pruned]:
+    """Prune a checkpoint in place to `specs`, which count the layers that it holds.
+
+    Raises:
+        ValueError: a specification does not fit; when the checkpoint was pruned before, the
+            message says to which layers.
+    """
+    before = provenance.read(state)
+    try:
+        pruned = plan(specs, names.depths(state["model"]))
+    except ValueError as error:
+        if not before:
+            raise
+        origins = "; ".join(f"{stack} layers {o.first}" for stack, o in before.items())
+        raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
+    apply(state, pruned)
+    return pruned
+
+
+def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
+    """Take the layers out of a checkpoint, in place: weights, averaged weights, configuration."""
+    kept = {stack: p.kept for stack, p in pruned.items()}
+    state["model"] = names.prune(state["model"], kept)
+    averages = state.get("extra_state") or {}
+    for key in ("ema", "ema_fp32_params"):
+        if isinstance(averages.get(key), dict):
+            averages[key] = names.prune(averages[key], kept)
+    for cfg in model_configs(state):
+        configure(cfg, pruned)
+    entry = provenance.as_entry(provenance.compose(provenance.read(state), pruned))
+    if entry:
+        state[provenance.KEY] = entry
+
+
+def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
+    """Make a configuration agree with pruned weights: smaller depth, nothing left to prune."""
+    for stack, p in pruned.items():
+        put(cfg, f"{stack}_layers", len(p.kept))
+        put(cfg, KEEP[stack], None)
+
+
+def settle(state: State) -> None:
+    """Make a checkpoint's own configuration agree with its weights, in place.
+
+    fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without
+    it (#1403, #1406). A specification that is still to be carried out is.
+    """
+    for stack, depth in names.depths(state["model"]).items():
+        for cfg in model_configs(state):
+            declared = get(cfg, f"{stack}_layers")
+            spec = get(cfg, KEEP[stack])
+            if spec:
+                full = max(declared or 0, depth, _highest(spec) + 1)
+                kept = layer_spec.parse(spec, full, KEEP[stack])
+                done = len(kept) == depth
+                apply(state, {stack: Pruned(depth, tuple(range(depth)) if done else kept)})
+                break
+            if declared and declared > depth and not get(cfg, "base_layers"):
+                put(cfg, f"{stack}_layers", depth)
+
+
+def _highest(spec: layer_spec.LayerSpec) -> int:
+    """The highest index in a list as fairseq takes it, -1 in any other specification."""
+    items = spec.split(",") if isinstance(spec, str) else [spec] if isinstance(spec, int) else spec
+    return max((int(i) for i in items if str(i).strip().isdigit()), default=-1)

@@ -1,0 +1,30 @@
+"""`layerdrop_roberta`: fairseq's RoBERTa with LayerDrop, and its architectures."""
+
+from fairseq.models import register_model
+from fairseq.models.roberta import RobertaModel
+
+from .architectures import register_architectures
+from .config import as_namespace
+from .options import add_options
+from .stacks import with_layerdrop
+
+
+@register_model("layerdrop_roberta")
+class LayerDropRobertaModel(RobertaModel):
+    """Takes every option of fairseq's `roberta`; see `RobertaModel.from_pretrained` to load."""
+
+    def __init__(self, args, encoder):
+        with_layerdrop(encoder.sentence_encoder, "encoder")
+        super().__init__(args, encoder)
+
+    @staticmethod
+    def add_args(parser):
+        RobertaModel.add_args(parser)
+        add_options(parser, "layerdrop_roberta", ("encoder",))
+
+    @classmethod
+    def build_model(cls, args, task):
+        return super().build_model(as_namespace(args), task)
+
+
+register_architectures("roberta")

@@ -1,0 +1,173 @@
+"""Train a pruned model: fairseq's own functions that build models, read and save checkpoints in training.
+
+`build_model` builds the small model that the options ask for and remembers the plan;
+`Trainer.load_checkpoint` prunes the full checkpoint that it reads to that plan, once, with the
+optimiser's state; `Trainer.state_dict` notes where the layers came from.
+"""
+
+import contextlib
+import functools
+import logging
+from typing import Dict, List, Optional
+
+import torch
+from fairseq import models
+from fairseq.trainer import Trainer
+from omegaconf import DictConfig, open_dict
+
+from .. import state_dict as names
+from ..dropping import LayerDropStack
+from . import checkpoints, optimizer_state, provenance, pruning
+from .architectures import PREFIX, check_names
+from .compat import safe_loading
+from .config import get, root_option, stacks_of
+from .errors import in_command, one_line
+from .hooks import wrap
+from .optimizer_state import Parameter
+from .options import KEEP, check_options
+from .provenance import Pruned
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_RESTORE_FILE = "checkpoint_last.pt"  # fairseq's, which may be missing
+
+
+def install() -> None:
+    """Put pruning into fairseq's functions that build and train models."""
+    wrap(models, "build_model", _build_model)
+    wrap(Trainer, "load_checkpoint", _load_checkpoint)
+    wrap(Trainer, "state_dict", _state_dict)
+
+
+def _build_model(stock, cfg, task, *args, **kwargs):
+    arch = get(cfg, "_name") or get(cfg, "arch")
+    with one_line():
+        if not checkpoints.is_loading():
+            _check_before_training(cfg, arch)
+        if arch in models.ARCH_CONFIG_REGISTRY and arch not in models.MODEL_DATACLASS_REGISTRY:
+            with open_dict(cfg) if isinstance(cfg, DictConfig) else contextlib.nullcontext():
+                models.ARCH_CONFIG_REGISTRY[arch](cfg)  # sets the depths; fairseq does so again
+        check_options(cfg)
+        specs = {stack: get(cfg, name) for stack, name in KEEP.items() if get(cfg, name) is not None}
+        plan = pruning.plan(specs, {stack: int(get(cfg, f"{stack}_layers")) for stack in stacks_of(cfg)})
+    if plan:
+        pruning.log(plan)
+        pruning.configure(cfg, plan)
+    model = stock(cfg, task, *args, **kwargs)
+    for module in model.modules():
+        if isinstance(module, LayerDropStack):
+            module.seed = int(root_option(cfg, "common", "seed") or 0)
+    model.layerdrop_plan = plan
+    return model
+
+
+def _check_before_training(cfg, arch):
+    """Find what is wrong before any data is read."""
+    if isinstance(cfg, DictConfig) and str(arch).startswith(PREFIX):
+        check_names(cfg, arch)
+    if in_command():
+        for name in ("restore_file", "finetune_from_model"):
+            path = root_option(cfg, "checkpoint", name)
+            if path and path != DEFAULT_RESTORE_FILE:
+                safe_loading.check_file(path)
+
+
+class TrainingRun:
+    """A training run that reads a checkpoint.
+
+    Args:
+        plan: what the run's options ask for.
+        parameters: of the model, then the criterion; None where the optimiser starts fresh.
+    """
+
+    def __init__(self, plan: Dict[str, Pruned], parameters: Optional[List[Parameter]]) -> None:
+        self.plan = plan
+        self.parameters = parameters
+        self.origins: Dict[str, provenance.Origin] = {}
+
+
+def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, *args, **kwargs):
+    if trainer.cfg.checkpoint.restore_file != DEFAULT_RESTORE_FILE:
+        with one_line():  # fairseq would train from scratch
+            safe_loading.check_file(filename)
+    run = TrainingRun(trainer._model.layerdrop_plan, None if reset_optimizer else _parameters(trainer))
+    with checkpoints.prepared_by(functools.partial(_prepare, run)):
+        extra_state = stock(trainer, filename, reset_optimizer, *args, **kwargs)
+    trainer.layerdrop_origins = run.origins
+    return extra_state
+
+
+def _state_dict(stock, trainer):
+    state = stock(trainer)
+    origins = getattr(trainer, "layerdrop_origins", None)
+    if not origins:
+        origins = provenance.compose({}, getattr(trainer._model, "layerdrop_plan", {}))
+    if origins:
+        state[provenance.KEY] = provenance.as_entry(origins)
+    return state
+
+
+def _parameters(trainer):
+    modules = (("", trainer._model), ("criterion.", trainer._criterion))
+    return [
+        Parameter(prefix + name, tuple(p.shape))
+        for prefix, module in modules
+        for name, p in module.named_parameters()
+        if p.requires_grad
+    ]
+
+
+def _prepare(run, state, path):
+    """Prune what was read as the run's options say, unless that was done before; in place."""
+    todo = {stack: p for stack, p in run.plan.items() if not _is_done(state, stack, p, path)}
+    weights = state["model"]
+    if todo:
+        pruning.apply(state, todo)
+    run.origins.update(provenance.read(state))
+    if run.parameters is None:
+        state["last_optimizer_state"] = None
+    elif state.get("last_optimizer_state") is not None:
+        _carry_optimizer_over(state, weights, todo, run.parameters)
+    # What outlives the loading must not stay mapped to a file that training may overwrite.
+    for key in set(state) - {"model", "cfg", "args"}:
+        state[key] = _cloned(state[key])
+
+
+def _is_done(state, stack, planned, path):
+    """Whether a checkpoint holds just the planned layers already: then a run was started again."""
+    depth = names.depths(state["model"]).get(stack)
+    origin = provenance.read(state).get(stack)
+    if origin is not None and origin.last == planned:
+        return True
+    if depth == planned.depth:
+        return False
+    if origin is not None:
+        raise ValueError(
+            f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, "
+            f"and {path} was pruned before and holds layers {origin.first}."
+        )
+    if depth == len(planned.kept):
+        return True  # pruned by fairseq, which leaves no note
+    raise ValueError(f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, and {path} has {depth}.")
+
+
+def _carry_optimizer_over(state, weights, pruned, parameters):
+    ours = {p.name for p in parameters if names.layer_of(p.name)}
+    if not pruned and ours == {name for name in weights if names.layer_of(name)}:
+        return
+    optimizer = state["last_optimizer_state"]
+    try:
+        state["last_optimizer_state"] = optimizer_state.carry_over(optimizer, weights, pruned, parameters)
+    except ValueError as error:
+        logger.warning("the optimiser starts fresh: its state could not be carried over, as %s", error)
+        state["last_optimizer_state"] = optimizer_state.fresh(optimizer, len(parameters))
+
+
+def _cloned(value):
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return type(value)((k, _cloned(v)) for k, v in value.items())
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return type(value)(_cloned(v) for v in value)
+    return value

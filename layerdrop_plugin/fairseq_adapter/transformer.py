@@ -1,0 +1,29 @@
+"""`layerdrop_transformer`: fairseq's encoder-decoder with LayerDrop, and its architectures."""
+
+from fairseq.models import register_model
+from fairseq.models.transformer import TransformerModel
+
+from .architectures import register_architectures
+from .config import as_namespace
+from .options import add_options
+from .stacks import with_layerdrop
+
+
+@register_model("layerdrop_transformer")
+class LayerDropTransformerModel(TransformerModel):
+    """Takes every option of fairseq's `transformer`; see `TransformerModel.from_pretrained` to load."""
+
+    def __init__(self, args, encoder, decoder):
+        super().__init__(args, with_layerdrop(encoder, "encoder"), with_layerdrop(decoder, "decoder"))
+
+    @classmethod
+    def add_args(cls, parser):
+        super().add_args(parser)
+        add_options(parser, "layerdrop_transformer", ("encoder", "decoder"))
+
+    @classmethod
+    def build_model(cls, args, task):
+        return super().build_model(as_namespace(args), task)
+
+
+register_architectures("transformer")

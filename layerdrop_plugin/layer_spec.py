@@ -1,0 +1,130 @@
+"""The layer specification, "0,2,4" or "every_other:3", and the layers that it keeps."""
+
+import re
+from fractions import Fraction
+from typing import List, Optional, Sequence, Tuple, Union
+
+from . import selection
+from .selection import Kept
+
+LayerSpec = Union[str, int, Sequence[int]]
+
+GRAMMAR = (
+    "indices from 0 as in '0,2,4' or '0-3,8', "
+    + ", ".join(f"'{name}:K'" for name in selection.BY_COUNT)
+    + ", or 'drop:P' with 0 < P <= 0.5"
+)
+"""What a specification may look like, for help texts and errors."""
+
+
+def parse(spec: LayerSpec, depth: int, option: str = "layers_to_keep") -> Kept:
+    """Return the kept layers of a stack that has `depth` layers, counted from 0, ascending.
+
+    `option` is the name that an error gives to the value.
+
+    Raises:
+        ValueError: one line with the option, the rule that is broken and the value.
+
+    >>> parse("0-2,5", depth=6)
+    (0, 1, 2, 5)
+    >>> parse("every_other:3", depth=6)
+    (0, 2, 4)
+    >>> parse("drop:0.5", depth=6)
+    (0, 2, 4)
+    """
+    kept = _parse(spec, depth, option)
+    assert kept is not None  # only an unknown depth leaves it open
+    return kept
+
+
+def check(spec: LayerSpec, option: str = "layers_to_keep") -> None:
+    """Refuse what is wrong at any depth, before the depth is known.
+
+    Raises:
+        ValueError: as `parse`.
+    """
+    _parse(spec, None, option)
+
+
+def describe(kept: Sequence[int]) -> str:
+    """Write kept layers as a specification.
+
+    >>> describe((0, 2, 4))
+    '0,2,4'
+    """
+    return ",".join(map(str, kept))
+
+
+def _parse(spec: LayerSpec, depth: Optional[int], option: str) -> Optional[Kept]:
+    if isinstance(spec, str) and ":" in spec:
+        return _by_strategy(spec, depth, option)
+    return _by_index(_indices(spec, option), spec, depth, option)
+
+
+def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]:
+    name, _, value = (part.strip() for part in spec.partition(":"))
+    if name == "drop":
+        rate = _fraction(value)
+        if rate is None or not 0 < rate <= Fraction(1, 2):
+            raise ValueError(
+                f"`{option}`: the rate P of 'drop:P' must be a number with 0 < P <= 0.5, but is {value!r} in {spec!r}."
+            )
+        return None if depth is None else selection.drop(depth, rate)
+    if name not in selection.BY_COUNT:
+        raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
+    if not re.fullmatch("[0-9]+", value) or int(value) < 1:
+        raise ValueError(
+            f"`{option}`: the K of '{name}:K' must be a whole number of at least 1, but is {value!r} in {spec!r}."
+        )
+    if depth is None:
+        return None
+    if int(value) > depth:
+        raise ValueError(f"`{option}` must not keep more layers than there are, but {spec!r} keeps {value} of {depth}.")
+    return selection.BY_COUNT[name](depth, int(value))
+
+
+def _fraction(text: str) -> Optional[Fraction]:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _indices(spec: LayerSpec, option: str) -> List[int]:
+    """The indices as written: ranges spread out, in their order, not yet checked for sense."""
+    if not isinstance(spec, str):
+        items = list(spec) if isinstance(spec, Sequence) else [spec]
+        if all(type(i) is int for i in items):
+            return items
+        raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
+    indices: List[int] = []
+    for item in spec.split(",") if spec.strip() else []:
+        low, high = _range(item, spec, option)
+        indices.extend(range(low, high + 1))
+    return indices
+
+
+def _range(item: str, spec: str, option: str) -> Tuple[int, int]:
+    match = re.fullmatch(r"\s*(-?[0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", item)
+    if match is None:
+        raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
+    low = int(match[1])
+    high = low if match[2] is None else int(match[2])
+    if high < low:
+        raise ValueError(f"`{option}` must have rising ranges, but has {item.strip()!r} in {spec!r}.")
+    if high - low > 9999:
+        raise ValueError(f"`{option}` must name existing layers, but has {item.strip()!r} in {spec!r}.")
+    return low, high
+
+
+def _by_index(indices: List[int], spec: LayerSpec, depth: Optional[int], option: str) -> Optional[Kept]:
+    if not indices:
+        raise ValueError(f"`{option}` must keep at least one layer, but is {spec!r} instead.")
+    for i in indices:
+        if i < 0:
+            raise ValueError(f"`{option}` must count layers from 0, but has {i} in {spec!r}.")
+        if depth is not None and i >= depth:
+            raise ValueError(f"`{option}` must name layers from 0 to {depth - 1}, but has {i} in {spec!r}.")
+        if indices.count(i) > 1:
+            raise ValueError(f"`{option}` must name a layer once, but has {i} twice in {spec!r}.")
+    return tuple(sorted(indices))
