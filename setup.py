@@ -39,7 +39,7 @@ setup(
     install_requires=["numpy", "torch>=1.13", "tqdm"],
     extras_require={
         "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece"],
-        "test": ["mypy", "pytest", "ruff", "setuptools>=64"],
+        "test": ["mypy", "pytest", "ruff", "setuptools>=70.1"],
     },
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),
     py_modules=["layerdrop_plugin_startup"],

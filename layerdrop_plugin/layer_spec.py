@@ -94,7 +94,7 @@ def _indices(spec: LayerSpec, option: str) -> List[int]:
     """The indices as written: ranges spread out, in their order, not yet checked for sense."""
     if not isinstance(spec, str):
         items = list(spec) if isinstance(spec, Sequence) else [spec]
-        if all(type(i) is int for i in items):
+        if all(isinstance(i, int) and not isinstance(i, bool) for i in items):
             return items
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
     indices: List[int] = []

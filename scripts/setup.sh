@@ -8,32 +8,36 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup_checks.sh
 
 say() { echo "setup: $*" >&2; }
-install() { .venv/bin/python -m pip install --quiet --no-warn-conflicts --no-warn-script-location "$@" >&2; }
+pip() { .venv/bin/python -m pip install "$@" >&2; }
 stamp() { { pwd; .venv/bin/python -VV; echo "${TORCH:-}"; cat scripts/setup*.sh setup.py pyproject.toml; } | cksum; }
 
 fill() {
-    say "1/5 pip"
-    install "pip>=23.1" wheel
+    local quiet="-qq --no-warn-conflicts" torch_quiet="-qq --no-warn-conflicts" numpy="numpy"
+    if [ -t 2 ]; then torch_quiet="--no-warn-conflicts"; fi
+    say "1/5 pip";                             pip -qq "pip>=23.1"
     say "2/5 torch (the longest download)"
-    if [ -n "${TORCH:-}" ] || ! installed "torch>=1.13"; then install "${TORCH:-torch>=1.13,<2.14}"; fi
+    if [ -n "${TORCH:-}" ] || ! installed "torch>=1.13"; then pip $torch_quiet "${TORCH:-torch>=1.13,<2.14}"; fi
     say "3/5 what fairseq needs"
-    local numpy="numpy"
-    if installed "torch<2.3"; then numpy="numpy<2"; fi
-    install --only-binary numpy "$numpy" bitarray cffi cython hydra-core==1.3.2 omegaconf==2.3.0 regex
-    say "4/5 this package, with what the demonstration and the tests need"
-    install --editable ".[demo,test]"
+    if installed "torch<2.3"; then numpy="numpy<2"; fi  # older ones were built for numpy 1
+    pip $quiet --only-binary numpy "$numpy" bitarray cffi cython hydra-core==1.3.2 omegaconf==2.3.0 regex
+    say "4/5 this package, and what the demonstration and the tests need"
+    pip $quiet --editable ".[demo,test]"
     say "5/5 fairseq 0.12.2 (compiles for about a minute)"
     # Without its dependencies: it pins hydra-core<1.1 and omegaconf<2.1, whose metadata pip 24.1 refuses to read.
-    installed "fairseq==0.12.2" || PIP_ONLY_BINARY=numpy,cython install --no-deps fairseq==0.12.2
+    installed "fairseq==0.12.2" || PIP_ONLY_BINARY=numpy pip $quiet --no-deps fairseq==0.12.2
 }
 
-if [ -n "${PYTHON:-}" ] || ! starts .venv/bin/python; then choose_python; else PYTHON=.venv/bin/python; fi
-if ! same_python; then rm -rf .venv; fi
-if [ -f .venv/setup.stamp ] && [ "$(stamp)" = "$(cat .venv/setup.stamp)" ] && complete; then
-    say "nothing to do"; exit 0
+if [ -n "${PYTHON:-}" ] || ! usable .venv; then
+    choose_python
+    if ! usable .venv || ! same_version .venv/bin/python "$PYTHON"; then rm -rf .venv; fi
 fi
-if ! [ -d .venv ]; then check_build_tools; "$PYTHON" -m venv .venv; fi
+if [ -f .venv/setup.stamp ] && complete && [ "$(stamp)" = "$(cat .venv/setup.stamp)" ]; then say "nothing to do"; exit; fi
+installed "fairseq==0.12.2" || check_build_tools
+[ -d .venv ] || "$PYTHON" -m venv .venv
 fill
-works
+if ! works 2> /dev/null; then
+    say "what is in .venv does not work: making it anew"
+    choose_python; rm -rf .venv; "$PYTHON" -m venv .venv; fill; works
+fi
 stamp > .venv/setup.stamp.new && mv .venv/setup.stamp.new .venv/setup.stamp
-say "done in ${SECONDS} s: .venv/bin/python -m layerdrop_plugin tells what is there"
+say "done in ${SECONDS} s; .venv/bin/python -m layerdrop_plugin tells what is there"

@@ -17,11 +17,10 @@ choose_python() {
     fail "no Python 3.9 to 3.13 found: install one (Debian: apt install python3 python3-venv python3-dev)"
 }
 
-# .venv's interpreter is the one asked for.
-same_python() {
-    local version='import sys; print(sys.version)'
-    starts .venv/bin/python && [ "$(.venv/bin/python -c "$version")" = "$("$PYTHON" -c "$version")" ]
-}
+# An environment whose interpreter and pip start.
+usable() { starts "$1/bin/python" && "$1/bin/python" -c 'import pip' 2> /dev/null; }
+
+same_version() { [ "$("$1" -c 'import sys; print(sys.version)')" = "$("$2" -c 'import sys; print(sys.version)')" ]; }
 
 check_build_tools() {
     local compiler="${CXX:-c++}" headers
@@ -46,4 +45,4 @@ PYTHON
 
 complete() { installed "fairseq==0.12.2" && installed "torch>=1.13" && installed "layerdrop_plugin>=0" ; }
 
-works() { .venv/bin/python -c 'import babel, fairseq, layerdrop_plugin, matplotlib, sacrebleu, sentencepiece, torch'; }
+works() { .venv/bin/python -c 'import babel, fairseq, matplotlib, sacrebleu, sentencepiece' > /dev/null; }

@@ -10,10 +10,9 @@ ModelConfig = Union[Namespace, DictConfig]
 
 def get(cfg: ModelConfig, name: str, default: Any = None) -> Any:
     """Return an option as plain Python, `default` where it is missing."""
-    if isinstance(cfg, DictConfig):
-        value = cfg[name] if name in cfg else default  # noqa: SIM401: get() of omegaconf 2.0 raises
-    else:
-        value = getattr(cfg, name, default)
+    value = getattr(cfg, name, default) if isinstance(cfg, Namespace) else default
+    if isinstance(cfg, DictConfig) and name in cfg:  # its get() raises in omegaconf 2.0
+        value = cfg[name]
     return OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
 
 
