@@ -23,11 +23,11 @@ usable() { starts "$1/bin/python" && "$1/bin/python" -c 'import pip' 2> /dev/nul
 same_version() { [ "$("$1" -c 'import sys; print(sys.version)')" = "$("$2" -c 'import sys; print(sys.version)')" ]; }
 
 check_build_tools() {
-    local compiler="${CXX:-c++}" headers
-    "$PYTHON" -c 'import ensurepip, venv' 2> /dev/null || fail "Python's venv is missing: apt install python3-venv"
+    local compiler="${CXX:-c++}" python="${PYTHON:-.venv/bin/python}" headers
+    "$python" -c 'import ensurepip, venv' 2> /dev/null || fail "Python's venv is missing: apt install python3-venv"
     echo 'int main() { return 0; }' | $compiler -x c++ -fsyntax-only - 2> /dev/null ||
         fail "fairseq's build needs a C++ compiler, and $compiler does not work: apt install g++"
-    headers=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
     [ -f "$headers/Python.h" ] ||
         fail "fairseq's build needs Python's headers, and $headers has no Python.h: apt install python3-dev"
 }
