@@ -92,10 +92,11 @@ def _fraction(text: str) -> Optional[Fraction]:
 
 def _indices(spec: LayerSpec, option: str) -> List[int]:
     """The indices as written: ranges spread out, in their order, not yet checked for sense."""
-    if not isinstance(spec, str):
-        items = list(spec) if isinstance(spec, Sequence) else [spec]
+    if isinstance(spec, (int, Sequence)) and not isinstance(spec, str):
+        items = [spec] if isinstance(spec, int) else list(spec)
         if all(isinstance(i, int) and not isinstance(i, bool) for i in items):
             return items
+    if not isinstance(spec, str):
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
     indices: List[int] = []
     for item in spec.split(",") if spec.strip() else []:

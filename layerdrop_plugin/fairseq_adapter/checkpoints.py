@@ -64,7 +64,7 @@ def _load_model_ensemble_and_task(stock, filenames, arg_overrides=None, *args, *
                 suffix = kwargs.get("suffix", args[2] if len(args) > 2 else "")
                 shards = kwargs.get("num_shards", args[3] if len(args) > 3 else 1)
                 if shards == 1:
-                    safe_loading.check_file(filename.replace(".pt", suffix + ".pt"))
+                    safe_loading.check_file(filename.replace(".pt", suffix + ".pt"), "--path")
     with _set(_loading=True, _prepare=None):
         ensemble, cfg, task = stock(filenames, arg_overrides, *args, **kwargs)
     if pruning.requested(arg_overrides or {}):

@@ -69,7 +69,7 @@ def _check_before_training(cfg, arch):
         for name in ("restore_file", "finetune_from_model"):
             path = root_option(cfg, "checkpoint", name)
             if path and path != DEFAULT_RESTORE_FILE:
-                safe_loading.check_file(path)
+                safe_loading.check_file(path, "--" + name.replace("_", "-"))
 
 
 class TrainingRun:
@@ -89,7 +89,7 @@ class TrainingRun:
 def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, *args, **kwargs):
     if trainer.cfg.checkpoint.restore_file != DEFAULT_RESTORE_FILE:
         with one_line():  # fairseq would train from scratch
-            safe_loading.check_file(filename)
+            safe_loading.check_file(filename, "--restore-file")
     run = TrainingRun(trainer._model.layerdrop_plan, None if reset_optimizer else _parameters(trainer))
     with checkpoints.prepared_by(functools.partial(_prepare, run)):
         extra_state = stock(trainer, filename, reset_optimizer, *args, **kwargs)

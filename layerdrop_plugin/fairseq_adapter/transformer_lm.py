@@ -5,7 +5,7 @@ from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 
 from .architectures import register_architectures
-from .config import as_namespace
+from .config import as_namespace, with_options_of_task
 from .options import add_options
 from .stacks import with_layerdrop
 
@@ -26,11 +26,8 @@ class LayerDropTransformerLanguageModel(TransformerLanguageModel):
 
     @classmethod
     def build_model(cls, args, task):
-        args = as_namespace(args)
-        for name in ("tokens_per_sample", "max_target_positions"):  # the task's, from YAML
-            if getattr(args, name, None) is None:
-                setattr(args, name, getattr(task.cfg, name, None))
-        return super().build_model(args, task)
+        names = ("tokens_per_sample", "max_target_positions")
+        return super().build_model(with_options_of_task(as_namespace(args), task, names), task)
 
 
 def _set_dataclass_defaults(args):

@@ -107,16 +107,16 @@ def read(path: str) -> Dict[str, Any]:
     return state
 
 
-def check_file(path: str) -> None:
-    """Refuse what is no file or an empty one.
+def check_file(path: str, option: str = "path") -> None:
+    """Refuse what is no file or an empty one; `option` is where the path was given.
 
     Raises:
         ValueError: one line.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"a checkpoint must be a file, but {path} is none.")
+        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} does not exist.")
     if os.path.getsize(path) == 0:
-        raise ValueError(f"a checkpoint must hold a model, but {path} is empty.")
+        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
 
 
 def _load(path: str) -> Any:
