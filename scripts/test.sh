@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Checks style, types and behaviour; ends with status 0 when all is well.
+#   bash scripts/test.sh                   everything: about eight minutes on two cores
+#   bash scripts/test.sh --quick           all but the end-to-end tests: under two minutes
+#   bash scripts/test.sh -k pruning -x     other arguments go to pytest
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+parts="tests/unit tests/adapter tests/end_to_end"
+if [ "${1-}" = --quick ]; then parts="tests/unit tests/adapter"; shift; fi
+
+bash scripts/setup.sh
+PATH=$PWD/.venv/bin:$PATH
+ruff check .
+ruff format --check .
+mypy
+python -m pytest --doctest-modules layerdrop_plugin/*.py -q
+python -m pytest $parts "$@"

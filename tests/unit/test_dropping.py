@@ -1,0 +1,323 @@
+"""The stack that drops layers, against the surviving layers applied by hand."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from layerdrop_plugin.dropping import LayerDropStack, dropped_layers
+
+DEPTH = 12
+
+
+class Layer(nn.Module):
+    """An encoder's layer: hidden state in, hidden state out. Counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.calls = 0
+
+    def forward(self, x, scale=1.0):
+        self.calls += 1
+        return torch.tanh(self.fc(x)) * scale
+
+
+class DecoderLayer(Layer):
+    """A decoder's layer: also returns its attention and a third value."""
+
+    def forward(self, x, scale=1.0):
+        return super().forward(x, scale), f"attention of {x.shape}", "state"
+
+
+def make_stack(rate=0.5, layer=Layer, **options):
+    torch.manual_seed(0)
+    return LayerDropStack([layer() for _ in range(DEPTH)], rate=rate, name="encoder", **options)
+
+
+def forward(layers, x):
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def survivors(stack, forward_pass=0, update=0):
+    mask = dropped_layers(
+        len(stack), stack.rate, seed=stack.seed, update=update, forward_pass=forward_pass, stack=stack.name
+    )
+    return [stack[i] for i in range(len(stack)) if not mask[i]]
+
+
+def ran(stack):
+    """Which layers were called since this was last asked."""
+    found = [i for i in range(len(stack)) if stack[i].calls]
+    for i in found:
+        stack[i].calls = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seed", "update", "forward_pass", "stack", "mask"),
+    [
+        (0, 0, 0, "encoder", "110001011000"),
+        (0, 0, 0, "decoder", "000011110100"),
+        (0, 0, 1, "encoder", "010010111000"),
+        (0, 1, 0, "encoder", "101000011101"),
+        (1, 0, 0, "encoder", "100010011110"),
+        (1, 12345, 3, "decoder", "101000000110"),
+    ],
+)
+def test_masks_never_change_from_version_to_version(seed, update, forward_pass, stack, mask):
+    """A run that is continued with a newer version must go on as it would have."""
+    dropped = dropped_layers(DEPTH, 0.5, seed=seed, update=update, forward_pass=forward_pass, stack=stack)
+    assert dropped == tuple(digit == "1" for digit in mask)
+
+
+def test_a_mask_does_not_depend_on_depth_and_grows_with_the_rate():
+    def dropped(depth, rate):
+        return dropped_layers(depth, rate, seed=0, update=0, forward_pass=0, stack="encoder")
+
+    assert dropped(5, 0.5) == (True, True, False, False, False)
+    low, high = dropped(100, 0.2), dropped(100, 0.6)
+    assert [i for i in range(100) if low[i] and not high[i]] == []
+    assert 0 < sum(low) < sum(high) < 100
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.5, 0.9])
+def test_layers_are_dropped_at_the_rate_each_on_its_own(rate):
+    draws = torch.tensor(
+        [dropped_layers(4, rate, seed=1, update=u, forward_pass=0, stack="decoder") for u in range(2000)],
+        dtype=torch.float64,
+    )
+    four_deviations = 4 * (rate * (1 - rate) / 2000) ** 0.5
+    assert ((draws.mean(0) - rate).abs() <= four_deviations).all()
+    together = (draws[:, 0] * draws[:, 1]).mean() - rate * rate
+    assert abs(together) <= 4 * (rate**2 * (1 - rate**2) / 2000) ** 0.5
+
+
+def test_a_masked_forward_equals_the_surviving_layers_by_hand():
+    stack = make_stack()
+    x = torch.randn(3, 4)
+    assert torch.equal(forward(stack, x), forward(survivors(stack), x))
+    stack.forward_passes = 0
+    ran(stack)
+    forward(stack, x)
+    assert ran(stack) == [2, 3, 4, 6, 9, 10, 11]  # the zeros of 110001011000
+
+
+def test_a_decoder_stack_returns_none_beside_the_hidden_state_of_a_dropped_layer():
+    stack = make_stack(layer=DecoderLayer, extra_outputs=2)
+    x = torch.randn(3, 4)
+    outputs, by_hand = [], x
+    hidden = x
+    for layer in stack:
+        hidden, attention, state = layer(hidden, scale=2.0)
+        outputs.append((attention, state))
+    for layer in survivors(stack):
+        by_hand = layer(by_hand, scale=2.0)[0]
+    assert torch.equal(hidden, by_hand)
+    kept = ("attention of torch.Size([3, 4])", "state")
+    gone = (None, None)
+    assert outputs == [gone if digit == "1" else kept for digit in "110001011000"]
+
+
+def test_passes_of_one_update_differ_and_a_new_update_counts_from_0():
+    stack = make_stack()
+    x = torch.randn(1, 4)
+    first, second = ([forward(stack, x), ran(stack)][1] for _ in range(2))
+    assert first == [2, 3, 4, 6, 9, 10, 11]
+    assert second == [0, 2, 3, 5, 9, 10, 11]  # the zeros of 010010111000
+    stack.set_num_updates(1)
+    forward(stack, x)
+    assert ran(stack) == [1, 3, 4, 5, 6, 10]  # the zeros of 101000011101
+    stack.set_num_updates(1)  # the same again: the count goes on
+    assert stack.forward_passes == 1
+
+
+def test_a_fresh_stack_goes_on_where_another_stopped():
+    one, other = make_stack(seed=7), make_stack(seed=7)
+    x = torch.randn(1, 4)
+    for _ in range(3):
+        forward(one, x)
+    for update in (1, 2, 3):
+        one.set_num_updates(update)
+        forward(one, x)
+    other.set_num_updates(3)
+    forward(other, x)
+    ran(one)
+    ran(other)
+    forward(one, x)
+    forward(other, x)
+    assert ran(one) == ran(other) != []
+
+
+def test_other_randomness_and_the_mask_leave_each_other_alone():
+    quiet, noisy = make_stack(), make_stack()
+    x = torch.randn(1, 4)
+    forward(quiet, x)
+    torch.manual_seed(99)
+    functional.dropout(torch.ones(1000))
+    before = torch.get_rng_state()
+    forward(noisy, x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert ran(noisy) == ran(quiet) == [2, 3, 4, 6, 9, 10, 11]
+
+
+def test_stacks_and_seeds_have_masks_of_their_own():
+    encoder, decoder, seeded = make_stack(), make_stack(), make_stack(seed=1)
+    decoder.name = "decoder"
+    for stack in (encoder, decoder, seeded):
+        forward(stack, torch.randn(1, 4))
+    assert ran(encoder) == [2, 3, 4, 6, 9, 10, 11]
+    assert ran(decoder) == [0, 1, 2, 3, 8, 10, 11]
+    assert ran(seeded) == [1, 2, 3, 5, 6, 11]
+
+
+def test_nothing_is_rescaled():
+    class AddOne(nn.Module):
+        def forward(self, x):
+            return x + 1
+
+    stack = LayerDropStack([AddOne() for _ in range(DEPTH)], rate=0.5, name="encoder")
+    assert forward(stack, torch.zeros(1)).item() == 7.0  # seven zeros in 110001011000
+    stack.eval()
+    assert forward(stack, torch.zeros(1)).item() == 12.0
+
+
+def test_evaluation_and_rate_0_run_every_layer_and_draw_nothing():
+    for stack in (make_stack().eval(), make_stack(rate=0.0)):
+        x = torch.randn(2, 4)
+        assert torch.equal(forward(stack, x), forward([stack[i] for i in range(DEPTH)], x))
+        assert stack.forward_passes == 0
+
+
+def test_running_equals_the_chosen_layers_by_hand_and_restores():
+    stack = make_stack().eval()
+    x = torch.randn(2, 4)
+    full = forward(stack, x)
+    with stack.running([4, 0, 2]) as same:
+        assert same is stack
+        assert stack.running_depth == 3
+        assert torch.equal(forward(stack, x), stack[4](stack[2](stack[0](x))))
+        with stack.running([1]):
+            assert stack.running_depth == 1
+            assert torch.equal(forward(stack, x), stack[1](x))
+        assert stack.running_depth == 3
+    assert stack.running_depth == DEPTH
+    assert torch.equal(forward(stack, x), full)
+
+
+def test_running_restores_after_an_error():
+    stack = make_stack().eval()
+    with pytest.raises(KeyError), stack.running([0]):
+        raise KeyError
+    assert stack.running_depth == DEPTH
+
+
+@pytest.mark.parametrize("kept", [[], [0, 0], [-1], [12], [0, 12]])
+def test_running_refuses_what_are_no_layers(kept):
+    stack = make_stack()
+    with pytest.raises(ValueError) as error, stack.running(kept):
+        pass
+    assert str(error.value) == f"`kept` must name layers from 0 to 11, each once, but is {kept}."
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.1])
+def test_a_stack_refuses_what_is_no_rate(rate):
+    with pytest.raises(ValueError) as error:
+        LayerDropStack([Layer()], rate=rate)
+    assert str(error.value) == f"`rate` must be at least 0 and below 1, but is {rate} instead."
+
+
+def test_running_is_for_evaluation_only():
+    stack = make_stack()
+    with stack.running([0]):
+        forward(stack, torch.randn(1, 4))
+    assert ran(stack) == [2, 3, 4, 6, 9, 10, 11]
+
+
+def test_dropped_layers_get_no_gradient_and_the_others_theirs_by_hand():
+    stack = make_stack()
+    by_hand = copy.deepcopy(stack)
+    x = torch.randn(3, 4, requires_grad=True)
+    y = x.detach().clone().requires_grad_()
+    forward(stack, x).sum().backward()
+    forward(survivors(by_hand), y).sum().backward()
+    assert torch.equal(x.grad, y.grad)
+    without = [i for i in range(DEPTH) if stack[i].fc.weight.grad is None and stack[i].fc.bias.grad is None]
+    assert without == [0, 1, 5, 7, 8]  # the ones of 110001011000
+    for i in set(range(DEPTH)) - set(without):
+        assert torch.equal(stack[i].fc.weight.grad, by_hand[i].fc.weight.grad)
+        assert torch.equal(stack[i].fc.bias.grad, by_hand[i].fc.bias.grad)
+
+
+def test_every_layer_may_be_dropped():
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(1, 1)
+
+        def forward(self, x):
+            raise RuntimeError("a dropped layer computes nothing")
+
+    stack = LayerDropStack([Broken() for _ in range(3)], rate=0.999, name="encoder")
+    x = torch.randn(2, 1, requires_grad=True)
+    y = forward(stack, x)
+    assert torch.equal(y, x)
+    y.sum().backward()
+    assert torch.equal(x.grad, torch.ones(2, 1))
+    assert [p.grad for p in stack.parameters()] == [None] * 6
+    stack.eval()
+    with pytest.raises(RuntimeError, match="a dropped layer computes nothing"):
+        forward(stack, x)
+
+
+def test_frozen_layers_and_no_grad_are_dropped_as_well():
+    stack = make_stack()
+    stack.requires_grad_(False)
+    x = torch.randn(2, 4)
+    assert torch.equal(forward(stack, x), forward(survivors(stack), x))
+    stack.requires_grad_(True)
+    with torch.no_grad():
+        y = forward(stack, x)
+    assert not y.requires_grad
+    assert torch.equal(y, forward(survivors(stack, forward_pass=1), x))
+
+
+def test_looking_at_the_layers_is_no_forward_pass():
+    stack = make_stack()
+    assert len(list(stack)) == DEPTH
+    assert "Layer(" in repr(stack)
+    assert [layer.fc.weight.shape for layer in stack] == [torch.Size([4, 4])] * DEPTH
+    assert "Linear" in str([*stack])
+    for layer in stack:
+        layer.mark = "set"  # as fairseq does in `make_generation_fast_`
+    assert [stack[i].mark for i in range(DEPTH)] == ["set"] * DEPTH
+    assert stack.forward_passes == 0
+    forward(stack, torch.randn(1, 4))
+    assert ran(stack) == [2, 3, 4, 6, 9, 10, 11]
+    assert stack.forward_passes == 1
+
+
+def test_names_in_the_state_dict_are_those_of_a_module_list():
+    stack = make_stack()
+    plain = nn.ModuleList([Layer() for _ in range(DEPTH)])
+    assert list(stack.state_dict()) == list(plain.state_dict())
+    plain.load_state_dict(stack.state_dict())
+    x = torch.randn(2, 4)
+    assert torch.equal(forward(plain, x), forward(stack.eval(), x))
+    assert len(stack) == DEPTH
+    assert isinstance(stack[3], Layer)
+
+
+def test_a_deep_copy_is_on_its_own():
+    stack = make_stack(seed=3)
+    stack.set_num_updates(5)
+    twin = copy.deepcopy(stack)
+    assert (twin.rate, twin.name, twin.seed, twin.update, len(twin)) == (0.5, "encoder", 3, 5, DEPTH)
+    x = torch.randn(1, 4)
+    forward(twin, x)
+    assert (twin.forward_passes, stack.forward_passes) == (1, 0)
+    assert torch.equal(forward(stack, x), forward(survivors(twin, update=5), x))

@@ -1,0 +1,122 @@
+"""What a specification keeps, and the whole of what is said when it is none."""
+
+import pytest
+
+from layerdrop_plugin import layer_spec
+
+GRAMMAR = "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', or 'drop:P' with 0 < P <= 0.5"
+NO_RATE = "`o`: the rate P of 'drop:P' must be a number with 0 < P <= 0.5, but is "
+NO_COUNT = "must be a whole number of at least 1, but is "
+
+
+@pytest.mark.parametrize(
+    ("spec", "depth", "kept"),
+    [
+        ("0", 1, (0,)),
+        ("5", 6, (5,)),
+        ("0,2,4", 6, (0, 2, 4)),
+        ("4,0,2", 6, (0, 2, 4)),
+        (" 0 , 2 ", 6, (0, 2)),
+        ("0-3,8", 9, (0, 1, 2, 3, 8)),
+        ("2-2", 6, (2,)),
+        ("4-5,0-1", 6, (0, 1, 4, 5)),
+        ("0-5", 6, (0, 1, 2, 3, 4, 5)),
+        ("every_other:1", 6, (0,)),
+        ("every_other:3", 6, (0, 2, 4)),
+        ("every_other:6", 6, (0, 1, 2, 3, 4, 5)),
+        (" every_other : 4 ", 6, (0, 1, 3, 4)),
+        ("first:1", 6, (0,)),
+        ("first:3", 6, (0, 1, 2)),
+        ("last:1", 6, (5,)),
+        ("last:3", 6, (3, 4, 5)),
+        ("last:6", 6, (0, 1, 2, 3, 4, 5)),
+        ("drop:0.5", 16, (0, 2, 4, 6, 8, 10, 12, 14)),
+        ("drop:0.2", 16, (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15)),  # all but 4, 9, 14
+        ("drop:0.1", 20, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)),
+        ("drop:1/3", 6, (0, 1, 3, 4)),
+        ([0, 2, 4], 6, (0, 2, 4)),
+        ([4, 0], 6, (0, 4)),
+        ((1,), 2, (1,)),
+        (0, 6, (0,)),
+        (3, 6, (3,)),
+    ],
+)
+def test_kept_layers(spec, depth, kept):
+    assert layer_spec.parse(spec, depth) == kept
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("0,6", "`o` must name layers from 0 to 5, but has 6 in '0,6'."),
+        ("4-7", "`o` must name layers from 0 to 5, but has 6 in '4-7'."),
+        ([6], "`o` must name layers from 0 to 5, but has 6 in [6]."),
+        (6, "`o` must name layers from 0 to 5, but has 6 in 6."),
+        ("every_other:7", "`o` must not keep more layers than there are, but 'every_other:7' keeps 7 of 6."),
+        ("first:7", "`o` must not keep more layers than there are, but 'first:7' keeps 7 of 6."),
+        ("last:99", "`o` must not keep more layers than there are, but 'last:99' keeps 99 of 6."),
+    ],
+)
+def test_what_does_not_fit_the_depth_is_refused(spec, message):
+    layer_spec.check(spec, "o")  # some depth would fit
+    with pytest.raises(ValueError) as error:
+        layer_spec.parse(spec, 6, "o")
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("-1", "`o` must count layers from 0, but has -1 in '-1'."),
+        ("0,-2", "`o` must count layers from 0, but has -2 in '0,-2'."),
+        ([-1], "`o` must count layers from 0, but has -1 in [-1]."),
+        (-3, "`o` must count layers from 0, but has -3 in -3."),
+        ("0,2,2", "`o` must name a layer once, but has 2 twice in '0,2,2'."),
+        ("0-3,2", "`o` must name a layer once, but has 2 twice in '0-3,2'."),
+        ([1, 1], "`o` must name a layer once, but has 1 twice in [1, 1]."),
+        ("", "`o` must keep at least one layer, but is '' instead."),
+        ("  ", "`o` must keep at least one layer, but is '  ' instead."),
+        ([], "`o` must keep at least one layer, but is [] instead."),
+        ("3-1", "`o` must have rising ranges, but has '3-1' in '3-1'."),
+        ("0-99999", "`o` must name existing layers, but has '0-99999' in '0-99999'."),
+        ("all", f"`o` must be {GRAMMAR}, but is 'all' instead."),
+        ("0,", f"`o` must be {GRAMMAR}, but is '0,' instead."),
+        ("0;2", f"`o` must be {GRAMMAR}, but is '0;2' instead."),
+        ("1.5", f"`o` must be {GRAMMAR}, but is '1.5' instead."),
+        ("0--2", f"`o` must be {GRAMMAR}, but is '0--2' instead."),
+        ("middle:3", f"`o` must be {GRAMMAR}, but is 'middle:3' instead."),
+        (":3", f"`o` must be {GRAMMAR}, but is ':3' instead."),
+        (1.5, f"`o` must be {GRAMMAR}, but is 1.5 instead."),
+        (True, f"`o` must be {GRAMMAR}, but is True instead."),
+        ([0, "2"], f"`o` must be {GRAMMAR}, but is [0, '2'] instead."),
+        ([0, True], f"`o` must be {GRAMMAR}, but is [0, True] instead."),
+        ("every_other:0", f"`o`: the K of 'every_other:K' {NO_COUNT}'0' in 'every_other:0'."),
+        ("every_other:-1", f"`o`: the K of 'every_other:K' {NO_COUNT}'-1' in 'every_other:-1'."),
+        ("every_other:", f"`o`: the K of 'every_other:K' {NO_COUNT}'' in 'every_other:'."),
+        ("first:1.5", f"`o`: the K of 'first:K' {NO_COUNT}'1.5' in 'first:1.5'."),
+        ("last:x", f"`o`: the K of 'last:K' {NO_COUNT}'x' in 'last:x'."),
+        ("drop:0.7", f"{NO_RATE}'0.7' in 'drop:0.7'."),
+        ("drop:0", f"{NO_RATE}'0' in 'drop:0'."),
+        ("drop:-0.2", f"{NO_RATE}'-0.2' in 'drop:-0.2'."),
+        ("drop:", f"{NO_RATE}'' in 'drop:'."),
+        ("drop:nan", f"{NO_RATE}'nan' in 'drop:nan'."),
+        ("drop:1/0", f"{NO_RATE}'1/0' in 'drop:1/0'."),
+    ],
+)
+def test_what_is_wrong_at_any_depth_is_refused_without_a_depth(spec, message):
+    for refused in (lambda: layer_spec.check(spec, "o"), lambda: layer_spec.parse(spec, 6, "o")):
+        with pytest.raises(ValueError) as error:
+            refused()
+        assert str(error.value) == message
+
+
+def test_an_error_names_the_option_layers_to_keep_by_default():
+    with pytest.raises(ValueError) as error:
+        layer_spec.parse("9", 6)
+    assert str(error.value) == "`layers_to_keep` must name layers from 0 to 5, but has 9 in '9'."
+
+
+def test_a_description_is_a_specification():
+    assert layer_spec.describe((0, 2, 4)) == "0,2,4"
+    assert layer_spec.describe([5]) == "5"
+    assert layer_spec.parse(layer_spec.describe((1, 3)), 6) == (1, 3)
