@@ -37,14 +37,13 @@ def as_dict(cfg: ModelConfig) -> Dict[str, Any]:
     return vars(cfg)
 
 
-def with_options_of_task(args: Namespace, task: Any, names: Tuple[str, ...]) -> Namespace:
+def take_from_task(cfg: ModelConfig, task: Any, names: Tuple[str, ...]) -> None:
     """Set, in place, options that a model shares with its task; from YAML only the task has them."""
     options = getattr(task, "cfg", None) or getattr(task, "args", None)
     for name in names:
         value = getattr(options, name, None)
-        if getattr(args, name, None) is None and value is not None:
-            setattr(args, name, value)
-    return args
+        if get(cfg, name) is None and value is not None:
+            put(cfg, name, value)
 
 
 def root_option(cfg: ModelConfig, group: str, name: str) -> Any:

@@ -4,7 +4,7 @@ from fairseq.models import register_model
 from fairseq.models.roberta import RobertaModel
 
 from .architectures import register_architectures
-from .config import as_namespace, with_options_of_task
+from .config import as_namespace, take_from_task
 from .options import add_options
 from .stacks import with_layerdrop
 
@@ -24,8 +24,8 @@ class LayerDropRobertaModel(RobertaModel):
 
     @classmethod
     def build_model(cls, args, task):
-        args = with_options_of_task(as_namespace(args), task, ("tokens_per_sample",))
-        return super().build_model(args, task)
+        take_from_task(args, task, ("tokens_per_sample",))
+        return super().build_model(as_namespace(args), task)
 
 
 register_architectures("roberta")

@@ -5,7 +5,7 @@ from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 
 from .architectures import register_architectures
-from .config import as_namespace, with_options_of_task
+from .config import as_namespace, take_from_task
 from .options import add_options
 from .stacks import with_layerdrop
 
@@ -26,8 +26,8 @@ class LayerDropTransformerLanguageModel(TransformerLanguageModel):
 
     @classmethod
     def build_model(cls, args, task):
-        names = ("tokens_per_sample", "max_target_positions")
-        return super().build_model(with_options_of_task(as_namespace(args), task, names), task)
+        take_from_task(args, task, ("tokens_per_sample", "max_target_positions"))
+        return super().build_model(as_namespace(args), task)
 
 
 def _set_dataclass_defaults(args):

@@ -10,6 +10,7 @@ from . import (
     layers_to_keep_option,
     mutable_defaults,
     numpy_aliases,
+    option_evaluation,
     safe_loading,
     user_dir_lookup,
 )
@@ -23,6 +24,7 @@ MENDS = (
     adaptive_loss_backend,
     encoder_weight_copies,
     safe_loading,
+    option_evaluation,
     layers_to_keep_option,
 )
 
