@@ -38,12 +38,11 @@ def _mend_around_execution(loader):
 
 def _apply(names):
     import os
-    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+    from importlib.util import module_from_spec, spec_from_file_location
 
-    package = find_spec("layerdrop_plugin")
-    if package is None or package.origin is None:
-        return
-    folder = os.path.join(os.path.dirname(package.origin), "fairseq_adapter", "compat")
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "layerdrop_plugin", "fairseq_adapter", "compat")
+    if not os.path.isdir(folder):
+        return  # this file was left behind alone
     for name in names:
         spec = spec_from_file_location("layerdrop_plugin_startup." + name, os.path.join(folder, name + ".py"))
         mend = module_from_spec(spec)

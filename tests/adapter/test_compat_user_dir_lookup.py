@@ -1,0 +1,80 @@
+"""--user-dir layerdrop_plugin, from folders of every kind; in processes of their own, for each imports only once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from layerdrop_plugin.fairseq_adapter.compat import user_dir_lookup
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "layerdrop_plugin"
+
+
+def imported_from(folder: Path, user_dir: str = "layerdrop_plugin", before: str = "") -> str:
+    """Where the plugin was found by fairseq with that --user-dir and working directory."""
+    code = f"""
+import sys; sys.path.append({str(ROOT)!r}); import layerdrop_plugin_startup
+{before}
+import argparse, os
+from fairseq import utils
+for _ in range(2):
+    utils.import_user_module(argparse.Namespace(user_dir={user_dir!r}))
+print(os.path.dirname(sys.modules["layerdrop_plugin"].__file__))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_any_folder(tmp_path):
+    assert imported_from(tmp_path) == str(PACKAGE)
+
+
+def test_the_folder_that_the_checkout_was_cloned_into(tmp_path):
+    (tmp_path / "layerdrop_plugin").mkdir()  # of the package's name, but not the package
+    (tmp_path / "layerdrop_plugin" / "README.md").touch()
+    assert imported_from(tmp_path) == str(PACKAGE)
+
+
+def test_the_checkout_itself():
+    assert imported_from(ROOT) == str(PACKAGE)
+
+
+def test_an_absolute_path(tmp_path):
+    assert imported_from(tmp_path, user_dir=str(PACKAGE)) == str(PACKAGE)
+
+
+def test_after_an_import_by_name(tmp_path):
+    assert imported_from(tmp_path, before="import layerdrop_plugin") == str(PACKAGE)
+
+
+def test_another_copy_in_the_working_directory_comes_first_as_fairseq_has_it(tmp_path):
+    (tmp_path / "layerdrop_plugin").mkdir()
+    (tmp_path / "layerdrop_plugin" / "__init__.py").touch()
+    assert imported_from(tmp_path) == str(tmp_path / "layerdrop_plugin")
+
+
+def test_no_user_dir_is_left_alone():
+    from fairseq import utils
+
+    utils.import_user_module(None)
+
+
+def test_a_folder_that_is_not_there_is_refused_as_before():
+    from types import SimpleNamespace
+
+    from fairseq import utils
+
+    with pytest.raises(FileNotFoundError, match="no_such_folder"):
+        utils.import_user_module(SimpleNamespace(user_dir="no_such_folder"))
+
+
+def test_applying_twice_wraps_once():
+    from fairseq import utils
+
+    user_dir_lookup.apply()
+    once = utils.import_user_module
+    user_dir_lookup.apply()
+    assert utils.import_user_module is once
