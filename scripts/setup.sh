@@ -14,7 +14,8 @@ stamp() { { pwd; .venv/bin/python -VV; echo "${TORCH:-}"; cat scripts/setup*.sh 
 fill() {
     local quiet="-qq --no-warn-conflicts" torch_quiet="-qq --no-warn-conflicts" numpy="numpy"
     if [ -t 2 ]; then torch_quiet="--no-warn-conflicts"; fi
-    say "1/5 pip";                             pip -qq "pip>=23.1"
+    say "1/5 pip"
+    installed "pip>=23.1" || pip -qq "pip>=23.1,<26"  # later ones leave Python 3.9 behind, and an old pip takes them
     say "2/5 torch (the longest download)"
     if [ -n "${TORCH:-}" ] || ! installed "torch>=1.13"; then pip $torch_quiet "${TORCH:-torch>=1.13,<2.14}"; fi
     say "3/5 what fairseq needs"
