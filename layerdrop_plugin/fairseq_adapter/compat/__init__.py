@@ -7,6 +7,7 @@ from . import (
     ddp_on_cpu,
     encoder_fastpath,
     encoder_weight_copies,
+    hydra_warnings,
     layers_to_keep_option,
     mutable_defaults,
     numpy_aliases,
@@ -26,6 +27,7 @@ MENDS = (
     safe_loading,
     option_evaluation,
     layers_to_keep_option,
+    hydra_warnings,
 )
 
 ACTIVE: Dict[str, str] = {}

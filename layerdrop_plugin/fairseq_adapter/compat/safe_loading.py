@@ -126,7 +126,9 @@ def _load(path: str) -> Any:
     if zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
     if TORCH_TAKES_NAMES:
-        with torch.serialization.safe_globals([(thing, name) for name, thing in allowed().items()]):
+        known = {(thing, name) for name, thing in allowed().items()}
+        # Leaving the context takes its objects off torch's list, so those of `apply` must not be among them.
+        with torch.serialization.safe_globals(list(known.difference(torch.serialization.get_safe_globals()))):
             return torch.load(path, weights_only=True, **kwargs)
     if "weights_only" in inspect.signature(torch.load).parameters:
         kwargs["weights_only"] = False  # 2.5 and older know no Namespace; the pickle module is the guard

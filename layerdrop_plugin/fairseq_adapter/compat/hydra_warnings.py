@@ -1,0 +1,29 @@
+"""Every command begins with a page of Hydra's deprecation warnings, about calls that fairseq makes.
+
+fairseq 0.12.2 and main with hydra-core 1.1 and newer; nothing in them is for the user to act on.
+"""
+
+import inspect
+import warnings
+from typing import Optional
+
+MESSAGES = (
+    r"hydra\.experimental\.(initialize|compose)\(\) is no longer experimental",
+    "The version_base parameter is not specified",
+    "The strict flag in the compose API is deprecated",
+    "In '.*': Usage of deprecated keyword in package header",
+    "'.*' is validated against ConfigStore schema with the same name",
+)
+
+
+def needed() -> Optional[str]:
+    import hydra
+
+    if "version_base" in inspect.signature(hydra.main).parameters:
+        return "Hydra warns of the calls that fairseq makes"
+    return None
+
+
+def apply() -> None:
+    for message in MESSAGES:
+        warnings.filterwarnings("ignore", rf"\s*{message}", UserWarning)
