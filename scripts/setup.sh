@@ -38,7 +38,8 @@ installed "fairseq==0.12.2" || check_build_tools
 fill
 if ! works 2> /dev/null; then
     say "what is in .venv does not work: making it anew"
-    choose_python; rm -rf .venv; "$PYTHON" -m venv .venv; fill; works
+    PYTHON="${PYTHON:-$(.venv/bin/python -c 'import sys; print(sys._base_executable)')}"
+    rm -rf .venv; "$PYTHON" -m venv .venv; fill; works
 fi
 stamp > .venv/setup.stamp.new && mv .venv/setup.stamp.new .venv/setup.stamp
 say "done in ${SECONDS} s; .venv/bin/python -m layerdrop_plugin tells what is there"
