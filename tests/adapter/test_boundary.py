@@ -1,0 +1,77 @@
+"""The boundary: the core knows nothing of fairseq; each mend says what it mends."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import layerdrop_plugin
+from layerdrop_plugin.fairseq_adapter import compat
+
+PACKAGE = Path(layerdrop_plugin.__file__).parent
+ADAPTER = PACKAGE / "fairseq_adapter"
+FOR_FAIRSEQ = ("fairseq", "fairseq_cli", "hydra", "omegaconf")
+CORE = [path for path in sorted(PACKAGE.glob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
+MENDS = sorted(path for path in (ADAPTER / "compat").glob("*.py") if path.name != "__init__.py")
+
+
+def imports(source):
+    """The modules that Python source imports; relative ones with their dots."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield base
+            yield from (f"{base.rstrip('.')}.{alias.name}" for alias in node.names)
+
+
+def of_fairseq(source):
+    return [
+        name for name in imports(source) if name.split(".")[0] in FOR_FAIRSEQ or "fairseq_adapter" in name.split(".")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import fairseq.models as m", ["fairseq.models"]),
+        ("from fairseq import utils", ["fairseq", "fairseq.utils"]),
+        ("def f():\n    import omegaconf", ["omegaconf"]),
+        ("from . import fairseq_adapter", [".fairseq_adapter"]),
+        ("from .fairseq_adapter.options import KEEP", [".fairseq_adapter.options", ".fairseq_adapter.options.KEEP"]),
+        ("import torch, fairseq_like\nfrom . import rates", []),
+    ],
+)
+def test_this_file_sees_an_import_of_fairseq(source, found):
+    assert of_fairseq(source) == found
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_the_core_imports_no_fairseq(path):
+    assert of_fairseq(path.read_text()) == []
+
+
+def test_the_core_is_found():
+    names = {path.name for path in CORE}
+    assert {"dropping.py", "layer_spec.py", "rates.py", "selection.py", "state_dict.py"} <= names
+
+
+def test_no_folder_has_a_name_that_fairseq_imports_by_itself():
+    names = {path.name for path in PACKAGE.rglob("*") if path.is_dir()}
+    assert "fairseq_adapter" in names
+    assert names & {"models", "tasks"} == set()
+
+
+@pytest.mark.parametrize("path", MENDS, ids=lambda path: path.name)
+def test_a_mend_says_symptom_and_versions_and_can_be_asked_and_applied(path):
+    mend = getattr(compat, path.stem)
+    assert "fairseq" in mend.__doc__ and ("0.12.2" in mend.__doc__ or "torch 2.6" in mend.__doc__)
+    assert inspect.isfunction(mend.needed) and list(inspect.signature(mend.needed).parameters) == []
+    assert inspect.isfunction(mend.apply) and list(inspect.signature(mend.apply).parameters) == []
+
+
+def test_every_mend_is_on_the_list():
+    assert sorted(mend.__name__.rpartition(".")[2] for mend in compat.MENDS) == [path.stem for path in MENDS]
+    assert len(MENDS) >= 9

@@ -1,0 +1,173 @@
+"""Checkpoints are read safely: what a stranger put into one does not run, on any torch."""
+
+import argparse
+import os
+import pickle
+from collections import Counter
+from fractions import Fraction
+
+import numpy
+import pytest
+import torch
+
+from layerdrop_plugin.fairseq_adapter.compat import safe_loading
+
+ALLOW = "LAYERDROP_ALLOW_GLOBALS"
+STATE = {"args": None, "cfg": {"model": argparse.Namespace(arch="a")}, "model": {"w": torch.arange(3.0)}}
+
+
+class Malicious:
+    """Unpickled, it runs a command of its maker's choice."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.fixture(params=["torch 2.6 and newer", "older"])
+def torch_version(request, monkeypatch):
+    """Both ways to read; the one for older torch works on a newer one too."""
+    if request.param == "older":
+        monkeypatch.setattr(safe_loading, "TORCH_TAKES_NAMES", False)
+    return request.param
+
+
+@pytest.fixture(params=["zip", "legacy"])
+def save(request, tmp_path):
+    """Saves a checkpoint in torch's format or in that before 1.6; returns its path."""
+
+    def write(state):
+        path = tmp_path / "checkpoint.pt"
+        torch.save(state, path, _use_new_zipfile_serialization=request.param == "zip")
+        return str(path)
+
+    return write
+
+
+def test_a_checkpoint_is_read(torch_version, save):
+    extra = {"best": numpy.float64(1.5), "half": torch.ones(2).half(), "p": torch.nn.Parameter(torch.ones(2))}
+    state = safe_loading.read(save({**STATE, "extra_state": extra}))
+    assert state["cfg"]["model"] == argparse.Namespace(arch="a")
+    assert torch.equal(state["model"]["w"], torch.tensor([0.0, 1.0, 2.0]))
+    assert state["extra_state"]["best"] == 1.5
+    assert state["extra_state"]["half"].dtype == torch.float16
+    assert torch.equal(state["extra_state"]["p"], torch.ones(2))
+
+
+def test_malicious_code_is_refused_and_does_not_run(torch_version, save, tmp_path):
+    witness = tmp_path / "witness"
+    path = save({**STATE, "extra_state": Malicious(f"touch {witness}")})
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(path)
+    assert str(error.value) == (
+        f"a checkpoint must hold only known objects, but {path} holds {os.name}.system; "
+        f"if you trust the file, set {ALLOW}={os.name}.system"
+    )
+    assert not witness.exists()
+    torch.load(path, weights_only=False)  # as torch did before 2.6: the code is real
+    assert witness.exists()
+
+
+def test_malicious_code_outside_of_zip_and_tensors_does_not_run(torch_version, tmp_path):
+    witness = tmp_path / "witness"
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(pickle.dumps({**STATE, "model": Malicious(f"touch {witness}")}))
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(str(path))
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert not witness.exists()
+
+
+def test_an_object_is_known_by_its_full_name_only(torch_version, save, tmp_path, monkeypatch):
+    monkeypatch.setenv(ALLOW, "collections.Counter")
+    witness = tmp_path / "witness"
+    with pytest.raises(ValueError, match="system"):
+        safe_loading.read(save({**STATE, "extra_state": [Counter("aab"), Malicious(f"touch {witness}")]}))
+    assert not witness.exists()
+
+
+def test_the_variable_allows_a_class_by_name(torch_version, save, monkeypatch):
+    path = save({**STATE, "extra_state": Fraction(1, 2)})
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(path)
+    assert str(error.value).endswith(f"if you trust the file, set {ALLOW}=fractions.Fraction")
+    monkeypatch.setenv(ALLOW, " fractions.Fraction ,")
+    assert safe_loading.read(path)["extra_state"] == Fraction(1, 2)
+    monkeypatch.delenv(ALLOW)
+    with pytest.raises(ValueError):
+        safe_loading.read(path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "no.such_module", "os.no_such_thing", ".x"])
+def test_the_variable_must_name_what_exists(torch_version, save, monkeypatch, name):
+    path = save(STATE)
+    monkeypatch.setenv(ALLOW, name)
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(path)
+    assert str(error.value) == f"`{ALLOW}` must name objects as module.name, but has {name!r}."
+
+
+def test_reading_leaves_what_torch_knows_as_it_was(save):
+    before = set(torch.serialization.get_safe_globals())
+    assert (argparse.Namespace, "argparse.Namespace") in before
+    path = save(STATE)
+    safe_loading.read(path)
+    assert set(torch.serialization.get_safe_globals()) == before
+    assert torch.load(path)["cfg"]["model"].arch == "a"  # fairseq's other calls
+
+
+def test_a_missing_and_an_empty_file(torch_version, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(str(path))
+    assert str(error.value) == f"`path` must be the file of a checkpoint, but {path} does not exist."
+    path.touch()
+    with pytest.raises(ValueError) as error:
+        safe_loading.check_file(str(path), "--restore-file")
+    assert str(error.value) == f"`--restore-file` must be the file of a checkpoint, but {path} is empty."
+
+
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.95])
+def test_a_truncated_file(torch_version, save, left):
+    path = save({**STATE, "model": {"w": torch.zeros(5000)}})
+    with open(path, "rb") as file:
+        content = file.read()
+    with open(path, "wb") as file:
+        file.write(content[: int(len(content) * left)])
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(path)
+    message = str(error.value)
+    assert message.startswith(f"a checkpoint must be a whole file, but {path} is damaged or none: ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\x00" * 100, b"PK\x03\x04", b"\x80\x02}q\x00.", b"[1, 2]\n" * 50])
+def test_a_file_that_is_no_checkpoint_of_torch(torch_version, tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(str(path))
+    message = str(error.value)
+    assert message.startswith("a checkpoint must be ") and str(path) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("state", [[1, 2], {"model": {}}, {"cfg": {}}, torch.zeros(2), {"epoch": 1}])
+def test_a_file_of_torch_that_is_no_checkpoint_of_fairseq(torch_version, save, state):
+    path = save(state)
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(path)
+    lacks = f"a checkpoint must be one of fairseq, but {path} lacks the entries `model` and `cfg` or `args`."
+    assert str(error.value) == lacks
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="asks Linux what is mapped")
+def test_tensors_are_mapped_not_read(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({**STATE, "model": {"w": torch.zeros(1000)}}, path)
+    state = safe_loading.read(str(path))
+    with open("/proc/self/maps") as maps:
+        assert str(path) in maps.read()
+    del state

@@ -1,0 +1,207 @@
+"""Tiny data and tiny models, made once; fairseq's commands in this process and in processes of their own."""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SENTENCES = {"train": 240, "valid": 24, "test": 24}
+
+TINY = {
+    "transformer": [
+        *("--task", "translation", "--share-all-embeddings", "--criterion", "label_smoothed_cross_entropy"),
+        *("--encoder-layers", "4", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "24"),
+        *("--decoder-layers", "4", "--decoder-ffn-embed-dim", "24"),
+        *("--encoder-attention-heads", "2", "--decoder-attention-heads", "2"),
+        *("--encoder-layerdrop", "0.3", "--decoder-layerdrop", "0.3"),
+    ],
+    "transformer_lm": [
+        *("--task", "language_modeling", "--tokens-per-sample", "32"),
+        *("--decoder-layers", "4", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "24"),
+        *("--decoder-attention-heads", "2", "--decoder-layerdrop", "0.3"),
+    ],
+    "roberta": [
+        *("--task", "masked_lm", "--criterion", "masked_lm", "--tokens-per-sample", "32"),
+        *("--encoder-layers", "4", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "24"),
+        *("--encoder-attention-heads", "2", "--encoder-layerdrop", "0.3"),
+    ],
+}
+"""Options of a tiny model of each family with four layers per stack; `--arch` is left out."""
+
+TRAINING = [
+    *("--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--seed", "1"),
+    *("--no-progress-bar", "--log-interval", "1", "--num-workers", "0", "--no-epoch-checkpoints"),
+]
+
+
+def pytest_configure():
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Options of a tiny model and of its training, by family."""
+    return {family: [*options, *TRAINING] for family, options in TINY.items()}
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory):
+    """A folder with a made-up translation task of 40 words: each sentence reversed, each w a v."""
+    folder = tmp_path_factory.mktemp("text")
+    generator = random.Random(1)
+    for split, count in SENTENCES.items():
+        source = [[f"w{generator.randrange(40)}" for _ in range(generator.randint(3, 8))] for _ in range(count)]
+        target = [[word.replace("w", "v") for word in reversed(sentence)] for sentence in source]
+        for language, side in (("en", source), ("de", target)):
+            (folder / f"{split}.{language}").write_text("".join(" ".join(words) + "\n" for words in side))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(text, tmp_path_factory):
+    """Binarised data of each family: folders by the family's name."""
+    folders = {family: tmp_path_factory.mktemp(f"data_{family}") for family in TINY}
+    preprocess(
+        *("--source-lang", "en", "--target-lang", "de", "--joined-dictionary"),
+        *(word for split in SENTENCES for word in (f"--{split}pref", text / split)),
+        *("--destdir", folders["transformer"]),
+    )
+    for family in ("transformer_lm", "roberta"):
+        preprocess(
+            "--only-source",
+            *(word for split in SENTENCES for word in (f"--{split}pref", text / f"{split}.en")),
+            *("--destdir", folders[family]),
+        )
+    return folders
+
+
+def preprocess(*argv):
+    from fairseq import options
+    from fairseq_cli import preprocess as command
+
+    command.main(options.get_preprocessing_parser().parse_args([str(word) for word in argv]))
+
+
+@pytest.fixture(scope="session")
+def configure():
+    """A function from fairseq-train's words to its configuration."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    import layerdrop_plugin  # noqa: F401  registers
+
+    def parse(*argv):
+        with words("pytest"):
+            parser = options.get_training_parser()
+            return convert_namespace_to_omegaconf(
+                options.parse_args_and_arch(parser, input_args=[str(word) for word in argv])
+            )
+
+    return parse
+
+
+@contextlib.contextmanager
+def words(*argv):
+    """fairseq's parsers look at the command line for --user-dir; let them see this one."""
+    before, sys.argv = sys.argv, [str(word) for word in argv]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@pytest.fixture(scope="session")
+def train(configure):
+    """A function that trains in this process, by fairseq-train's words."""
+    from fairseq import checkpoint_utils
+    from fairseq_cli import train as command
+
+    def run(*argv):
+        with contextlib.suppress(AttributeError):
+            del checkpoint_utils.save_checkpoint.best  # of the training before
+        command.main(configure(*argv))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def make_trainer(configure):
+    """A function from fairseq-train's words to a `Trainer` with everything that it works with."""
+    from fairseq import tasks
+    from fairseq.trainer import Trainer
+
+    def make(*argv):
+        cfg = configure(*argv)
+        task = tasks.setup_task(cfg.task)
+        return Trainer(cfg, task, task.build_model(cfg.model), task.build_criterion(cfg.criterion))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def full(tiny, data, train, tmp_path_factory):
+    """A checkpoint of each family, four layers per stack, after 12 updates with LayerDrop."""
+    found = {}
+    for family in TINY:
+        folder = tmp_path_factory.mktemp(f"full_{family}")
+        arch = f"layerdrop_{family}"
+        train(data[family], "--arch", arch, *tiny[family], "--max-update", 12, "--save-dir", folder)
+        found[family] = folder / "checkpoint_last.pt"
+    return found
+
+
+@pytest.fixture(scope="session")
+def command():
+    """A function that runs one of fairseq's commands in a process of its own, and wants it to succeed."""
+    return run_command
+
+
+def run_command(name, *argv, status=0, cwd=None, stdin=None, env=()):
+    """Return the finished process of `.venv/bin/name`."""
+    program = [sys.executable, "-W", "ignore", Path(sys.executable).with_name(name)]
+    process = subprocess.run(
+        [str(word) for word in [*(program[:1] if name == "python" else program), *argv]],
+        cwd=cwd or ROOT.parent,
+        env={**os.environ, **dict(env)},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert process.returncode == status, process.stdout[-4000:] + process.stderr[-6000:]
+    return process
+
+
+STOCK = """
+import argparse, sys, types
+import numpy, torch
+numpy.compat = types.SimpleNamespace(long=int)  # gone in numpy 2
+torch.serialization.add_safe_globals([argparse.Namespace])  # a safe loading that fairseq does not know
+import fairseq
+"""
+
+
+@pytest.fixture(scope="session")
+def stock():
+    """A function that runs Python code with fairseq as it is: the plugin is not imported."""
+
+    def run(code, *argv, status=0):
+        never = "\nassert 'layerdrop_plugin' not in sys.modules\n"
+        return run_command("python", "-W", "ignore", "-c", STOCK + code + never, *argv, status=status)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stock_full(stock, tiny, data, tmp_path_factory):
+    """A checkpoint that stock fairseq trained, without LayerDrop, of the shape of `full["transformer"]`."""
+    folder = tmp_path_factory.mktemp("stock_full")
+    argv = ["fairseq-train", data["transformer"], "--arch", "transformer", *tiny["transformer"]]
+    argv += ["--encoder-layerdrop", 0, "--decoder-layerdrop", 0, "--max-update", 5, "--save-dir", folder]
+    stock("from fairseq_cli.train import cli_main\nsys.argv = sys.argv[1:]\ncli_main()", *argv)
+    return folder / "checkpoint_last.pt"
