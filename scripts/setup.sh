@@ -38,7 +38,7 @@ installed "fairseq==0.12.2" || check_build_tools
 fill
 if ! works 2> /dev/null; then
     say "what is in .venv does not work: making it anew"
-    PYTHON="${PYTHON:-$(.venv/bin/python -c 'import sys; print(sys._base_executable)')}"
+    [ -n "${PYTHON:-}" ] || PYTHON=$(base_python)
     rm -rf .venv; "$PYTHON" -m venv .venv; fill; works
 fi
 stamp > .venv/setup.stamp.new && mv .venv/setup.stamp.new .venv/setup.stamp

@@ -22,6 +22,9 @@ usable() { starts "$1/bin/python" && "$1/bin/python" -c 'import pip' 2> /dev/nul
 
 same_version() { [ "$("$1" -c 'import sys; print(sys.version)')" = "$("$2" -c 'import sys; print(sys.version)')" ]; }
 
+# The interpreter that .venv was made with.
+base_python() { .venv/bin/python -c 'import sys; print("%s/bin/python%d.%d" % (sys.base_prefix, *sys.version_info[:2]))'; }
+
 check_build_tools() {
     local compiler="${CXX:-c++}" python="${PYTHON:-.venv/bin/python}" headers
     "$python" -c 'import ensurepip, venv' 2> /dev/null || fail "Python's venv is missing: apt install python3-venv"
