@@ -1,0 +1,63 @@
+"""Every command of README's how-to runs as printed, on a small `demo` folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working directory with the part of `demo` that the how-to uses; the blocks run in it in order."""
+    folder = tmp_path_factory.mktemp("readme")
+    data = [sys.executable, ROOT / "scripts/demo/make_data.py", "--out", folder / "demo"]
+    subprocess.run([*data, "--pairs", "1000", "--pieces", "300"], check=True)
+    pieces = folder / "demo/pieces"
+    run(
+        "fairseq-preprocess --source-lang en --target-lang de --joined-dictionary --destdir demo/bin "
+        f"--trainpref '{pieces}/train' --validpref '{pieces}/valid' --testpref '{pieces}/test'",
+        folder,
+    )
+    return folder
+
+
+def run(script, folder):
+    bin_folder = str(Path(sys.executable).parent)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": bin_folder + os.pathsep + os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)), ids=[block.split()[0] for _, block in BLOCKS])
+def test_block_runs_as_printed(number, folder):
+    language, block = BLOCKS[number]
+    if language == "python":
+        (folder / "block.py").write_text(block, encoding="utf-8")
+        assert run(f"'{sys.executable}' block.py 2>/dev/null", folder) == "3\n"
+        return
+    output = run(block, folder)
+    pruned = re.findall("Pruning model to specified layer configuration: (.*)", output)
+    expected = {
+        "'decoder_layers_to_keep': '0,2,4'": ["encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6"],
+        "--encoder-layers-to-keep": ["encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6"],
+        "'drop:0.5'": ["decoder keeps layers 0,2,4 of 6"],
+    }
+    assert pruned == next((lines for text, lines in expected.items() if text in block), [])
+
+
+def test_opens_with_the_two_commands():
+    first = re.search(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1]
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == [
+        "bash scripts/demo.sh",
+        "bash scripts/test.sh",
+    ]
