@@ -47,8 +47,8 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     specs = pruning.requested(overrides)
     for stack in specs:
         del overrides[KEEP[stack]]
+    state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
-        state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
         pruning.settle(state)
         if _prepare is not None:
             _prepare(state, path)
@@ -59,12 +59,12 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
 
 def _load_model_ensemble_and_task(stock, filenames, arg_overrides=None, *args, **kwargs):
     if kwargs.get("state") is None and len(args) < 5:
+        suffix = kwargs.get("suffix", args[2] if len(args) > 2 else "")
+        shards = kwargs.get("num_shards", args[3] if len(args) > 3 else 1)
         with one_line():
-            for filename in filenames:
-                suffix = kwargs.get("suffix", args[2] if len(args) > 2 else "")
-                shards = kwargs.get("num_shards", args[3] if len(args) > 3 else 1)
-                if shards == 1:
-                    safe_loading.check_file(filename.replace(".pt", suffix + ".pt"), "--path")
+            for name in filenames:
+                path = checkpoint_utils.get_maybe_sharded_checkpoint_filename(name, suffix, 0, shards)
+                safe_loading.check_file(path, "--path")
     with _set(_loading=True, _prepare=None):
         ensemble, cfg, task = stock(filenames, arg_overrides, *args, **kwargs)
     if pruning.requested(arg_overrides or {}):

@@ -17,6 +17,8 @@ from typing import Any, Dict, Optional
 
 import torch
 
+from ..errors import one_line
+
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
 
 ALLOW = "LAYERDROP_ALLOW_GLOBALS"
@@ -48,7 +50,8 @@ class _SafeTorch(types.ModuleType):
 
     @staticmethod
     def load(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
-        return read(f if isinstance(f, str) else f.name)
+        with one_line():
+            return read(f if isinstance(f, str) else f.name)
 
 
 def allowed() -> Dict[str, Any]:
