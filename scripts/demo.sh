@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Trains a small English-German model with LayerDrop on data made here, prunes it at load and scores every depth.
+#   bash scripts/demo.sh             a table on the terminal, a plot in demo/scores.png
+#   bash scripts/demo.sh --compare   also the same model trained without LayerDrop
+# What is there is used again, and training resumes; to start over: rm -r demo
+# The first lines are settings: RATE=0.5 DEMO_DIR=demo-0.5 bash scripts/demo.sh
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+: "${DEMO_DIR:=$root/demo}" "${RATE:=0.2}" "${UPDATES:=2400}" "${PAIRS:=60000}" "${DEPTHS:=6 5 4 3 2}" "${SEED:=1}"
+SIZE="--encoder-layers 6 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --encoder-attention-heads 4
+  --decoder-layers 6 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
+  --encoder-normalize-before --decoder-normalize-before --share-all-embeddings --dropout 0"
+TRAINING="--criterion label_smoothed_cross_entropy --label-smoothing 0.05 --optimizer adam --adam-betas (0.9,0.98)
+  --lr 2e-3 --lr-scheduler polynomial_decay --warmup-updates $((UPDATES / 10)) --total-num-update $UPDATES
+  --clip-norm 1 --max-tokens 1000 --max-update $UPDATES --validate-after-updates $UPDATES --seed $SEED"
+models=with
+case ${1-} in
+  --compare) models="with without" ;;
+  -h | --help) sed -n '2,6s/^# //p' "$0" && exit ;;
+  ?*) echo "demo.sh: the options are --compare and --help, but one is '$1'." >&2 && exit 2 ;;
+esac
+source "$root/scripts/demo/steps.sh"
+start "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
+step data "make $PAIRS sentence pairs" python scripts/demo/make_data.py --out "$DEMO_DIR" --pairs $PAIRS --seed $SEED
+step binarise "number their pieces" preprocess "$DEMO_DIR/pieces" "$DEMO_DIR/bin"
+for model in $models; do
+  rate=$RATE && [ $model = with ] || rate=0
+  step "train-$model" "train 6+6 layers $model LayerDrop" fairseq-train "$DEMO_DIR/bin" --user-dir layerdrop_plugin \
+    --arch layerdrop_transformer --encoder-layerdrop "$rate" --decoder-layerdrop "$rate" $SIZE $TRAINING \
+    --save-dir "$DEMO_DIR/models/$model" $SAVING
+  for depth in $DEPTHS; do
+    kept=every_other:$depth
+    step "translate-$model-$depth" "translate with $depth+$depth layers ($model LayerDrop)" \
+      fairseq-generate "$DEMO_DIR/bin" --user-dir layerdrop_plugin --path "$DEMO_DIR/models/$model/checkpoint_last.pt" \
+      --model-overrides "{'encoder_layers_to_keep': '$kept', 'decoder_layers_to_keep': '$kept'}" \
+      --results-path "$DEMO_DIR/output/$model/$depth" $TRANSLATING
+  done
+done
+finish

@@ -1,0 +1,61 @@
+# Sourced by scripts/demo.sh: sets up, runs each step once, shows its progress, and names the step that failed.
+
+SAVING="--cpu --num-workers 0 --log-format json --log-interval 10 --no-epoch-checkpoints --save-interval-updates 250
+  --keep-interval-updates 1"
+TRANSLATING="--cpu --gen-subset test --beam 1 --batch-size 250 --max-len-a 1.2 --max-len-b 10
+  --remove-bpe sentencepiece"
+
+say() { echo "demo: $*" >&2; }
+
+start() { # SETTINGS: makes the environment and the folder, which keeps its settings
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONWARNINGS=ignore PATH=$root/.venv/bin:$PATH
+  trap 'say "stopped; the same command goes on from here"; exit 130' INT TERM
+  mkdir -p "$DEMO_DIR"/{done,log,output}
+  DEMO_DIR=$(cd "$DEMO_DIR" && pwd)
+  cd "$root"
+  if [ ! -e "$DEMO_DIR/settings" ]; then
+    echo "$1" >"$DEMO_DIR/settings.new" && mv "$DEMO_DIR/settings.new" "$DEMO_DIR/settings"
+  elif [ "$1" != "$(cat "$DEMO_DIR/settings")" ]; then
+    say "$DEMO_DIR was made with other settings: choose another DEMO_DIR, or start over with: rm -r '$DEMO_DIR'"
+    exit 2
+  fi
+  bash scripts/setup.sh || { say "step 'setup' failed"; exit 1; }
+}
+
+step() { # NAME WORDS COMMAND...: a marker says that it is done; the log goes to log/NAME.txt
+  local name=$1 words=$2 log=$DEMO_DIR/log/$1.txt
+  shift 2
+  if [ -e "$DEMO_DIR/done/$name" ]; then
+    say "$words: there already"
+    return
+  fi
+  say "$words (log/$name.txt)"
+  if ! "$@" 2>&1 | tee -a "$log" | python scripts/demo/watch.py "$UPDATES"; then
+    tail -n 3 "$log" >&2
+    say "step '$name' failed: $words; the whole log is $log"
+    exit 1
+  fi
+  touch "$DEMO_DIR/done/$name"
+}
+
+preprocess() { # PIECES BIN
+  rm -rf "$2" # fairseq-preprocess does not write over a dictionary
+  fairseq-preprocess --source-lang en --target-lang de --joined-dictionary --destdir "$2" \
+    --trainpref "$1/train" --validpref "$1/valid" --testpref "$1/test"
+}
+
+finish() { # the table, the plot, and what to try next
+  python scripts/demo/scores.py "$DEMO_DIR" || { say "step 'table' failed"; exit 1; }
+  python scripts/demo/plot.py "$DEMO_DIR" || { say "step 'plot' failed"; exit 1; }
+  cat <<TEXT
+
+Every row of a model is one training, loaded with some of its layers: --model-overrides chose them. Try next:
+  bash scripts/demo.sh --compare                               the same model trained without LayerDrop
+  RATE=0.1 DEMO_DIR=demo-0.1 bash scripts/demo.sh              a lower rate: better in full, worse when little is kept
+  UPDATES=6000 DEMO_DIR=demo-long bash scripts/demo.sh         longer training closes the gap at full depth
+  .venv/bin/fairseq-interactive ${DEMO_DIR}/bin --user-dir layerdrop_plugin \\
+    --path ${DEMO_DIR}/models/with/checkpoint_last.pt --cpu --bpe sentencepiece \\
+    --sentencepiece-model ${DEMO_DIR}/pieces/joint.model       your own date or amount
+Start over: rm -r '$DEMO_DIR'
+TEXT
+}

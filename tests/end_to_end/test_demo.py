@@ -1,0 +1,80 @@
+"""scripts/demo.sh from data to plot, with a handful of updates."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "scripts" / "demo.sh"
+TINY = {"UPDATES": "20", "PAIRS": "1000", "DEPTHS": "6 3"}
+
+
+def demo(folder, *options, **settings):
+    return subprocess.run(
+        ["bash", str(DEMO), *options],
+        env={**os.environ, **TINY, "DEMO_DIR": str(folder), **settings},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("a demo")
+
+
+@pytest.fixture(scope="module")
+def first(folder):
+    process = demo(folder)
+    assert process.returncode == 0, process.stderr[-4000:]
+    return process
+
+
+def test_it_ends_with_a_table_a_plot_and_what_to_try_next(first, folder):
+    rows = [line.split() for line in first.stdout.splitlines() if line.startswith("with LayerDrop")]
+    full, half = (int(row[3].replace(",", "")) for row in rows)
+    assert [row[2] for row in rows] == ["6+6", "3+3"]
+    assert full - half == 3 * (132_480 + 198_784)  # an encoder and a decoder layer of width 128, FFN 256
+    assert "sacrebleu nrefs:1|" in first.stdout
+    assert "Try next" in first.stdout
+    assert (folder / "scores.png").stat().st_size > 10_000
+
+
+def test_progress_is_shown_while_it_trains(first):
+    assert "of 20 updates, loss" in first.stderr
+
+
+def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(first, folder):
+    again = demo(folder, "--compare")
+    assert again.returncode == 0, again.stderr[-4000:]
+    assert "train 6+6 layers with LayerDrop: there already" in again.stderr
+    assert [line[:18].strip() for line in again.stdout.splitlines() if "LayerDrop  " in line] == [
+        *["with LayerDrop"] * 2,
+        *["without LayerDrop"] * 2,
+    ]
+
+
+def test_other_settings_do_not_reuse_it(first, folder):
+    other = demo(folder, UPDATES="30")
+    assert other.returncode == 2
+    assert "was made with other settings" in other.stderr.splitlines()[-1]
+
+
+def test_a_failed_step_is_named(tmp_path):
+    process = demo(tmp_path, PAIRS="10")
+    assert process.returncode == 1
+    assert "step 'data' failed" in process.stderr.splitlines()[-1]
+
+
+def test_an_unknown_option_is_refused(tmp_path):
+    process = demo(tmp_path / "new", "--comprae")
+    assert (process.returncode, (tmp_path / "new").exists()) == (2, False)
+    assert process.stderr == "demo.sh: the options are --compare and --help, but one is '--comprae'.\n"
+
+
+def test_help_costs_nothing(tmp_path):
+    process = demo(tmp_path / "new", "--help")
+    assert (process.returncode, (tmp_path / "new").exists()) == (0, False)
+    assert "--compare" in process.stdout
