@@ -5,6 +5,7 @@ follows, building the model and filling it, then needs to know nothing of prunin
 """
 
 import contextlib
+import inspect
 import logging
 from typing import Any, Callable, Dict, Iterator, Optional
 
@@ -57,17 +58,20 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     return state
 
 
-def _load_model_ensemble_and_task(stock, filenames, arg_overrides=None, *args, **kwargs):
-    if kwargs.get("state") is None and len(args) < 5:
-        suffix = kwargs.get("suffix", args[2] if len(args) > 2 else "")
-        shards = kwargs.get("num_shards", args[3] if len(args) > 3 else 1)
+def _load_model_ensemble_and_task(stock, *args, **kwargs):
+    given = inspect.signature(stock).bind(*args, **kwargs)
+    given.apply_defaults()
+    options = given.arguments
+    if options["state"] is None:
         with one_line():
-            for name in filenames:
-                path = checkpoint_utils.get_maybe_sharded_checkpoint_filename(name, suffix, 0, shards)
+            for name in options["filenames"]:
+                path = checkpoint_utils.get_maybe_sharded_checkpoint_filename(
+                    name, options["suffix"], 0, options["num_shards"]
+                )
                 safe_loading.check_file(path, "--path")
     with _set(_loading=True, _prepare=None):
-        ensemble, cfg, task = stock(filenames, arg_overrides, *args, **kwargs)
-    if pruning.requested(arg_overrides or {}):
+        ensemble, cfg, task = stock(*args, **kwargs)
+    if pruning.requested(options["arg_overrides"] or {}):
         for model in ensemble:
             logger.info("num. model params: %s", f"{sum(p.numel() for p in model.parameters()):,}")
     return ensemble, cfg, task

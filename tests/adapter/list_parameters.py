@@ -11,7 +11,6 @@ plugin = sys.argv.pop(2) if sys.argv[2:] == ["--plugin"] else None
 import torch  # noqa: E402
 from fairseq import models, options  # noqa: E402
 from fairseq.data import Dictionary  # noqa: E402
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf  # noqa: E402
 from fairseq.tasks.language_modeling import LanguageModelingTask  # noqa: E402
 from fairseq.tasks.masked_lm import MaskedLMTask  # noqa: E402
 from fairseq.tasks.translation import TranslationTask  # noqa: E402
@@ -20,9 +19,9 @@ if plugin:
     import layerdrop_plugin  # noqa: F401
 
 TASKS = {
-    "transformer": ("translation", lambda cfg, d: TranslationTask(cfg, d, d)),
-    "transformer_lm": ("language_modeling", lambda cfg, d: LanguageModelingTask(cfg, d)),
-    "roberta": ("masked_lm", lambda cfg, d: MaskedLMTask(cfg, d)),
+    "transformer": ("translation", lambda args, d: TranslationTask(args, d, d)),
+    "transformer_lm": ("language_modeling", lambda args, d: LanguageModelingTask(args, d)),
+    "roberta": ("masked_lm", lambda args, d: MaskedLMTask(args, d)),
 }
 EXTRA = {"roberta": ["--criterion", "masked_lm"]}
 
@@ -30,10 +29,9 @@ EXTRA = {"roberta": ["--criterion", "masked_lm"]}
 def parameters(family, arch, words, symbols):
     task, build = TASKS[family]
     argv = ["data", "--task", task, "--arch", arch, *EXTRA.get(family, []), *words]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), argv))
-    cfg.task._name = task
+    args = options.parse_args_and_arch(options.get_training_parser(), argv)
     with torch.device("cpu" if family == "roberta" else "meta"):  # RoBERTa copies weights as it fills them
-        model = models.build_model(cfg.model, build(cfg.task, symbols))
+        model = models.build_model(args, build(args, symbols))
     return {name: list(p.shape) for name, p in model.named_parameters()}
 
 

@@ -25,6 +25,9 @@ ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 """The environment variable that allows more objects: `module.name`, separated by commas."""
 
 
+DAMAGED = "`path` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
+
+
 def needed() -> Optional[str]:
     from fairseq import checkpoint_utils
 
@@ -98,11 +101,10 @@ def read(path: str) -> Dict[str, Any]:
         state = _load(path)
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal(path, str(error))) from None
-    except (RuntimeError, EOFError, OSError, KeyError, AttributeError, ValueError) as error:
-        if str(error).startswith(f"`{ALLOW}`"):
-            raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"a checkpoint must be a whole file, but {path} is damaged or none: {reason}") from None
+    except PermissionError:
+        raise ValueError(f"`path` must be a file that can be read, but {path} can't.") from None
+    except (RuntimeError, EOFError, OSError, KeyError, AttributeError, IndexError):
+        raise ValueError(DAMAGED.format(path)) from None
     if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
         raise ValueError(
             f"a checkpoint must be one of fairseq, but {path} lacks the entries `model` and `cfg` or `args`."
@@ -171,7 +173,7 @@ def _refusal(path: str, message: str) -> str:
     """Say which object was refused, or that the file is no pickle at all."""
     match = re.search(r"GLOBAL ([\w.]+)", message)
     if match is None:
-        return f"a checkpoint must be a whole file, but {path} is damaged or none: {message.splitlines()[0]}"
+        return DAMAGED.format(path)
     return (
         f"a checkpoint must hold only known objects, but {path} holds {match[1]}; "
         f"if you trust the file, set {ALLOW}={match[1]}"
