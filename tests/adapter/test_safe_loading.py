@@ -139,7 +139,9 @@ def test_a_truncated_file(torch_version, save, left):
     with pytest.raises(ValueError) as error:
         safe_loading.read(path)
     message = str(error.value)
-    assert message.startswith(f"a checkpoint must be a whole file, but {path} is damaged or none: ")
+    assert message.startswith(
+        f"`path` must be the file of a checkpoint, but {path} is damaged or no checkpoint at all."
+    )
     assert "\n" not in message
 
 
@@ -150,7 +152,7 @@ def test_a_file_that_is_no_checkpoint_of_torch(torch_version, tmp_path, content)
     with pytest.raises(ValueError) as error:
         safe_loading.read(str(path))
     message = str(error.value)
-    assert message.startswith("a checkpoint must be ") and str(path) in message
+    assert message.startswith("`path` must be the file of a checkpoint, but ") and str(path) in message
     assert "\n" not in message
 
 

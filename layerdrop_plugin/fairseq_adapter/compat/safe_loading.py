@@ -103,7 +103,9 @@ def read(path: str) -> Dict[str, Any]:
         raise ValueError(_refusal(path, str(error))) from None
     except PermissionError:
         raise ValueError(f"`path` must be a file that can be read, but {path} can't.") from None
-    except (RuntimeError, EOFError, OSError, KeyError, AttributeError, IndexError):
+    except RuntimeError as error:  # torch says why: no end of the archive, no memory
+        raise ValueError(f"{DAMAGED.format(path)} ({str(error).strip().splitlines()[0]})") from None
+    except (EOFError, OSError, KeyError, AttributeError, IndexError):  # bytes that are no pickle
         raise ValueError(DAMAGED.format(path)) from None
     if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
         raise ValueError(
