@@ -1,0 +1,307 @@
+"""Pruning a checkpoint that was read: weights, configuration, outputs; against layers removed by hand."""
+
+import copy
+import logging
+from argparse import Namespace
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.fairseq_adapter import pruning
+from layerdrop_plugin.fairseq_adapter.provenance import Pruned
+
+
+def small_state(cfg=None, **entries):
+    """A checkpoint of two encoder and three decoder layers of one number each, and a head with digits."""
+    weights = {"encoder.embed": 0, **{f"encoder.layers.{i}.w": 10 + i for i in range(2)}}
+    weights.update({f"decoder.layers.{i}.w": 20 + i for i in range(3)})
+    weights["classification_heads.x.layers.1.weight"] = 31
+    return {"model": weights, "args": cfg or Namespace(encoder_layers=2, decoder_layers=3), **entries}
+
+
+def test_requested_takes_the_specifications_out_of_a_mapping():
+    cfg = {"encoder_layers_to_keep": None, "decoder_layers_to_keep": "0,2", "encoder_layers": 2}
+    assert pruning.requested(cfg) == {"decoder": "0,2"}
+    assert pruning.requested({}) == {}
+
+
+def test_plan_counts_each_stack():
+    specs = {"encoder": "last:1", "decoder": [0, 2]}
+    planned = pruning.plan(specs, {"encoder": 2, "decoder": 3})
+    assert planned == {"encoder": Pruned(2, (1,)), "decoder": Pruned(3, (0, 2))}
+
+
+def test_plan_refuses_a_stack_that_is_not_there():
+    with pytest.raises(ValueError) as error:
+        pruning.plan({"decoder": "0,2"}, {"encoder": 4})
+    assert str(error.value) == "`decoder_layers_to_keep` must be left out: the model has no decoder (got '0,2')."
+
+
+def test_a_checkpoint_is_pruned_in_weights_configuration_and_origin():
+    state = small_state()
+    assert pruning.prune_loaded(state, {"decoder": "0,2"}) == {"decoder": Pruned(3, (0, 2))}
+    assert state == {
+        "model": {
+            "encoder.embed": 0,
+            "encoder.layers.0.w": 10,
+            "encoder.layers.1.w": 11,
+            "decoder.layers.0.w": 20,
+            "decoder.layers.1.w": 22,
+            "classification_heads.x.layers.1.weight": 31,
+        },
+        "args": Namespace(encoder_layers=2, decoder_layers=2, decoder_layers_to_keep=None),
+        "layerdrop": {"decoder": {"depth": 3, "kept": [0, 2], "last": {"depth": 3, "kept": [0, 2]}}},
+    }
+
+
+@pytest.mark.parametrize("make", [lambda **cfg: Namespace(**cfg), lambda **cfg: OmegaConf.create(cfg)])
+def test_either_kind_of_configuration_is_changed(make):
+    cfg = make(encoder_layers=2, decoder_layers=3)
+    pruning.configure(cfg, {"encoder": Pruned(2, (1,))})
+    assert (cfg.encoder_layers, cfg.encoder_layers_to_keep, cfg.decoder_layers) == (1, None, 3)
+
+
+def test_averages_of_the_weights_are_pruned_too():
+    average = {"decoder.layers.0.w": 0, "decoder.layers.1.w": 1, "decoder.layers.2.w": 2, "embed": 3}
+    state = small_state(extra_state={"ema": dict(average), "ema_fp32_params": dict(average), "best": 1})
+    pruning.prune_loaded(state, {"decoder": "last:1"})
+    pruned = {"decoder.layers.0.w": 2, "embed": 3}
+    assert state["extra_state"] == {"ema": pruned, "ema_fp32_params": pruned, "best": 1}
+
+
+def test_pruned_again_it_says_what_is_left_of_the_first_model():
+    state = small_state()
+    pruning.prune_loaded(state, {"decoder": "0,2"})
+    pruning.prune_loaded(state, {"decoder": "last:1"})
+    assert state["layerdrop"] == {"decoder": {"depth": 3, "kept": [2], "last": {"depth": 2, "kept": [1]}}}
+    assert state["model"]["decoder.layers.0.w"] == 22
+
+
+def test_what_does_not_fit_a_pruned_checkpoint_is_refused_with_what_it_holds():
+    state = small_state()
+    pruning.prune_loaded(state, {"decoder": "0,2"})
+    before = copy.deepcopy(state)
+    with pytest.raises(ValueError) as error:
+        pruning.prune_loaded(state, {"decoder": "0,2"})
+    assert str(error.value) == (
+        "`decoder_layers_to_keep` must name layers from 0 to 1, but has 2 in '0,2'. "
+        "The checkpoint was pruned before and holds decoder layers 0,2 of 3."
+    )
+    assert state == before
+
+
+@pytest.mark.parametrize(
+    ("cfg", "depth", "layers"),
+    [
+        ({"decoder_layers": 3}, 3, [20, 21, 22]),
+        ({"decoder_layers": 6}, 3, [20, 21, 22]),  # fairseq wrote pruned weights with the full depth (#1403)
+        ({"decoder_layers": 6, "decoder_layers_to_keep": "0,2,4"}, 3, [20, 21, 22]),  # and what it had done (#1406)
+        ({"decoder_layers": 3, "decoder_layers_to_keep": "0,2"}, 2, [20, 22]),  # still to be done
+        ({"decoder_layers": 3, "decoder_layers_to_keep": "every_other:1"}, 1, [20]),
+    ],
+)
+def test_settle_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):
+    state = small_state(Namespace(encoder_layers=2, **cfg))
+    pruning.settle(state)
+    assert state["args"].decoder_layers == depth
+    assert getattr(state["args"], "decoder_layers_to_keep", None) is None
+    assert [v for name, v in state["model"].items() if name.startswith("decoder.layers")] == layers
+    assert state["args"].encoder_layers == 2
+    settled = copy.deepcopy(state)
+    pruning.settle(state)
+    assert state == settled
+
+
+SPECS = {
+    "transformer": {"encoder_layers_to_keep": "0,3", "decoder_layers_to_keep": "1"},
+    "transformer_lm": {"decoder_layers_to_keep": "0,2"},
+    "roberta": {"encoder_layers_to_keep": "every_other:2"},  # 0, 2
+}
+KEPT = {
+    "transformer": {"encoder": [0, 3], "decoder": [1]},
+    "transformer_lm": {"decoder": [0, 2]},
+    "roberta": {"encoder": [0, 2]},
+}
+TOKENS = torch.tensor([[5, 6, 7, 8, 2], [9, 10, 11, 2, 1]])  # the second is padded
+
+
+def load(path, **overrides):
+    from fairseq import checkpoint_utils
+
+    models, cfg, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
+    return models[0].eval(), cfg.model
+
+
+def outputs(model, family):
+    with torch.no_grad():
+        return model(TOKENS, None, TOKENS)[0] if family == "transformer" else model(TOKENS)[0]
+
+
+def stacks(model):
+    return {module.name: module for module in model.modules() if isinstance(module, LayerDropStack)}
+
+
+def owners(model):
+    """The part of the model that has each stack as its `layers`."""
+    for part in model.modules():
+        layers = getattr(part, "layers", None)
+        if isinstance(layers, LayerDropStack):
+            yield part, layers
+
+
+def cut_by_hand(model, kept):
+    for part, layers in owners(model):
+        if layers.name in kept:
+            part.layers = nn.ModuleList([layers[i] for i in kept[layers.name]])
+    return model
+
+
+@pytest.mark.parametrize("family", list(SPECS))
+def test_outputs_equal_the_full_models_with_the_same_layers_bit_for_bit(family, full):
+    model, cfg = load(full[family])
+    pruned, pruned_cfg = load(full[family], **SPECS[family])
+    whole, small = outputs(model, family), outputs(pruned, family)
+    assert not torch.equal(whole, small)
+    for name, stack in stacks(pruned).items():
+        assert len(stack) == len(KEPT[family][name])
+        assert getattr(pruned_cfg, f"{name}_layers") == len(stack)
+        assert getattr(pruned_cfg, f"{name}_layers_to_keep") is None
+        assert getattr(cfg, f"{name}_layers") == 4
+    chosen = stacks(model)
+    contexts = [chosen[name].running(kept) for name, kept in KEPT[family].items()]
+    for context in contexts:
+        context.__enter__()
+    running = outputs(model, family)
+    for context in contexts:
+        context.__exit__(None, None, None)
+    assert torch.equal(small, running)
+    assert torch.equal(outputs(model, family), whole)
+    assert torch.equal(outputs(cut_by_hand(model, KEPT[family]), family), small)
+
+
+def test_a_decoder_specification_leaves_the_encoder_as_it_is(full):
+    model, _ = load(full["transformer"])
+    pruned, _ = load(full["transformer"], decoder_layers_to_keep="0,2")
+    whole, small = dict(model.named_parameters()), dict(pruned.named_parameters())
+    encoder = [name for name in whole if name.startswith("encoder.")]
+    assert encoder == [name for name in small if name.startswith("encoder.")]
+    assert all(torch.equal(whole[name], small[name]) for name in encoder)
+    assert len(stacks(pruned)["encoder"]) == 4 and len(stacks(pruned)["decoder"]) == 2
+
+
+def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(full, caplog):
+    with caplog.at_level(logging.INFO):
+        model, _ = load(full["transformer"], **SPECS["transformer"])
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("layerdrop_plugin")]
+    count = sum(p.numel() for p in model.parameters())
+    kept = "encoder keeps layers 0,3 of 4; decoder keeps layers 1 of 4"
+    assert lines == [
+        f"Pruning model to specified layer configuration: {kept}",
+        f"num. model params: {count:,}",
+    ]
+    whole, _ = load(full["transformer"])
+    # Each encoder layer: 4 projections, 2 norms, 16 to 24 and back; a decoder's has 4 projections and a norm more.
+    encoder = 4 * (16 * 16 + 16) + 2 * 32 + (16 * 24 + 24) + (24 * 16 + 16)
+    decoder = encoder + 4 * (16 * 16 + 16) + 32
+    assert sum(p.numel() for p in whole.parameters()) - count == 2 * encoder + 3 * decoder
+
+
+def test_a_stock_architecture_is_pruned_too(stock_full):
+    model, _ = load(stock_full)
+    pruned, cfg = load(stock_full, encoder_layers_to_keep="1,2", decoder_layers_to_keep=[0, 2])
+    assert (cfg.encoder_layers, cfg.decoder_layers) == (2, 2)
+    model.encoder.layers = nn.ModuleList([model.encoder.layers[i] for i in (1, 2)])
+    model.decoder.layers = nn.ModuleList([model.decoder.layers[i] for i in (0, 2)])
+    assert torch.equal(outputs(pruned, "transformer"), outputs(model, "transformer"))
+
+
+def without_cfg(state):
+    """As fairseq saved before 2020: `args`, no `cfg`."""
+    args = state.pop("cfg")["model"]
+    del args._name
+    state["args"] = args
+
+
+def with_old_names(state):
+    """As RoBERTa's were: a decoder, and no layer norm in the state before that was split off."""
+    state["model"] = {name.replace("encoder.", "decoder.", 1): value for name, value in state["model"].items()}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    ("family", "age"),
+    [
+        ("transformer", without_cfg),
+        ("transformer_lm", without_cfg),
+        ("roberta", without_cfg),
+        ("roberta", with_old_names),
+    ],
+)
+def test_old_checkpoints_are_pruned_alike(family, age, zipped, full, tmp_path):
+    state = torch.load(full[family])
+    age(state)
+    torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=zipped)
+    pruned, _ = load(full[family], **SPECS[family])
+    old, _ = load(tmp_path / "old.pt", **SPECS[family])
+    assert torch.equal(outputs(old, family), outputs(pruned, family))
+
+
+@pytest.mark.parametrize(("family", "stack"), [("transformer_lm", "encoder"), ("roberta", "decoder")])
+def test_a_stack_that_the_model_lacks_is_refused(family, stack, full):
+    with pytest.raises(ValueError) as error:
+        load(full[family], **{f"{stack}_layers_to_keep": "0,2"})
+    message = f"`{stack}_layers_to_keep` must be left out: the model has no {stack} (got '0,2')."
+    assert str(error.value) == message
+
+
+def test_from_pretrained_prunes_a_translation_model(full, data):
+    from fairseq.models.transformer import TransformerModel
+
+    folder = full["transformer"].parent
+    hub = TransformerModel.from_pretrained(
+        str(folder), "checkpoint_last.pt", str(data["transformer"]), **SPECS["transformer"]
+    )
+    pruned, _ = load(full["transformer"], **SPECS["transformer"])
+    assert torch.equal(outputs(hub.models[0].eval(), "transformer"), outputs(pruned, "transformer"))
+    assert len(hub.translate("w1 w2 w3").split()) > 0
+
+
+def test_from_pretrained_prunes_a_language_model(full, data):
+    from fairseq.models.transformer_lm import TransformerLanguageModel
+
+    folder = full["transformer_lm"].parent
+    hub = TransformerLanguageModel.from_pretrained(
+        str(folder), "checkpoint_last.pt", str(data["transformer_lm"]), decoder_layers_to_keep="0,2"
+    )
+    scores = hub.score("w1 w2 w3")["positional_scores"]
+    model, _ = load(full["transformer_lm"])
+    words = hub.encode("w1 w2 w3")
+    source = torch.cat([torch.tensor([2]), words[:-1]])[None]  # from the end of the sentence before
+    with torch.no_grad(), stacks(model)["decoder"].running([0, 2]):
+        by_hand = model(source)[0].log_softmax(-1)[0, torch.arange(len(words)), words]
+    assert torch.allclose(scores, by_hand, atol=1e-5)
+
+
+def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path):
+    """fairseq #2507."""
+    from fairseq.models.roberta import RobertaModel
+
+    model, _ = load(full["roberta"])
+    model.register_classification_head("x", num_classes=3)
+    state = torch.load(full["roberta"])
+    state["model"] = model.state_dict()
+    torch.save(state, tmp_path / "model.pt")
+    options = {"bpe": None, "encoder_layers_to_keep": "0,2", "load_checkpoint_heads": True}
+    hub = RobertaModel.from_pretrained(str(tmp_path), "model.pt", str(data["roberta"]), **options)
+    hub.eval()
+    assert len(stacks(hub.model)["encoder"]) == 2
+    head = hub.model.classification_heads["x"]
+    assert torch.equal(head.dense.weight, model.classification_heads["x"].dense.weight)
+    with torch.no_grad(), stacks(model)["encoder"].running([0, 2]):
+        features = model(TOKENS[:1], features_only=True)[0]
+        by_hand = model.classification_heads["x"](features).log_softmax(-1)
+    assert torch.equal(hub.extract_features(TOKENS[:1]), features)
+    assert torch.allclose(hub.predict("x", TOKENS[:1]), by_hand, atol=1e-6)
