@@ -6,6 +6,7 @@ optimiser's state; `Trainer.state_dict` notes where the layers came from.
 """
 
 import contextlib
+import copy
 import functools
 import logging
 from typing import Dict, List, Optional
@@ -167,7 +168,9 @@ def _cloned(value):
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, dict):
-        return type(value)((k, _cloned(v)) for k, v in value.items())
+        clone = copy.copy(value)
+        clone.update((key, _cloned(v)) for key, v in value.items())
+        return clone
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return type(value)(_cloned(v) for v in value)
     return value
