@@ -2,17 +2,19 @@
 
 `build_model` builds the small model that the options ask for and remembers the plan;
 `Trainer.load_checkpoint` prunes the full checkpoint that it reads to that plan, once, with the
-optimiser's state; `Trainer.state_dict` notes where the layers came from.
+optimiser's state; `Trainer.state_dict` notes where the layers came from, so that a run that is
+started again goes on from its own checkpoint.
 """
 
 import contextlib
 import copy
 import functools
 import logging
+import os
 from typing import Dict, List, Optional
 
 import torch
-from fairseq import models
+from fairseq import checkpoint_utils, models
 from fairseq.trainer import Trainer
 from omegaconf import DictConfig, open_dict
 
@@ -21,7 +23,7 @@ from ..dropping import LayerDropStack
 from . import checkpoints, optimizer_state, provenance, pruning
 from .architectures import PREFIX, check_names
 from .compat import safe_loading
-from .config import get, root_option, stacks_of
+from .config import get, put, root_option, stacks_of
 from .errors import in_command, one_line
 from .hooks import wrap
 from .optimizer_state import Parameter
@@ -31,11 +33,13 @@ from .provenance import Pruned
 logger = logging.getLogger(__name__)
 
 DEFAULT_RESTORE_FILE = "checkpoint_last.pt"  # fairseq's, which may be missing
+RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
 
 
 def install() -> None:
     """Put pruning into fairseq's functions that build and train models."""
     wrap(models, "build_model", _build_model)
+    wrap(checkpoint_utils, "load_checkpoint", _restore)
     wrap(Trainer, "load_checkpoint", _load_checkpoint)
     wrap(Trainer, "state_dict", _state_dict)
 
@@ -66,11 +70,30 @@ def _check_before_training(cfg, arch):
     """Find what is wrong before any data is read."""
     if isinstance(cfg, DictConfig) and str(arch).startswith(PREFIX):
         check_names(cfg, arch)
-    if in_command():
+    if in_command() and not os.path.exists(_own_checkpoint(root_option(cfg, "checkpoint", "save_dir"))):
         for name in ("restore_file", "finetune_from_model"):
             path = root_option(cfg, "checkpoint", name)
             if path and path != DEFAULT_RESTORE_FILE:
                 safe_loading.check_file(path, "--" + name.replace("_", "-"))
+
+
+def _own_checkpoint(save_dir):
+    return os.path.join(save_dir or "", DEFAULT_RESTORE_FILE)
+
+
+def _restore(stock, cfg, trainer, **kwargs):
+    """Continue a pruned run that is started again; fairseq would go back to its `--restore-file`."""
+    plan = trainer._model.layerdrop_plan
+    own = _own_checkpoint(cfg.save_dir)
+    if plan and cfg.restore_file != DEFAULT_RESTORE_FILE and os.path.isfile(own):
+        with one_line():
+            origins = provenance.read(safe_loading.read(own))
+        if all(stack in origins and origins[stack].last == p for stack, p in plan.items()):
+            logger.info("%s is pruned as asked: this run goes on from there, not from %s", own, cfg.restore_file)
+            cfg = copy.deepcopy(cfg)
+            for name, value in (("restore_file", DEFAULT_RESTORE_FILE), *((reset, False) for reset in RESETS)):
+                put(cfg, name, value)
+    return stock(cfg, trainer, **kwargs)
 
 
 class TrainingRun:
@@ -89,7 +112,7 @@ class TrainingRun:
 
 def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, *args, **kwargs):
     if trainer.cfg.checkpoint.restore_file != DEFAULT_RESTORE_FILE:
-        with one_line():  # fairseq would train from scratch
+        with one_line():  # where it is missing, fairseq would train from scratch
             safe_loading.check_file(filename, "--restore-file")
     run = TrainingRun(trainer._model.layerdrop_plan, None if reset_optimizer else _parameters(trainer))
     with checkpoints.prepared_by(functools.partial(_prepare, run)):
