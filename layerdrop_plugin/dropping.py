@@ -144,7 +144,9 @@ class _Droppable:
         if not self._pass.drops(self._index):
             return self._layer(x, *args, **kwargs)
         if torch.is_grad_enabled():
-            x = _HandOn.apply(x, *(p for p in self._layer.parameters() if p.requires_grad))
+            # With every decoder layer gone, the encoder that they read would be out of the graph.
+            read = (t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.requires_grad)
+            x = _HandOn.apply(x, *read, *(p for p in self._layer.parameters() if p.requires_grad))
         extra = self._pass.stack.extra_outputs
         return (x,) + (None,) * extra if extra else x
 
@@ -159,18 +161,19 @@ class _Droppable:
 
 
 class _HandOn(torch.autograd.Function):
-    """The identity, with the dropped layer's parameters as inputs that get no gradient.
+    """The identity, with what the dropped layer would have used as inputs that get no gradient.
 
     DistributedDataParallel waits for a gradient of every parameter that the forward pass might
     have used and stops with 'Expected to have finished reduction' when one never comes. As
-    inputs of this function the parameters count as ready in the backward pass, at no compute.
+    inputs of this function the parameters count as ready in the backward pass, at no compute,
+    and so do those behind the other tensors that the layer reads: the encoder's output.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.parameters = len(parameters)
+    def forward(ctx: Any, x: Tensor, *unused: Tensor) -> Tensor:
+        ctx.unused = len(unused)
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        return (grad,) + (None,) * ctx.parameters
+        return (grad,) + (None,) * ctx.unused

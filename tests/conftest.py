@@ -205,3 +205,28 @@ def stock_full(stock, tiny, data, tmp_path_factory):
     argv += ["--encoder-layerdrop", 0, "--decoder-layerdrop", 0, "--max-update", 5, "--save-dir", folder]
     stock("from fairseq_cli.train import cli_main\nsys.argv = sys.argv[1:]\ncli_main()", *argv)
     return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="session")
+def cut():
+    """A function that writes a checkpoint from which layers were removed by hand."""
+    import torch
+
+    def write(source, target, kept):
+        state = torch.load(source)
+        weights = {}
+        for name, value in state["model"].items():
+            for stack, layers in kept.items():
+                for i in range(4):
+                    if name.startswith((f"{stack}.layers.{i}.", f"{stack}.sentence_encoder.layers.{i}.")):
+                        new = layers.index(i) if i in layers else None
+                        name = name.replace(f"layers.{i}.", f"layers.{new}.", 1)
+            if "layers.None." not in name:
+                weights[name] = value
+        state["model"] = weights
+        for stack, layers in kept.items():
+            setattr(state["cfg"]["model"], f"{stack}_layers", len(layers))
+        torch.save(state, target)
+        return target
+
+    return write

@@ -274,6 +274,31 @@ def test_every_layer_may_be_dropped():
         forward(stack, x)
 
 
+@pytest.mark.parametrize("as_keyword", [True, False])
+def test_what_dropped_layers_read_stays_in_the_graph(as_keyword):
+    """DistributedDataParallel waits for each parameter of an encoder, also when no decoder layer reads it."""
+
+    class Reader(nn.Module):
+        def forward(self, x, encoded):
+            return x + encoded
+
+    encoder, stack = nn.Linear(2, 2), LayerDropStack([Reader() for _ in range(3)], rate=0.999, name="decoder")
+    ready = []
+    nodes = []
+    for name, parameter in encoder.named_parameters():
+        nodes.append(parameter.view_as(parameter).grad_fn.next_functions[0][0])  # as torch's DDP finds it
+        nodes[-1].register_hook(lambda *_, name=name: ready.append(name))
+    encoded, x = encoder(torch.randn(3, 2)), torch.randn(3, 2, requires_grad=True)
+    y = x
+    for layer in stack:
+        y = layer(y, encoded=encoded) if as_keyword else layer(y, encoded)
+    assert torch.equal(y, x)
+    y.sum().backward()
+    assert sorted(ready) == ["bias", "weight"]
+    assert (encoder.weight.grad, encoder.bias.grad) == (None, None)
+    assert torch.equal(x.grad, torch.ones(3, 2))
+
+
 def test_frozen_layers_and_no_grad_are_dropped_as_well():
     stack = make_stack()
     stack.requires_grad_(False)
