@@ -47,6 +47,7 @@ preprocess() { # PIECES BIN
 finish() { # the table, the plot, and what to try next
   python scripts/demo/scores.py "$DEMO_DIR" || { say "step 'table' failed"; exit 1; }
   python scripts/demo/plot.py "$DEMO_DIR" || { say "step 'plot' failed"; exit 1; }
+  say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s"
   cat <<TEXT
 
 Every row of a model is one training, loaded with some of its layers: --model-overrides chose them. Try next:

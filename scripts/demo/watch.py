@@ -50,4 +50,7 @@ def _lines(steps: Iterator[tuple[int, float]], total: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # the whole pipeline was stopped; demo.sh says so
+        sys.exit(130)
