@@ -4,6 +4,7 @@ from typing import Dict
 
 from . import (
     adaptive_loss_backend,
+    broadcast_between_workers,
     ddp_on_cpu,
     encoder_fastpath,
     encoder_weight_copies,
@@ -25,6 +26,7 @@ MENDS = (
     adaptive_loss_backend,
     encoder_weight_copies,
     safe_loading,
+    broadcast_between_workers,
     option_evaluation,
     layers_to_keep_option,
     hydra_warnings,
