@@ -36,9 +36,9 @@ setup(
     # come with it: its pins (hydra-core<1.1, omegaconf<2.1) can't be met with pip 24.1 or newer, nor on Python 3.12;
     # pip would undo the newer pair in an environment that works; and forks supply the module under other names.
     # scripts/setup.sh installs it. The others have lower bounds only: pip leaves in place what an environment has.
-    install_requires=["numpy", "torch>=1.13", "tqdm"],
+    install_requires=["numpy", "torch>=1.13"],
     extras_require={
-        "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece"],
+        "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece", "tqdm"],
         "test": ["mypy", "pytest", "ruff", "setuptools>=70.1"],
     },
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),

@@ -13,7 +13,7 @@ if [ "${1-}" = --quick ]; then parts="tests/unit tests/adapter"; shift; fi
 bash scripts/setup.sh
 PATH=$PWD/.venv/bin:$PATH
 ruff check .
-ruff format --check .
+ruff format --check --extend-exclude '*.md' .
 mypy
 python -m pytest --doctest-modules layerdrop_plugin/*.py -q
 python -m pytest $parts "$@"
