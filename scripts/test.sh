@@ -16,4 +16,4 @@ ruff check .
 ruff format --check --extend-exclude '*.md' .
 mypy
 python -m pytest --doctest-modules layerdrop_plugin/*.py -q
-python -m pytest $parts "$@"
+python -m pytest --disable-warnings $parts "$@"

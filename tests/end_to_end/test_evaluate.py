@@ -18,13 +18,11 @@ def parameters(process):
 
 
 def size(path):
-    """How many parameters a checkpoint has, each shared one once."""
-    weights = torch.load(path)["model"].items()
-    shared = {"decoder.embed_tokens.weight", "decoder.output_projection.weight"}
-    shared |= {"encoder.lm_head.weight"}
-    copies = ("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias")
-    copies += ("fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias", "version", "_float_tensor")
-    return sum(w.numel() for name, w in weights if name not in shared and not name.endswith(copies))
+    """How many parameters a checkpoint has, a shared one once; stock's copies and what is no parameter left out."""
+    others = ("in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias")
+    others += ("fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias", "version", "_float_tensor")
+    weights = {name: w for name, w in torch.load(path)["model"].items() if not name.endswith(others)}
+    return sum({w.data_ptr(): w.numel() for w in weights.values()}.values())
 
 
 def results(process, letters="HDP"):

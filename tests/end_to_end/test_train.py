@@ -39,6 +39,16 @@ def depth(path, stack):
     return len({m[1] for m in (re.match(rf"{stack}\.(?:sentence_encoder\.)?layers\.(\d+)\.", n) for n in names) if m})
 
 
+def stands_on_its_own(path):
+    """Loads with no flags, every weight in its place."""
+    from fairseq import checkpoint_utils
+
+    model = checkpoint_utils.load_model_ensemble([str(path)])[0][0]
+    weights = torch.load(path)["model"]
+    for name, value in model.named_parameters():
+        assert torch.equal(value, weights[name]), name
+
+
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm", "roberta"])
 def test_masks_and_losses_are_those_of_the_same_command_again(family, command, argv, full, tmp_path):
     """The command's first 12 updates end where those in `full`, run in another process, end."""
@@ -95,6 +105,7 @@ def test_pick_up_from_a_pruned_checkpoint(family, options, kept, depths, repeate
             assert state["layerdrop"][stack]["depth"] == 4
             assert len(state["layerdrop"][stack]["kept"]) == layers
         assert set(state["layerdrop"]) == set(depths)
+        stands_on_its_own(path)
 
 
 def test_fine_tuning_started_again_by_the_same_command_is_not_pruned_twice(command, argv, full, tmp_path):
