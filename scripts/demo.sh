@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Trains a small English-German model with LayerDrop on data made here, prunes it at load and scores every depth.
-#   bash scripts/demo.sh             a table on the terminal, a plot in demo/scores.png
+#   bash scripts/demo.sh             tables on the terminal, a plot in demo/scores.png; and a small language model
 #   bash scripts/demo.sh --compare   also the same model trained without LayerDrop
 # What is there is used again, and training resumes; to start over: rm -r demo
 # The first lines are settings: RATE=0.5 DEMO_DIR=demo-0.5 bash scripts/demo.sh
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 : "${DEMO_DIR:=$root/demo}" "${RATE:=0.2}" "${UPDATES:=2400}" "${PAIRS:=60000}" "${DEPTHS:=6 5 4 3 2}" "${SEED:=1}"
+: "${LM_DEPTHS:=6 4 3}"
 SIZE="--encoder-layers 6 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --encoder-attention-heads 4
   --decoder-layers 6 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
   --encoder-normalize-before --decoder-normalize-before --share-all-embeddings --dropout 0"
@@ -36,4 +37,5 @@ for model in $models; do
       --results-path "$DEMO_DIR/output/$model/$depth" $TRANSLATING
   done
 done
+language_model
 finish

@@ -30,7 +30,7 @@ step() { # NAME WORDS COMMAND...: a marker says that it is done; the log goes to
     return
   fi
   say "$words (log/$name.txt)"
-  if ! "$@" 2>&1 | tee -a "$log" | python scripts/demo/watch.py "$UPDATES"; then
+  if ! "$@" 2>&1 | tee -a "$log" | python scripts/demo/watch.py "${WATCHED:-$UPDATES}"; then
     tail -n 3 "$log" >&2
     say "step '$name' failed: $words; the whole log is $log"
     exit 1
@@ -44,8 +44,29 @@ preprocess() { # PIECES BIN
     --trainpref "$1/train" --validpref "$1/valid" --testpref "$1/test"
 }
 
+language_model() { # on the German side; perplexity at each of LM_DEPTHS
+  local bin=$DEMO_DIR/lm-bin depth
+  local WATCHED=$((UPDATES / 4)) overrides pieces=$DEMO_DIR/pieces
+  [ -e "$DEMO_DIR/done/binarise-lm" ] || rm -rf "$bin"
+  step binarise-lm "number the German pieces" fairseq-preprocess --only-source --srcdict "$DEMO_DIR/bin/dict.de.txt" \
+    --trainpref "$pieces/train.de" --validpref "$pieces/valid.de" --testpref "$pieces/test.de" --destdir "$bin"
+  step train-lm "train a language model of 6 layers with LayerDrop" fairseq-train "$bin" --user-dir layerdrop_plugin \
+    --task language_modeling --sample-break-mode eos --arch layerdrop_transformer_lm_gpt --decoder-layerdrop "$RATE" \
+    --decoder-layers 6 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4 --dropout 0 \
+    --share-decoder-input-output-embed --optimizer adam --lr 2e-3 --lr-scheduler polynomial_decay \
+    --warmup-updates $((WATCHED / 10)) --total-num-update $WATCHED --max-update $WATCHED --max-tokens 1000 \
+    --validate-after-updates $WATCHED --seed "$SEED" --save-dir "$DEMO_DIR/models/lm" $SAVING
+  for depth in $LM_DEPTHS; do
+    overrides="{'decoder_layers_to_keep': 'every_other:$depth'}"
+    step "evaluate-lm-$depth" "evaluate the language model with $depth layers" fairseq-eval-lm "$bin" --gen-subset test \
+      --user-dir layerdrop_plugin --path "$DEMO_DIR/models/lm/checkpoint_last.pt" --model-overrides "$overrides" \
+      --sample-break-mode eos --max-tokens 4000 --cpu
+  done
+}
+
 finish() { # the table, the plot, and what to try next
   python scripts/demo/scores.py "$DEMO_DIR" || { say "step 'table' failed"; exit 1; }
+  python scripts/demo/perplexities.py "$DEMO_DIR" || { say "step 'perplexities' failed"; exit 1; }
   python scripts/demo/plot.py "$DEMO_DIR" || { say "step 'plot' failed"; exit 1; }
   say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s"
   cat <<TEXT

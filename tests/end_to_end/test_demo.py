@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 DEMO = Path(__file__).parents[2] / "scripts" / "demo.sh"
-TINY = {"UPDATES": "20", "PAIRS": "1000", "DEPTHS": "6 3"}
+TINY = {"UPDATES": "20", "PAIRS": "1000", "DEPTHS": "6 3", "LM_DEPTHS": "6 3"}
 
 
 def demo(folder, *options, **settings):
@@ -33,11 +33,14 @@ def first(folder):
 
 
 def test_it_ends_with_a_table_a_plot_and_what_to_try_next(first, folder):
-    rows = [line.split() for line in first.stdout.splitlines() if line.startswith("with LayerDrop")]
+    translation, _, lm = first.stdout.partition("language model")
+    rows, lm = ([ln.split() for ln in t.splitlines() if ln.startswith("with LayerDrop")] for t in (translation, lm))
     full, half = (int(row[3].replace(",", "")) for row in rows)
     assert [row[2] for row in rows] == ["6+6", "3+3"]
     assert full - half == 3 * (132_480 + 198_784)  # an encoder and a decoder layer of width 128, FFN 256
     assert "sacrebleu nrefs:1|" in first.stdout
+    assert [row[2] for row in lm] == ["6", "3"]
+    assert int(lm[0][3].replace(",", "")) - int(lm[1][3].replace(",", "")) == 3 * 132_480
     assert "Try next" in first.stdout
     assert (folder / "scores.png").stat().st_size > 10_000
 
@@ -50,7 +53,8 @@ def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(first, 
     again = demo(folder, "--compare")
     assert again.returncode == 0, again.stderr[-4000:]
     assert "train 6+6 layers with LayerDrop: there already" in again.stderr
-    assert [line[:18].strip() for line in again.stdout.splitlines() if "LayerDrop  " in line] == [
+    table = again.stdout.partition("language model")[0].splitlines()
+    assert [line[:18].strip() for line in table if "LayerDrop  " in line] == [
         *["with LayerDrop"] * 2,
         *["without LayerDrop"] * 2,
     ]

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "demo"))
 cldr_pairs = pytest.importorskip("cldr_pairs", reason="needs babel")
 make_data = pytest.importorskip("make_data", reason="needs sentencepiece")
 scores = pytest.importorskip("scores", reason="needs sacrebleu")
+perplexities = pytest.importorskip("perplexities", reason="needs sacrebleu")
 plot = pytest.importorskip("plot", reason="needs matplotlib")
 import watch  # noqa: E402
 
@@ -76,6 +77,20 @@ def test_table_sets_each_depth_against_the_full_one():
         "model              layers  parameters   BLEU  of full  sentences/s",
         "with LayerDrop        6+6   2,000,000   90.0   100.0%          100",
         "with LayerDrop        3+3   1,100,000   81.0    90.0%          180",
+    ]
+
+
+def test_perplexities_stand_deepest_first():
+    log = (
+        "INFO | checkpoints | num. model params: {}\n"
+        "INFO | eval_lm | Evaluated 9,000 tokens in 2.0s (4500.00 tokens/s)\n"
+        "INFO | eval_lm | Loss (base 2): 2.0000, Perplexity: {}\n"
+    )
+    assert perplexities.table({3: log.format("500,000", "5.25"), 6: log.format("900,000", "4.00")}).splitlines() == [
+        "",
+        "language model     layers  parameters  perplexity  tokens/s",
+        "with LayerDrop          6     900,000        4.00      4500",
+        "with LayerDrop          3     500,000        5.25      4500",
     ]
 
 
