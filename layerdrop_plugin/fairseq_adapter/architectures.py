@@ -37,6 +37,8 @@ def _architecture(stock: Callable[[Any], None], afterwards: Callable[[Any], None
         filled = args if isinstance(args, Namespace) else Namespace(**as_dict(args))
         stock(filled)
         afterwards(filled)
+        if getattr(filled, "base_layers", None) is None:
+            filled.base_layers = 0  # the trainer asks every model's configuration for it
         with one_line():
             check_options(filled)
         if filled is not args:
