@@ -151,6 +151,8 @@ class _Droppable:
         return (x,) + (None,) * extra if extra else x
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_layer":  # copying and pickling ask before there is a layer
+            raise AttributeError(name)
         return getattr(self._layer, name)
 
     def __setattr__(self, name: str, value: Any) -> None:

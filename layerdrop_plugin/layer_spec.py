@@ -72,7 +72,7 @@ def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]
         return None if depth is None else selection.drop(depth, rate)
     if name not in selection.BY_COUNT:
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
-    if not re.fullmatch("[0-9]+", value) or int(value) < 1:
+    if not re.fullmatch("[0-9]{1,9}", value) or int(value) < 1:
         raise ValueError(
             f"`{option}`: the K of '{name}:K' must be a whole number of at least 1, but is {value!r} in {spec!r}."
         )
@@ -84,10 +84,9 @@ def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]
 
 
 def _fraction(text: str) -> Optional[Fraction]:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        return None
+    """The exact value of a decimal or a fraction: floor(1 / 0.2) must be 5."""
+    known = re.fullmatch(r"[0-9]{0,9}\.?[0-9]{1,15}|[0-9]{1,9}/[1-9][0-9]{0,8}", text)
+    return Fraction(text) if known else None
 
 
 def _indices(spec: LayerSpec, option: str) -> List[int]:
@@ -99,7 +98,8 @@ def _indices(spec: LayerSpec, option: str) -> List[int]:
     if not isinstance(spec, str):
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
     indices: List[int] = []
-    for item in spec.split(",") if spec.strip() else []:
+    listed = re.sub(r"^\s*\[(.*)\]\s*$", r"\1", spec)  # a Python list, as a string
+    for item in listed.split(",") if listed.strip() else []:
         low, high = _range(item, spec, option)
         indices.extend(range(low, high + 1))
     return indices

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 Prepare = Callable[[Dict[str, Any], str], None]
 
 _prepare: Optional[Prepare] = None  # set while a trainer reads its checkpoint
+_option = "--path"  # what names the file that is read
 _loading = False  # set while models are loaded to be used
 
 
@@ -37,9 +38,9 @@ def is_loading() -> bool:
 
 
 @contextlib.contextmanager
-def prepared_by(prepare: Prepare) -> Iterator[None]:
-    """Let `prepare(state, path)` change, in place, what is read inside this context."""
-    with _set(_prepare=prepare):
+def prepared_by(prepare: Prepare, option: str) -> Iterator[None]:
+    """Let `prepare(state, path)` change, in place, what is read inside this context; `option` names it."""
+    with _set(_prepare=prepare, _option=option):
         yield
 
 
@@ -48,6 +49,7 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     specs = pruning.requested(overrides)
     for stack in specs:
         del overrides[KEEP[stack]]
+    safe_loading.option = _option
     state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
         pruning.settle(state)

@@ -1,5 +1,6 @@
 """Read and write a model's configuration, which fairseq keeps as a Namespace or as a DictConfig."""
 
+import re
 from argparse import Namespace
 from typing import Any, Dict, Tuple, Union
 
@@ -14,6 +15,11 @@ def get(cfg: ModelConfig, name: str, default: Any = None) -> Any:
     if isinstance(cfg, DictConfig) and name in cfg:  # its get() raises in omegaconf 2.0
         value = cfg[name]
     return OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
+
+
+def has(cfg: ModelConfig, name: str) -> bool:
+    """Return whether an option is there, if only as None."""
+    return name in cfg if isinstance(cfg, DictConfig) else hasattr(cfg, name)
 
 
 def put(cfg: ModelConfig, name: str, value: Any) -> None:
@@ -57,6 +63,7 @@ def root_option(cfg: ModelConfig, group: str, name: str) -> Any:
     return getattr(cfg, name, None)
 
 
-def stacks_of(cfg: ModelConfig) -> Tuple[str, ...]:
-    """Return the stacks that a configuration has a depth for."""
-    return tuple(s for s in ("encoder", "decoder") if get(cfg, f"{s}_layers") is not None)
+def depths_of(cfg: ModelConfig) -> Dict[str, int]:
+    """Return how many layers each stack has; fconv's `encoder_layers`, a list of sizes, is no depth."""
+    layers = {stack: get(cfg, f"{stack}_layers") for stack in ("encoder", "decoder")}
+    return {stack: int(n) for stack, n in layers.items() if re.fullmatch("[0-9]+", str(n))}

@@ -4,7 +4,7 @@ import argparse
 from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from .. import layer_spec, rates
-from .config import get, stacks_of
+from .config import depths_of, get, has, put
 from .errors import one_line
 
 STACKS = ("encoder", "decoder")
@@ -78,23 +78,22 @@ def _refused(option: Option, model: str) -> Callable[[str], Any]:
 
 
 def check_options(cfg: Any) -> None:
-    """Check all four in a model configuration whose depths are known.
+    """Check all four in a model configuration that is complete, and make its rates floats, in place.
 
     Raises:
         ValueError: one line with the option, the rule and the value.
     """
-    stacks = stacks_of(cfg)
+    depths = depths_of(cfg)
     for option in OPTIONS:
         value = get(cfg, option.name)
-        if value is None:
-            continue
-        if option.stack not in stacks:
-            if value != 0:
+        if option.stack not in depths:
+            if value:
                 raise ValueError(
                     f"`{option.name}` must be left out: "
                     f"{get(cfg, '_name') or get(cfg, 'arch')} has no {option.stack} (got {value!r})."
                 )
-        elif option.check is layer_spec.check:
-            layer_spec.parse(value, int(get(cfg, f"{option.stack}_layers")), option.flag)
-        else:
-            option.check(value, option.flag)
+        elif option.check is rates.check_rate:
+            if value is not None or has(cfg, option.name):
+                put(cfg, option.name, rates.check_rate(value or 0.0, option.flag))
+        elif value is not None:
+            layer_spec.parse(value, depths[option.stack], option.flag)

@@ -26,10 +26,13 @@ class Origin(NamedTuple):
 
 def read(state: Mapping[str, Any]) -> Dict[str, Origin]:
     """Return each pruned stack's origin from a checkpoint; nothing for one that was never pruned."""
-    return {
-        stack: Origin(*(Pruned(step["depth"], tuple(step["kept"])) for step in (entry, entry["last"])))
-        for stack, entry in (state.get(KEY) or {}).items()
-    }
+    try:
+        return {
+            stack: Origin(*(Pruned(step["depth"], tuple(step["kept"])) for step in (entry, entry["last"])))
+            for stack, entry in (state.get(KEY) or {}).items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(f"`{KEY}` of a checkpoint must say what was pruned, but is {state[KEY]!r}.") from None
 
 
 def as_entry(origins: Mapping[str, Origin]) -> Dict[str, Dict[str, Any]]:

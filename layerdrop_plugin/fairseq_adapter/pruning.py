@@ -90,13 +90,21 @@ def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
         put(cfg, KEEP[stack], None)
 
 
+def depths_or_none(weights: Mapping[str, Any]) -> Dict[str, int]:
+    """Return the depths of a model's stacks, nothing for a model whose layers are no stack of ours."""
+    try:
+        return names.depths(weights)
+    except ValueError:
+        return {}
+
+
 def settle(state: State) -> None:
     """Make a checkpoint's own configuration agree with its weights, in place.
 
     fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without
     it (#1403, #1406). A specification that is still to be carried out is.
     """
-    for stack, depth in names.depths(state["model"]).items():
+    for stack, depth in depths_or_none(state["model"]).items():
         for cfg in model_configs(state):
             declared = get(cfg, f"{stack}_layers")
             spec = get(cfg, KEEP[stack])
@@ -106,7 +114,7 @@ def settle(state: State) -> None:
                 done = len(kept) == depth
                 apply(state, {stack: Pruned(depth, tuple(range(depth)) if done else kept)})
                 break
-            if declared and declared > depth and not get(cfg, "base_layers"):
+            if isinstance(declared, int) and declared > depth and not get(cfg, "base_layers"):
                 put(cfg, f"{stack}_layers", depth)
 
 

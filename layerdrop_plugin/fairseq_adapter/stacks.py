@@ -1,12 +1,36 @@
 """Put a LayerDrop stack in the place of the layers that fairseq has built."""
 
+from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
 from torch import nn
 
 from ..dropping import LayerDropStack
 
 
+class _CountsRunningLayers:
+    """`num_layers` is how many layers run, so that alignments come from the last of them."""
+
+    @property
+    def num_layers(self) -> int:
+        return getattr(self.layers, "running_depth", len(self.layers))
+
+    @num_layers.setter
+    def num_layers(self, value: int) -> None:
+        pass  # fairseq sets it as it builds the layers
+
+
+class LayerDropDecoderBase(_CountsRunningLayers, TransformerDecoderBase):
+    """The decoder of `layerdrop_transformer`."""
+
+
+class LayerDropDecoder(_CountsRunningLayers, TransformerDecoder):
+    """The decoder of `layerdrop_transformer_lm`."""
+
+
+DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: LayerDropDecoder}
+
+
 def with_layerdrop(part: nn.Module, stack: str) -> nn.Module:
-    """Return fairseq's transformer encoder or decoder with its layers in a `LayerDropStack`.
+    """Return fairseq's transformer encoder or decoder, the same object, with a `LayerDropStack`.
 
     fairseq's loops over `part.layers` stay: `enumerate` counts dropped layers too, so
     `alignment_layer` does not move, as it does with fairseq's own LayerDropModuleList.
@@ -18,4 +42,5 @@ def with_layerdrop(part: nn.Module, stack: str) -> nn.Module:
         name=stack,
         extra_outputs=2 if stack == "decoder" else 0,  # attention and incremental state
     )
+    part.__class__ = DECODERS.get(type(part), type(part))  # fairseq names the class to build itself
     return part

@@ -23,7 +23,7 @@ from ..dropping import LayerDropStack
 from . import checkpoints, optimizer_state, provenance, pruning
 from .architectures import PREFIX, check_names
 from .compat import safe_loading
-from .config import get, put, root_option, stacks_of
+from .config import depths_of, get, put, root_option
 from .errors import in_command, one_line
 from .hooks import wrap
 from .optimizer_state import Parameter
@@ -33,6 +33,7 @@ from .provenance import Pruned
 logger = logging.getLogger(__name__)
 
 DEFAULT_RESTORE_FILE = "checkpoint_last.pt"  # fairseq's, which may be missing
+OPTIMIZER_IS_LOST = "layerdrop_optimizer_is_lost"
 RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
 
 
@@ -54,7 +55,7 @@ def _build_model(stock, cfg, task, *args, **kwargs):
                 models.ARCH_CONFIG_REGISTRY[arch](cfg)  # sets the depths; fairseq does so again
         check_options(cfg)
         specs = {stack: get(cfg, name) for stack, name in KEEP.items() if get(cfg, name) is not None}
-        plan = pruning.plan(specs, {stack: int(get(cfg, f"{stack}_layers")) for stack in stacks_of(cfg)})
+        plan = pruning.plan(specs, depths_of(cfg))
     if plan:
         pruning.log(plan)
         pruning.configure(cfg, plan)
@@ -77,13 +78,17 @@ def _check_before_training(cfg, arch):
                 safe_loading.check_file(path, "--" + name.replace("_", "-"))
 
 
+def _plan(trainer):
+    return getattr(trainer._model, "layerdrop_plan", {})  # a user's task may build models in its own way
+
+
 def _own_checkpoint(save_dir):
     return os.path.join(save_dir or "", DEFAULT_RESTORE_FILE)
 
 
 def _restore(stock, cfg, trainer, **kwargs):
     """Continue a pruned run that is started again; fairseq would go back to its `--restore-file`."""
-    plan = trainer._model.layerdrop_plan
+    plan = {stack: p for stack, p in _plan(trainer).items() if len(p.kept) < p.depth}
     own = _own_checkpoint(cfg.save_dir)
     if plan and cfg.restore_file != DEFAULT_RESTORE_FILE and os.path.isfile(own):
         with one_line():
@@ -101,22 +106,34 @@ class TrainingRun:
 
     Args:
         plan: what the run's options ask for.
+        depths: of the model that trains.
         parameters: of the model, then the criterion; None where the optimiser starts fresh.
     """
 
-    def __init__(self, plan: Dict[str, Pruned], parameters: Optional[List[Parameter]]) -> None:
+    def __init__(self, plan: Dict[str, Pruned], depths: Dict[str, int], parameters: Optional[List[Parameter]]) -> None:
         self.plan = plan
+        self.depths = depths
         self.parameters = parameters
         self.origins: Dict[str, provenance.Origin] = {}
 
 
-def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, *args, **kwargs):
-    if trainer.cfg.checkpoint.restore_file != DEFAULT_RESTORE_FILE:
+def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
+    option = "--save-dir"
+    if filename == trainer.cfg.checkpoint.finetune_from_model:
+        option = "--finetune-from-model"
+    elif trainer.cfg.checkpoint.restore_file != DEFAULT_RESTORE_FILE:
+        option = "--restore-file"
         with one_line():  # where it is missing, fairseq would train from scratch
-            safe_loading.check_file(filename, "--restore-file")
-    run = TrainingRun(trainer._model.layerdrop_plan, None if reset_optimizer else _parameters(trainer))
-    with checkpoints.prepared_by(functools.partial(_prepare, run)):
-        extra_state = stock(trainer, filename, reset_optimizer, *args, **kwargs)
+            safe_loading.check_file(filename, option)
+    depths = pruning.depths_or_none(dict(trainer._model.named_parameters()))
+    run = TrainingRun(_plan(trainer), depths, None if reset_optimizer else _parameters(trainer))
+    with checkpoints.prepared_by(functools.partial(_prepare, run), option):
+        extra_state = stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
+    last = trainer._optim_history[-1] if trainer._optim_history else {}
+    if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimiser
+        if not reset_lr_scheduler:
+            trainer.lr_scheduler.load_state_dict(last["lr_scheduler_state"])
+        trainer.set_num_updates(last["num_updates"])
     trainer.layerdrop_origins = run.origins
     return extra_state
 
@@ -124,8 +141,6 @@ def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, *args, **k
 def _state_dict(stock, trainer):
     state = stock(trainer)
     origins = getattr(trainer, "layerdrop_origins", None)
-    if not origins:
-        origins = provenance.compose({}, getattr(trainer._model, "layerdrop_plan", {}))
     if origins:
         state[provenance.KEY] = provenance.as_entry(origins)
     return state
@@ -147,11 +162,14 @@ def _prepare(run, state, path):
     weights = state["model"]
     if todo:
         pruning.apply(state, todo)
+    _check_depths(state, run, path)
     run.origins.update(provenance.read(state))
     if run.parameters is None:
         state["last_optimizer_state"] = None
     elif state.get("last_optimizer_state") is not None:
         _carry_optimizer_over(state, weights, todo, run.parameters)
+        if state["last_optimizer_state"] is None:
+            state["optimizer_history"][-1][OPTIMIZER_IS_LOST] = True  # for all workers, who get this entry
     # What outlives the loading must not stay mapped to a file that training may overwrite.
     for key in set(state) - {"model", "cfg", "args"}:
         state[key] = _cloned(state[key])
@@ -173,6 +191,15 @@ def _is_done(state, stack, planned, path):
     if depth == len(planned.kept):
         return True  # pruned by fairseq, which leaves no note
     raise ValueError(f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, and {path} has {depth}.")
+
+
+def _check_depths(state, run, path):
+    """Say plainly what fairseq would report as missing keys."""
+    for stack, depth in pruning.depths_or_none(state["model"]).items():
+        if run.depths.get(stack, depth) != depth:
+            raise ValueError(
+                f"`--{stack}-layers` must fit the checkpoint, but is {run.depths[stack]}, and {path} has {depth}."
+            )
 
 
 def _carry_optimizer_over(state, weights, pruned, parameters):

@@ -227,6 +227,7 @@ def test_what_cannot_be_mapped_starts_fresh_with_one_warning(full, make_trainer,
         "as it is sharded or has several parameter groups"
     ]
     assert moments(trainer, "exp_avg") == {}
+    assert trainer.get_num_updates() == 12  # no --reset-* option says otherwise
 
 
 @pytest.mark.parametrize("reset", ["--reset-optimizer", "--reset-lr-scheduler"])

@@ -154,3 +154,35 @@ def test_the_options_of_an_architecture_are_known(arch, some):
     names = known_names(arch)
     assert some <= names
     assert "bogus" not in names
+
+
+@pytest.mark.parametrize(("given", "rate"), [("0.2", 0.2), (0.5, 0.5), (0, 0.0), (None, 0.0)])
+def test_rates_from_yaml_and_overrides_become_numbers(given, rate):
+    for make in (lambda **kw: Namespace(**kw), lambda **kw: OmegaConf.create(kw)):
+        cfg = make(_name="layerdrop_transformer_lm", decoder_layers=4, decoder_layerdrop=given)
+        options.check_options(cfg)
+        assert cfg.decoder_layerdrop == rate and isinstance(cfg.decoder_layerdrop, float)
+
+
+def test_sizes_that_are_no_depth_are_left_alone():
+    cfg = Namespace(arch="fconv", encoder_layers="[(256, 3)] * 4", decoder_layers="[(256, 3)] * 3")
+    options.check_options(cfg)
+    assert vars(cfg) == {"arch": "fconv", "encoder_layers": "[(256, 3)] * 4", "decoder_layers": "[(256, 3)] * 3"}
+
+
+def test_yaml_takes_a_list_for_a_stock_language_model(data, tiny):
+    from argparse import Namespace as Task
+
+    from fairseq import models
+    from fairseq.data import Dictionary
+
+    words = Dictionary()
+    task = Task(source_dictionary=words, target_dictionary=words, args=Task(tokens_per_sample=16), cfg=None)
+    root = OmegaConf.create(
+        {"model": {"_name": "transformer_lm", "decoder_layers": 4, "decoder_layers_to_keep": [0, 2], "tpu": False}}
+    )
+    sizes = {"decoder_embed_dim": 8, "decoder_input_dim": 8, "decoder_output_dim": 8, "decoder_attention_heads": 1}
+    root.model.update({**sizes, "tokens_per_sample": 16, "max_target_positions": 16, "add_bos_token": False})
+    model = models.build_model(root.model, task)
+    assert len(model.decoder.layers) == 2
+    assert (root.model.decoder_layers, root.model.decoder_layers_to_keep) == (2, None)

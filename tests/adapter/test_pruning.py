@@ -182,6 +182,16 @@ def test_outputs_equal_the_full_models_with_the_same_layers_bit_for_bit(family, 
     assert torch.equal(outputs(cut_by_hand(model, KEPT[family]), family), small)
 
 
+def test_alignments_under_running_are_those_of_the_pruned_model(full):
+    model, _ = load(full["transformer"])
+    pruned, _ = load(full["transformer"], decoder_layers_to_keep="0,2")
+    with torch.no_grad(), model.decoder.layers.running([0, 2]):
+        (running,) = model(TOKENS, None, TOKENS)[1]["attn"]
+    with torch.no_grad():
+        (expected,) = pruned(TOKENS, None, TOKENS)[1]["attn"]
+    assert torch.equal(running, expected)
+
+
 def test_a_decoder_specification_leaves_the_encoder_as_it_is(full):
     model, _ = load(full["transformer"])
     pruned, _ = load(full["transformer"], decoder_layers_to_keep="0,2")

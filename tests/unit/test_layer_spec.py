@@ -34,6 +34,7 @@ NO_COUNT = "must be a whole number of at least 1, but is "
         ("drop:0.2", 16, (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15)),  # all but 4, 9, 14
         ("drop:0.1", 20, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)),
         ("drop:1/3", 6, (0, 1, 3, 4)),
+        ("[0, 2, 4]", 6, (0, 2, 4)),
         ([0, 2, 4], 6, (0, 2, 4)),
         ([4, 0], 6, (0, 4)),
         ((1,), 2, (1,)),
@@ -120,3 +121,10 @@ def test_a_description_is_a_specification():
     assert layer_spec.describe((0, 2, 4)) == "0,2,4"
     assert layer_spec.describe([5]) == "5"
     assert layer_spec.parse(layer_spec.describe((1, 3)), 6) == (1, 3)
+
+
+@pytest.mark.parametrize("value", ["1e-9999999", "\u0660.\u0662", "1/0", "0.1" * 20, "inf"])
+def test_a_rate_is_a_short_plain_number(value):
+    with pytest.raises(ValueError) as error:
+        layer_spec.parse(f"drop:{value}", 6, "o")
+    assert str(error.value) == f"{NO_RATE}{value!r} in {f'drop:{value}'!r}."

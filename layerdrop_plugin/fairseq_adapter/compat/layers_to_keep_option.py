@@ -1,7 +1,8 @@
 """`--encoder-layers-to-keep 0,2` crashes on stock `transformer`: 'list' object has no attribute 'split'.
 
-fairseq 0.12.2 and main: the option is declared as a list of ints, so the command line makes one,
-and `build_model` splits a string. Declared as a string, it also takes our specifications.
+fairseq 0.12.2 and main: `transformer` declares the option as a list of ints, so the command line
+makes one, and `build_model` splits a string; `transformer_lm` declares a string, so YAML can't
+hold a list. Declared as anything, it also takes our specifications.
 """
 
 from typing import Any, List, Optional
@@ -17,5 +18,11 @@ def needed() -> Optional[str]:
 
 def apply() -> None:
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
+    from fairseq.models.transformer_lm import TransformerLanguageModelConfig
 
-    EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type = Any
+    for config, name in (
+        (EncDecBaseConfig, "layers_to_keep"),
+        (TransformerLanguageModelConfig, "decoder_layers_to_keep"),
+    ):
+        config.__dataclass_fields__[name].type = Any
+        config.__annotations__[name] = Any  # omegaconf reads these

@@ -7,13 +7,17 @@ expression is refused.
 """
 
 import ast
-import sys
+import contextlib
+import importlib
 from typing import Any, Optional
 
 MODULES = tuple(
     "fairseq." + name
     for name in (
         "utils",
+        "criterions.ctc",
+        "data.audio.raw_audio_dataset",
+        "data.codedataset",
         "models.fconv",
         "models.fconv_lm",
         "models.fconv_self_att",
@@ -26,12 +30,14 @@ MODULES = tuple(
         "optim.adam",
         "optim.adafactor",
         "optim.adamax",
+        "optim.cpu_adam",
+        "optim.fused_lamb",
     )
 )
 HARMLESS = (
     ast.Expression,
     *(ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Load),
-    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UnaryOp, ast.USub, ast.UAdd),
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.UnaryOp, ast.USub, ast.UAdd),
 )
 
 
@@ -44,12 +50,9 @@ def needed() -> Optional[str]:
 
 
 def apply() -> None:
-    import fairseq.models
-    import fairseq.optim  # noqa: F401
-
     for name in MODULES:
-        if name in sys.modules:
-            sys.modules[name].__dict__["eval"] = evaluate  # found before the builtin
+        with contextlib.suppress(ImportError):  # what can't be imported can't be used either
+            importlib.import_module(name).__dict__["eval"] = evaluate  # found before the builtin
 
 
 def evaluate(text: Any, *_: Any) -> Any:

@@ -25,7 +25,10 @@ ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 """The environment variable that allows more objects: `module.name`, separated by commas."""
 
 
-DAMAGED = "`path` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
+DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
+
+
+option = "path"  # where the next path comes from, for errors
 
 
 def needed() -> Optional[str]:
@@ -42,7 +45,8 @@ def apply() -> None:
     if not isinstance(checkpoint_utils.torch, _SafeTorch):
         checkpoint_utils.torch = _SafeTorch("torch")
     if TORCH_TAKES_NAMES:  # for fairseq's other calls of torch.load
-        torch.serialization.add_safe_globals([(thing, name) for name, thing in allowed().items()])
+        with one_line():
+            torch.serialization.add_safe_globals([(thing, name) for name, thing in allowed().items()])
 
 
 class _SafeTorch(types.ModuleType):
@@ -54,7 +58,7 @@ class _SafeTorch(types.ModuleType):
     @staticmethod
     def load(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
         with one_line():
-            return read(f if isinstance(f, str) else f.name)
+            return read(f if isinstance(f, str) else f.name, option)
 
 
 def allowed() -> Dict[str, Any]:
@@ -74,8 +78,8 @@ def allowed() -> Dict[str, Any]:
     for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
         found[f"{package}.scalar"] = multiarray.scalar
         found[f"{package}._reconstruct"] = multiarray._reconstruct
-    for kind in ("Bool", "Int32", "Int64", "Float32", "Float64"):
-        found[f"numpy.dtypes.{kind}DType"] = type(numpy.dtype(kind.lower()))
+    for kind in (type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdgFDSU"):
+        found[f"{kind.__module__}.{kind.__name__}"] = kind
     for name in filter(None, (n.strip() for n in os.environ.get(ALLOW, "").split(","))):
         found[name] = _import(name)
     return found
@@ -84,29 +88,32 @@ def allowed() -> Dict[str, Any]:
 def _import(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return getattr(importlib.import_module(module or "builtins"), attribute)
     except (ImportError, AttributeError, ValueError):
         raise ValueError(f"`{ALLOW}` must name objects as module.name, but has {name!r}.") from None
 
 
-def read(path: str) -> Dict[str, Any]:
+def read(path: str, option: str = "path") -> Dict[str, Any]:
     """Return the content of a fairseq checkpoint, its tensors on the CPU.
+
+    Args:
+        option: where the path was given, for errors.
 
     Raises:
         ValueError: one line: the file is missing, empty, truncated, no checkpoint of fairseq, or
             holds an object that is not allowed; then nothing of it was run.
     """
-    check_file(path)
+    check_file(path, option)
     try:
         state = _load(path)
     except pickle.UnpicklingError as error:
-        raise ValueError(_refusal(path, str(error))) from None
+        raise ValueError(_refusal(path, option, str(error))) from None
     except PermissionError:
-        raise ValueError(f"`path` must be a file that can be read, but {path} can't.") from None
+        raise ValueError(f"`{option}` must be a file that can be read, but {path} can't.") from None
     except RuntimeError as error:  # torch says why: no end of the archive, no memory
-        raise ValueError(f"{DAMAGED.format(path)} ({str(error).strip().splitlines()[0]})") from None
+        raise ValueError(f"{DAMAGED.format(option, path)} ({str(error).strip().splitlines()[0]})") from None
     except (EOFError, OSError, KeyError, AttributeError, IndexError):  # bytes that are no pickle
-        raise ValueError(DAMAGED.format(path)) from None
+        raise ValueError(DAMAGED.format(option, path)) from None
     if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
         raise ValueError(
             f"a checkpoint must be one of fairseq, but {path} lacks the entries `model` and `cfg` or `args`."
@@ -121,7 +128,8 @@ def check_file(path: str, option: str = "path") -> None:
         ValueError: one line.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} does not exist.")
+        found = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} {found}.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
 
@@ -171,11 +179,13 @@ TENSOR_PARTS = {
 }
 
 
-def _refusal(path: str, message: str) -> str:
+def _refusal(path: str, option: str, message: str) -> str:
     """Say which object was refused, or that the file is no pickle at all."""
     match = re.search(r"GLOBAL ([\w.]+)", message)
+    if match is None and "Unsupported" in message:  # an instruction, not an object
+        return f"{DAMAGED.format(option, path)} ({message.strip().splitlines()[0]})"
     if match is None:
-        return DAMAGED.format(path)
+        return DAMAGED.format(option, path)
     return (
         f"a checkpoint must hold only known objects, but {path} holds {match[1]}; "
         f"if you trust the file, set {ALLOW}={match[1]}"
