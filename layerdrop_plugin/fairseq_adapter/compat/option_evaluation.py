@@ -11,6 +11,8 @@ import contextlib
 import importlib
 from typing import Any, Optional
 
+from ..errors import one_line
+
 MODULES = tuple(
     "fairseq." + name
     for name in (
@@ -63,10 +65,11 @@ def evaluate(text: Any, *_: Any) -> Any:
     """
     if not isinstance(text, str):
         return text
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except SyntaxError:
-        raise ValueError(f"an option must be a Python value, but is {text!r} instead.") from None
-    if not all(isinstance(node, HARMLESS) for node in ast.walk(tree)):
-        raise ValueError(f"an option must be a plain Python value, but is {text!r} instead.")
+    with one_line():
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+        except SyntaxError:
+            raise ValueError(f"an option must be a Python value, but is {text!r} instead.") from None
+        if not all(isinstance(node, HARMLESS) for node in ast.walk(tree)):
+            raise ValueError(f"an option must be a plain Python value, but is {text!r} instead.")
     return eval(compile(tree, "<option>", "eval"), {"__builtins__": {}})
