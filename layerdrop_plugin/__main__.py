@@ -1,6 +1,7 @@
 """`python -m layerdrop_plugin`: versions, the mends in place and why, and the path for --user-dir."""
 
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,10 +33,8 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         pass
-    if package == "fairseq":
-        import fairseq
-
-        return f"{fairseq.__version__} (as the module says)"
+    if package in sys.modules:  # the adapter has imported it
+        return f"{sys.modules[package].__version__} (as the module says)"
     return "not installed"
 
 

@@ -25,11 +25,23 @@ def test_a_mend_names_its_symptom_and_answers_with_a_line(mend):
     assert reason is None or (isinstance(reason, str) and "\n" not in reason)
 
 
+def mended():
+    """What the mends put in place of fairseq's own."""
+    from fairseq import checkpoint_utils, utils
+    from fairseq.criterions.adaptive_loss import AdaptiveLoss
+    from fairseq.models import distributed_fairseq_model
+    from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
+
+    places = [utils.import_user_module, utils.__dict__.get("eval"), checkpoint_utils.torch, Layer.__init__]
+    places += [Layer._load_from_state_dict, AdaptiveLoss.build_criterion.__func__]
+    return [*places, distributed_fairseq_model.DistributedDataParallel]
+
+
 @mends
 def test_applying_again_changes_nothing(mend):
-    if mend.needed():
-        mend.apply()
-        mend.apply()
+    before = mended()
+    mend.apply()
+    assert all(now is then for now, then in zip(mended(), before))
 
 
 def test_what_is_active_is_noted_with_its_reason():

@@ -59,7 +59,9 @@ def test_another_copy_in_the_working_directory_comes_first_as_fairseq_has_it(tmp
 def test_no_user_dir_is_left_alone():
     from fairseq import utils
 
+    before = list(sys.path)
     utils.import_user_module(None)
+    assert sys.path == before
 
 
 def test_a_folder_that_is_not_there_is_refused_as_before():
