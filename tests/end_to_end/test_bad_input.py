@@ -55,8 +55,8 @@ TRAIN = [  # family, options, message
 ]
 DAMAGED = "must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
 AFTER_DATA = [  # the first three are beginnings: why torch finds a file broken may follow
-    ("transformer_lm", ["--restore-file", "{truncated}"], "`path` " + DAMAGED.format("{truncated}")),
-    ("transformer_lm", ["--restore-file", "{text}"], "`path` " + DAMAGED.format("{text}")),
+    ("transformer_lm", ["--restore-file", "{truncated}"], "`--restore-file` " + DAMAGED.format("{truncated}")),
+    ("transformer_lm", ["--restore-file", "{text}"], "`--restore-file` " + DAMAGED.format("{text}")),
     ("transformer_lm", ["--restore-file", "{foreign}"], "a checkpoint must be one of fairseq, but {foreign} lacks"),
     (
         "transformer_lm",

@@ -182,8 +182,6 @@ TENSOR_PARTS = {
 def _refusal(path: str, option: str, message: str) -> str:
     """Say which object was refused, or that the file is no pickle at all."""
     match = re.search(r"GLOBAL ([\w.]+)", message)
-    if match is None and "Unsupported" in message:  # an instruction, not an object
-        return f"{DAMAGED.format(option, path)} ({message.strip().splitlines()[0]})"
     if match is None:
         return DAMAGED.format(option, path)
     return (
