@@ -48,6 +48,8 @@ def install() -> None:
 def _build_model(stock, cfg, task, *args, **kwargs):
     arch = get(cfg, "_name") or get(cfg, "arch")
     with one_line():
+        if arch and arch not in {*models.ARCH_MODEL_REGISTRY, *models.MODEL_REGISTRY}:
+            raise ValueError(f"`model._name` must be a registered architecture, but is {arch!r} instead.")
         if not checkpoints.is_loading():
             _check_before_training(cfg, arch)
         if arch in models.ARCH_CONFIG_REGISTRY and arch not in models.MODEL_DATACLASS_REGISTRY:
@@ -92,7 +94,7 @@ def _restore(stock, cfg, trainer, **kwargs):
     own = _own_checkpoint(cfg.save_dir)
     if plan and cfg.restore_file != DEFAULT_RESTORE_FILE and os.path.isfile(own):
         with one_line():
-            origins = provenance.read(safe_loading.read(own))
+            origins = provenance.read(safe_loading.read(own, "--save-dir"))
         if all(stack in origins and origins[stack].last == p for stack, p in plan.items()):
             logger.info("%s is pruned as asked: this run goes on from there, not from %s", own, cfg.restore_file)
             cfg = copy.deepcopy(cfg)

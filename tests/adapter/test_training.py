@@ -38,3 +38,12 @@ def test_another_depth_is_one_line(words, full, make_trainer):
     with pytest.raises(UserError) as error:
         trainer.load_checkpoint(str(full["transformer"]))
     assert str(error.value) == f"`--encoder-layers` must fit the checkpoint, but is 3, and {full['transformer']} has 4."
+
+
+def test_an_architecture_that_is_not_registered_is_one_line():
+    from fairseq import models
+    from omegaconf import OmegaConf
+
+    with pytest.raises(UserError) as error:
+        models.build_model(OmegaConf.create({"_name": "layerdrop_nope", "decoder_layers": 2}), None)
+    assert str(error.value) == "`model._name` must be a registered architecture, but is 'layerdrop_nope' instead."

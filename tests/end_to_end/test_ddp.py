@@ -46,7 +46,7 @@ def train_on_two(command, tiny, data, tmp_path):
     ids=["update_freq", "all_dropped", "checkpoint_activations", "two_passes", "language_model", "roberta"],
 )
 def test_workers_agree(family, options, train_on_two):
-    train_on_two(family, 8, *options)
+    assert "done training" in train_on_two(family, 8, *options)  # which compares their weights
 
 
 def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(train_on_two, full):

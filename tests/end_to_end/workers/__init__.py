@@ -1,8 +1,10 @@
 """A user's own --user-dir: imports the plugin, adds a criterion, and writes what each worker's weights are."""
 
+import atexit
 import hashlib
 import os
 
+import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
@@ -36,3 +38,10 @@ def consolidate_optimizer(trainer):
 
 
 Trainer.consolidate_optimizer = consolidate_optimizer
+
+
+@atexit.register
+def end_group():
+    """fairseq leaves its process group to the interpreter's end, where gloo's threads may abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
