@@ -177,6 +177,21 @@ def run_command(name, *argv, status=0, cwd=None, stdin=None, env=()):
     return process
 
 
+@pytest.fixture(scope="session")
+def recipe():
+    """A function that runs scripts/NAME.sh in its tiny form, in the environment of the tests."""
+
+    def run(name, out, status=0, **settings):
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        env = {**os.environ, "TINY": "1", "SETUP": "0", "OUT": str(out), "PATH": path, **settings}
+        script = ROOT / "scripts" / f"{name}.sh"
+        done = subprocess.run(["bash", str(script)], env=env, capture_output=True, text=True, timeout=900)
+        assert done.returncode == status, done.stdout[-2000:] + done.stderr[-6000:]
+        return done
+
+    return run
+
+
 STOCK = """
 import argparse, sys, types
 import numpy, torch

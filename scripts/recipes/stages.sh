@@ -1,0 +1,118 @@
+# Sourced by the recipes: runs their stages in order, each once, and names the one that failed.
+#
+# A recipe sets NAME and its variables, sources this file, defines a function for each stage, and ends with
+# `stages "$@" prepare preprocess train ...`. In these functions `run COMMAND...` prints a command and runs it, and
+# with DRY_RUN=1 prints it only, so that what is printed can be pasted. $OUT/done/STAGE marks a stage that is done and
+# holds its commands: other settings are noticed.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+: "${TINY:=}" "${DRY_RUN:=}" "${STAGE:=}" "${RAW:=}" "${OUT:=$root/results/${TINY:+tiny-}$NAME}" "${SETUP:=1}"
+: "${GPUS:=$(if [ -n "$TINY" ]; then echo 0; else nvidia-smi -L 2>/dev/null | grep -c . || true; fi)}"
+workers=$((GPUS > 0 ? GPUS : 1))
+: "${PRECISION:=--fp16}" # PRECISION="--bf16", or PRECISION=" " for float32
+DEVICES="--distributed-world-size $workers $PRECISION" DEVICE=$PRECISION # to train, and to evaluate with one
+[ "$GPUS" -gt 0 ] || DEVICES=--cpu DEVICE=--cpu
+
+say() { echo "$NAME: $*" >&2; }
+die() { say "$*"; exit 2; }
+sized() { if [ -n "$TINY" ]; then echo "$2"; else echo "$1"; fi; } # FULL TINY: the value for this size
+
+update_freq() { # PRODUCT: sets UPDATE_FREQ, batches that each worker adds up, so that the paper's effective batch stays
+  [ $(($1 % workers)) -eq 0 ] || die "GPUS must divide $1, the paper's batches per update, but is $GPUS."
+  : "${UPDATE_FREQ:=$(($1 / workers))}"
+}
+
+quoted() { # WORDS...: as one would type them
+  local word
+  for word; do
+    case $word in
+      *[!A-Za-z0-9_./:=,+@%-]* | "") case $word in *\'*) printf '"%s" ' "$word" ;; *) printf "'%s' " "$word" ;; esac ;;
+      *) printf '%s ' "$word" ;;
+    esac
+  done
+}
+
+run() { # COMMAND...
+  echo "$(quoted "$@")"
+  [ -n "$DRY_RUN" ] || "$@"
+}
+
+run_to() { # FILE COMMAND...: the file gets what the command prints, when that is whole
+  local file=$1
+  shift
+  echo "$(quoted "$@")>$(quoted "$file")2>&1"
+  [ -z "$DRY_RUN" ] || return 0
+  mkdir -p "$(dirname "$file")"
+  "$@" >"$file.new" 2>&1 || { tail -n 20 "$file.new"; return 1; }
+  mv "$file.new" "$file"
+}
+
+fetch() { # URL SHA256|- FILE: takes $RAW or what is there; goes on with a broken download; checks what came
+  local url=$1 sum=$2 file=$3
+  if [ -n "$RAW" ]; then
+    local copy=$RAW
+    [ ! -d "$RAW" ] || copy=$RAW/$(basename "$file")
+    [ -n "$DRY_RUN" ] || [ -e "$copy" ] || die "RAW must hold $(basename "$file"), but $copy does not exist."
+    run ln -sfn "$(cd "$(dirname "$copy")" 2>/dev/null && pwd || dirname "$copy")/$(basename "$copy")" "$file"
+  elif [ -n "$DRY_RUN" ] || [ ! -e "$file" ]; then
+    run curl --fail --location --retry 5 --continue-at - --output "$file.part" "$url"
+    [ "$sum" = - ] || run check_sum "$sum" "$file.part"
+    run mv "$file.part" "$file"
+  fi
+}
+
+check_sum() { # SHA256 FILE
+  local found
+  found=$(sha256sum "$2" | cut -d' ' -f1)
+  [ "$found" = "$1" ] || { rm "$2"; die "$(basename "$2") must have the SHA-256 sum $1, but has $found; it was removed."; }
+}
+
+overrides() { # KEPT: for --model-overrides; `full`, or a specification for all $STACKS, or ENCODER+DECODER
+  local parts=() stack kept=$1
+  if [ "$kept" != full ]; then
+    for stack in $STACKS; do
+      parts+=("'${stack}_layers_to_keep': '${kept%%+*}'")
+      kept=${kept#*+}
+    done
+  fi
+  (IFS=,; echo "{${parts[*]}}")
+}
+
+stages() { # NAMES...
+  [ -z "$STAGE" ] || case " $* " in *" $STAGE "*) ;; *) die "STAGE must be one of: $*; but is '$STAGE'." ;; esac
+  cd "$root"
+  if [ -z "$DRY_RUN" ]; then
+    mkdir -p "$OUT/done" "$OUT/log"
+    [ "$SETUP" = 0 ] || bash scripts/setup.sh || die "scripts/setup.sh failed."
+  fi
+  [ "$SETUP" = 0 ] || PATH=$root/.venv/bin:$PATH
+  export PATH PYTHONWARNINGS=ignore
+  local stage names=("$@")
+  for stage; do
+    names=("${names[@]:1}")
+    if [ -z "$STAGE" ] || [ "$STAGE" = "$stage" ]; then one_stage "$stage" "${names[@]}"; fi
+  done
+  [ -n "$DRY_RUN" ] || [ "${STAGE:-score}" != score ] || cat "$OUT/scores.txt"
+}
+
+one_stage() { # NAME LATER...: a stage that was done anew makes the later ones stale
+  local stage=$1 marker=$OUT/done/$1 log=$OUT/log/$1.txt commands status=0
+  shift
+  commands=$(DRY_RUN=1 && "$stage") || exit 2
+  if [ -n "$DRY_RUN" ]; then
+    printf '# %s\n%s\n' "$stage" "$commands"
+  elif [ -e "$marker" ] && [ "$(cat "$marker")" = "$commands" ]; then
+    say "$stage: there already"
+  elif [ -e "$marker" ] && [ "$stage" = train ]; then
+    die "'train' was done with other settings; choose another OUT, or remove $OUT/train and $marker to train anew."
+  else
+    say "$stage (log/$stage.txt)"
+    set +e
+    (set -e; "$stage") 2>&1 | tee -a "$log" >&2
+    status=${PIPESTATUS[0]}
+    set -e
+    [ "$status" -eq 0 ] || { say "stage '$stage' failed; its log is $log; what the others made stays"; exit 1; }
+    echo "$commands" >"$marker"
+    [ $# -eq 0 ] || (cd "$OUT/done" && rm -f "$@")
+  fi
+}
