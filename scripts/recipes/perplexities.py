@@ -20,7 +20,7 @@ def main() -> None:
     if not logs:
         sys.exit(f"perplexities.py: {args.folder} must hold the output of fairseq-eval-lm, but holds none.")
     print(table(logs))
-    print(f"\nPerplexity per word, each word with at least {args.context_window} tokens of context where there are any.")
+    print(f"\nPerplexity per word; each has {args.context_window} tokens of context or all that there are.")
 
 
 def table(logs: dict[str, str]) -> str:

@@ -23,12 +23,15 @@ update_freq() { # PRODUCT: sets UPDATE_FREQ, batches that each worker adds up, s
 }
 
 quoted() { # WORDS...: as one would type them
-  local word
+  local word quote="'\\''"
   for word; do
-    case $word in
-      *[!A-Za-z0-9_./:=,+@%-]* | "") case $word in *\'*) printf '"%s" ' "$word" ;; *) printf "'%s' " "$word" ;; esac ;;
-      *) printf '%s ' "$word" ;;
-    esac
+    if [[ $word =~ ^[A-Za-z0-9_./:=,+@%-]+$ ]]; then
+      printf '%s ' "$word"
+    elif [[ $word == *\'* && ! $word =~ [\"\$\`\\] ]]; then
+      printf '"%s" ' "$word"
+    else
+      printf "'%s' " "${word//\'/$quote}"
+    fi
   done
 }
 

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The paper's Fig. 2 in small: one 6+6-layer translation model trained with each rate, pruned to several depths.
+#   DATA=~/multi30k bash scripts/benchmarks/translation.sh     {train,valid,test}.{en,de}, plain text
+#   TINY=1 bash scripts/benchmarks/translation.sh              in a minute, on text made here
+# Equal updates for all rates. Writes results/translation/scores.txt and scores.png; stages as in the recipes.
+set -euo pipefail
+NAME=translation STACKS="encoder decoder" PRECISION=${PRECISION- }
+source "$(dirname "$0")/../recipes/stages.sh"
+: "${RATES:=0 0.2 0.5}" "${DEPTHS:=6 4 3 2}" "${UPDATES:=$(sized 4500 20)}" "${SEED:=1}" "${PIECES:=$(sized 6000 60)}"
+: "${WIDTH:=$(sized 128 16)}" "${FFN:=$(sized 256 16)}" "${REPEATS:=$(sized 3 1)}" "${DATA:=}"
+SIZE="--encoder-layers 6 --encoder-embed-dim $WIDTH --encoder-ffn-embed-dim $FFN --encoder-attention-heads 4
+  --decoder-layers 6 --decoder-embed-dim $WIDTH --decoder-ffn-embed-dim $FFN --decoder-attention-heads 4
+  --encoder-normalize-before --decoder-normalize-before --share-all-embeddings --dropout 0.1"
+TRAINING="--criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optimizer adam --adam-betas (0.9,0.98)
+  --clip-norm 1 --lr 2e-3 --lr-scheduler polynomial_decay --warmup-updates $((UPDATES / 10)) --total-num-update $UPDATES
+  --max-update $UPDATES --max-tokens 2000 --seed $SEED --num-workers 0 --no-epoch-checkpoints --save-interval 4"
+
+prepare() {
+  [ -z "$TINY" ] || { DATA=$OUT/made && run python scripts/recipes/tiny_data.py pairs "$DATA"; }
+  [ -n "$DATA" ] || die "DATA must name a folder with {train,valid,test}.{en,de}, but is empty."
+  run python scripts/recipes/pieces.py "$DATA" "$OUT/pieces" --languages en de --size "$PIECES"
+  run cp "$DATA/test.de" "$OUT/reference.txt"
+}
+preprocess() {
+  run rm -rf "$OUT/bin" # fairseq does not write over a dictionary
+  run fairseq-preprocess --source-lang en --target-lang de --joined-dictionary --trainpref "$OUT/pieces/train" \
+    --validpref "$OUT/pieces/valid" --testpref "$OUT/pieces/test" --destdir "$OUT/bin"
+}
+train() {
+  local rate
+  for rate in $RATES; do
+    run fairseq-train "$OUT/bin" --user-dir layerdrop_plugin --arch layerdrop_transformer $SIZE $TRAINING $DEVICES \
+      --encoder-layerdrop "$rate" --decoder-layerdrop "$rate" --save-dir "$OUT/train/$rate"
+  done
+}
+evaluate() { # the repeats one after another, so that a slow moment of the machine does not fall on one model
+  local repeat rate depth
+  for repeat in $(seq "$REPEATS"); do
+    for depth in $DEPTHS; do
+      for rate in $RATES; do
+        run_to "$OUT/evaluate/$rate/$depth.$repeat.txt" fairseq-generate "$OUT/bin" --user-dir layerdrop_plugin $DEVICE \
+          --path "$OUT/train/$rate/checkpoint_last.pt" --model-overrides "$(overrides "every_other:$depth")" \
+          --gen-subset test --beam 5 --batch-size 100 --max-len-a 1.2 --max-len-b 10 --remove-bpe sentencepiece
+      done
+    done
+  done
+}
+score() {
+  run_to "$OUT/scores.txt" python scripts/benchmarks/depths.py "$OUT/evaluate" --reference "$OUT/reference.txt" \
+    --plot "$OUT/scores.png"
+}
+stages prepare preprocess train evaluate score
