@@ -10,7 +10,8 @@
 set -euo pipefail
 NAME=wikitext103 STACKS=decoder PRECISION=${PRECISION- }
 source "$(dirname "$0")/recipes/stages.sh"
-: "${RATE:=0.2}" "${KEEP:=drop:0.2 every_other:$(sized 8 2)}" "${LAYERS:=$(sized 16 4)}" "${FFN:=$(sized 4096 64)}"
+: "${RATE:=0.2}" "${KEEP:=$(sized "drop:0.2 every_other:8" "drop:0.25 every_other:2")}"
+: "${LAYERS:=$(sized 16 4)}" "${FFN:=$(sized 4096 64)}"
 : "${SEED:=1}" "${UPDATES:=$(sized 286000 30)}" "${WARMUP:=$(sized 16000 10)}"
 : "${TOKENS:=$(sized 3072 64)}" "${CONTEXT:=$(sized 2560 32)}"
 update_freq "$(sized 24 1)" # 8 GPUS, each with 3 batches
@@ -39,13 +40,14 @@ train() {
     --ddp-backend legacy_ddp --save-dir "$OUT/train" --no-epoch-checkpoints
 }
 average() { run layerdrop-average --inputs "$OUT/train/checkpoint_best.pt" --output "$OUT/average.pt" --force; }
-evaluate() {
+evaluate() { # with --tokens-per-sample, else the context is taken off 1,024 tokens and nothing is left to score
   local kept subset
   for kept in full $KEEP; do
     for subset in valid test; do
       run_to "$OUT/evaluate/$subset-$kept.txt" fairseq-eval-lm "$OUT/bin" --user-dir layerdrop_plugin $DEVICE \
         --path "$OUT/average.pt" --model-overrides "$(overrides "$kept")" --gen-subset $subset \
-        --sample-break-mode complete --max-tokens "$TOKENS" --context-window "$CONTEXT" --softmax-batch 1024
+        --sample-break-mode complete --max-tokens "$TOKENS" --tokens-per-sample "$TOKENS" \
+        --context-window "$CONTEXT" --softmax-batch 1024
     done
   done
 }

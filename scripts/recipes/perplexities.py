@@ -19,6 +19,9 @@ def main() -> None:
     logs = {path.stem: path.read_text(encoding="utf-8") for path in sorted(args.folder.glob("*-*.txt"))}
     if not logs:
         sys.exit(f"perplexities.py: {args.folder} must hold the output of fairseq-eval-lm, but holds none.")
+    empty = [name for name, log in logs.items() if not int(last(r"Evaluated ([\d,]+) tokens", log).replace(",", ""))]
+    if empty:
+        sys.exit(f"perplexities.py: {args.folder}/{empty[0]}.txt must have evaluated tokens, but evaluated none.")
     print(table(logs))
     print(f"\nPerplexity per word; each has {args.context_window} tokens of context or all that there are.")
 

@@ -8,6 +8,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${TINY:=}" "${DRY_RUN:=}" "${STAGE:=}" "${RAW:=}" "${OUT:=$root/results/${TINY:+tiny-}$NAME}" "${SETUP:=1}"
 : "${GPUS:=$(if [ -n "$TINY" ]; then echo 0; else nvidia-smi -L 2>/dev/null | grep -c . || true; fi)}"
+absolute() { case $1 in /* | "") echo "$1" ;; *) echo "$PWD/$1" ;; esac; } # the stages run in the project's folder
+OUT=$(absolute "$OUT") RAW=$(absolute "$RAW")
 workers=$((GPUS > 0 ? GPUS : 1))
 : "${PRECISION:=--fp16}" # PRECISION="--bf16", or PRECISION=" " for float32
 DEVICES="--distributed-world-size $workers $PRECISION" DEVICE=$PRECISION # to train, and to evaluate with one
@@ -54,9 +56,9 @@ fetch() { # URL SHA256|- FILE: takes $RAW or what is there; goes on with a broke
   local url=$1 sum=$2 file=$3
   if [ -n "$RAW" ]; then
     local copy=$RAW
-    [ ! -d "$RAW" ] || copy=$RAW/$(basename "$file")
+    [ -f "$RAW" ] || copy=$RAW/$(basename "$file")
     [ -n "$DRY_RUN" ] || [ -e "$copy" ] || die "RAW must hold $(basename "$file"), but $copy does not exist."
-    run ln -sfn "$(cd "$(dirname "$copy")" 2>/dev/null && pwd || dirname "$copy")/$(basename "$copy")" "$file"
+    run ln -sfn "$copy" "$file"
   elif [ -n "$DRY_RUN" ] || [ ! -e "$file" ]; then
     run curl --fail --location --retry 5 --continue-at - --output "$file.part" "$url"
     [ "$sum" = - ] || run check_sum "$sum" "$file.part"

@@ -113,7 +113,7 @@ def test_a_local_copy_is_taken(fake, tmp_path):
     assert (tmp_path / "out/raw/data.txt").read_text() == "mine"
     missing = fake(STAGE="prepare", RAW=str(tmp_path / "none.txt"), OUT=str(tmp_path / "other"))
     assert missing.returncode == 1
-    assert f"RAW must hold data.txt, but {tmp_path}/none.txt does not exist." in missing.stderr
+    assert f"RAW must hold data.txt, but {tmp_path}/none.txt/data.txt does not exist." in missing.stderr
 
 
 def test_the_effective_batch_stays(fake):
