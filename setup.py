@@ -36,11 +36,12 @@ setup(
     # come with it: its pins (hydra-core<1.1, omegaconf<2.1) can't be met with pip 24.1 or newer, nor on Python 3.12;
     # pip would undo the newer pair in an environment that works; and forks supply the module under other names.
     # scripts/setup.sh installs it. The others have lower bounds only: pip leaves in place what an environment has.
-    install_requires=["numpy", "torch>=1.13"],
+    install_requires=["numpy", "torch>=1.13", "tqdm"],
     extras_require={
-        "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece", "tqdm"],
+        "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece"],
         "test": ["mypy", "pytest", "ruff", "setuptools>=70.1"],
     },
+    entry_points={"console_scripts": ["layerdrop-average = layerdrop_plugin.cli.average:main"]},
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),
     py_modules=["layerdrop_plugin_startup"],
     # Said aloud, this default makes an editable install a plain path, which costs less at each start than a finder.

@@ -32,6 +32,6 @@ def _command() -> str:
 
 
 def in_command() -> bool:
-    """Whether this process is `fairseq-train` or another of its commands, or `-m fairseq_cli.train`."""
+    """Whether this process is a command: `fairseq-train`, `-m fairseq_cli.train`, `layerdrop-average` and their like."""
     path = Path(sys.argv[0] if sys.argv else "")
-    return path.name.startswith("fairseq-") or path.parent.name == "fairseq_cli"
+    return path.name.startswith(("fairseq-", "layerdrop-")) or path.parent.name == "fairseq_cli"

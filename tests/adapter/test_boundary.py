@@ -13,6 +13,7 @@ PACKAGE = Path(layerdrop_plugin.__file__).parent
 ADAPTER = PACKAGE / "fairseq_adapter"
 FOR_FAIRSEQ = ("fairseq", "fairseq_cli", "hydra", "omegaconf")
 CORE = [path for path in sorted(PACKAGE.glob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
+COMMANDS = sorted((PACKAGE / "cli").glob("*.py"))
 MENDS = sorted(path for path in (ADAPTER / "compat").glob("*.py") if path.name != "__init__.py")
 
 
@@ -56,6 +57,15 @@ def test_the_core_imports_no_fairseq(path):
 def test_the_core_is_found():
     names = {path.name for path in CORE}
     assert {"dropping.py", "layer_spec.py", "rates.py", "selection.py", "state_dict.py"} <= names
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_a_command_imports_fairseq_only_through_the_adapter(path):
+    assert [name for name in imports(path.read_text()) if name.split(".")[0] in FOR_FAIRSEQ] == []
+
+
+def test_the_commands_are_found():
+    assert {"__init__.py", "average.py"} <= {path.name for path in COMMANDS}
 
 
 def test_no_folder_has_a_name_that_fairseq_imports_by_itself():

@@ -69,8 +69,11 @@ def test_install_use_uninstall(installed):
     assert "layerdrop_plugin_startup.pth" in environment.files()
     assert environment.run("-c", IMPORT_BY_FAIRSEQ).splitlines()[-1] == os.path.realpath(package)
     assert f"--user-dir {package}" in environment.run("-m", "layerdrop_plugin")
+    command = environment.python.with_name("layerdrop-average")
+    assert environment.run(command, "--help").startswith("usage: layerdrop-average ")
     environment.run(*PIP, "uninstall", "--yes", "layerdrop_plugin")
     assert environment.files() == environment.before
+    assert not command.exists()
     assert environment.run("-c", "import sys; print(any('layerdrop' in name for name in sys.modules))") == "False"
 
 

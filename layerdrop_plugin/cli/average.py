@@ -1,0 +1,52 @@
+"""`layerdrop-average`: the mean of several checkpoints' weights as one checkpoint."""
+
+from typing import Optional, Sequence
+
+from ..fairseq_adapter.checkpoint_average import average_checkpoints, choose
+from . import Parser, at_least_1, progress
+
+DESCRIPTION = """\
+Average the weights of several checkpoints of one training run into a new checkpoint.
+Everything else in it is as in the first of them (with a folder: in the last that was saved), but for the
+optimiser's state, which is left out: going on training from it with --restore-file wants --reset-optimizer."""
+
+EXAMPLES = """\
+  layerdrop-average --inputs checkpoints --num-epoch-checkpoints 5 --output checkpoints/average.pt
+  layerdrop-average --inputs checkpoints --num-update-checkpoints 10 --checkpoint-upper-bound 50000 --output average.pt
+  layerdrop-average --inputs checkpoint8.pt checkpoint9.pt checkpoint10.pt --output average.pt --force
+"""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    with parser.errors():
+        paths = choose(
+            args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound
+        )
+        with progress(len(paths), "file") as bar:
+            average_checkpoints(paths, args.output, args.force, bar.update)
+    print(f"{args.output}: the average of {', '.join(paths)}")
+
+
+def _parser() -> Parser:
+    parser = Parser("layerdrop-average", DESCRIPTION, EXAMPLES)
+    parser.add_argument(
+        "--inputs", nargs="+", required=True, metavar="PATH", help="checkpoints, or one folder with a --num- option"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="the new checkpoint")
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument(
+        "--num-epoch-checkpoints", type=at_least_1, metavar="N", help="take the folder's last N of checkpointEPOCH.pt"
+    )
+    number.add_argument(
+        "--num-update-checkpoints",
+        type=at_least_1,
+        metavar="N",
+        help="take the folder's last N of checkpoint_EPOCH_UPDATE.pt",
+    )
+    parser.add_argument(
+        "--checkpoint-upper-bound", type=at_least_1, metavar="N", help="leave out later epochs, or updates, than this"
+    )
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    return parser

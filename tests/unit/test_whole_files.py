@@ -1,0 +1,148 @@
+"""Files are written whole or not at all, and never over another unasked."""
+
+import os
+import resource
+import signal
+
+import pytest
+import torch
+
+from layerdrop_plugin import whole_files
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "out.pt")
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_the_name_appears_at_the_end(path):
+    with whole_files.writing(path) as file:
+        file.write(b"hello")
+        assert not os.path.exists(path)
+    assert content(path) == b"hello"
+    assert os.listdir(os.path.dirname(path)) == ["out.pt"]
+
+
+def test_a_name_without_a_folder_is_in_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with whole_files.writing("out.pt") as file:
+        file.write(b"hello")
+    assert content(tmp_path / "out.pt") == b"hello"
+
+
+def test_permissions_follow_the_umask(path):
+    before = os.umask(0o027)
+    try:
+        with whole_files.writing(path):
+            pass
+    finally:
+        os.umask(before)
+    assert os.stat(path).st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, RuntimeError])
+def test_what_stops_the_writing_leaves_nothing(path, stop):
+    with pytest.raises(stop, match="enough"), whole_files.writing(path) as file:
+        file.write(b"half")
+        raise stop("enough")
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_what_stops_the_writing_leaves_an_existing_file(path):
+    with whole_files.writing(path) as file:
+        file.write(b"old")
+    with pytest.raises(KeyboardInterrupt), whole_files.writing(path, force=True) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert content(path) == b"old"
+    with whole_files.writing(path, force=True) as file:
+        file.write(b"new")
+    assert content(path) == b"new"
+    assert os.listdir(os.path.dirname(path)) == ["out.pt"]
+
+
+def test_killed_in_the_middle(path):
+    with whole_files.writing(path) as file:
+        file.write(b"old")
+    child = os.fork()
+    if child == 0:
+        with whole_files.writing(path, force=True) as file:
+            file.write(b"new")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert content(path) == b"old"
+
+
+def test_ctrl_c_within_torch_save_is_no_error_of_torch(path):
+    class Interrupted:
+        """A file during whose third write Ctrl-C is pressed."""
+
+        writes = 0
+
+        def write(self, data):
+            self.writes += 1
+            if self.writes == 3:
+                raise KeyboardInterrupt
+            return len(data)
+
+    with pytest.raises(KeyboardInterrupt), whole_files.writing(path):
+        torch.save({"w": torch.zeros(1000)}, Interrupted())
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_disk_that_is_full(path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # bytes in a file
+    try:
+        with pytest.raises(ValueError) as error, whole_files.writing(path) as file:
+            torch.save({"w": torch.zeros(100_000)}, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(error.value) == f"`--output` must be a file that can be written, but {path} can't: File too large."
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_file_that_exists_needs_force(path):
+    whole_files.check(path)
+    with open(path, "wb") as file:
+        file.write(b"old")
+    with pytest.raises(ValueError) as error:
+        whole_files.check(path, option="--out")
+    assert str(error.value) == f"`--out` must be a new file, but {path} exists; --force replaces it."
+    whole_files.check(path, force=True)
+
+
+def test_a_file_that_appears_meanwhile_stays(path):
+    with pytest.raises(ValueError, match="must be a new file"), whole_files.writing(path) as file:
+        file.write(b"ours")
+        with open(path, "wb") as other:
+            other.write(b"theirs")
+    assert content(path) == b"theirs"
+    assert os.listdir(os.path.dirname(path)) == ["out.pt"]
+
+
+def test_a_file_in_a_folder_that_is_missing(tmp_path):
+    path = f"{tmp_path}/missing/out.pt"
+    with pytest.raises(ValueError) as error:
+        whole_files.check(path)
+    assert str(error.value) == f"`--output` must be in a folder that exists, but is {path!r} instead."
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("name", ["", ".", "pipe", "link"])
+def test_what_is_no_file_is_never_replaced(tmp_path, name, force):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("nowhere", tmp_path / "link")
+    path = f"{tmp_path}/{name}"
+    with pytest.raises(ValueError) as error:
+        whole_files.check(path, force)
+    assert str(error.value) == f"`--output` must name a file, no folder or device, but is {path!r} instead."
+    with pytest.raises(ValueError), whole_files.writing(path, force):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
