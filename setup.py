@@ -39,6 +39,7 @@ setup(
     install_requires=["numpy", "torch>=1.13", "tqdm"],
     extras_require={
         "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece"],
+        "recipes": ["rouge-score", "sacrebleu>=2.0", "sacremoses", "sentencepiece"],
         "test": ["mypy", "pytest", "ruff", "setuptools>=70.1"],
     },
     entry_points={"console_scripts": ["layerdrop-average = layerdrop_plugin.cli.average:main"]},

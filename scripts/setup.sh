@@ -21,8 +21,8 @@ fill() {
     say "3/5 what fairseq needs"
     if installed "torch<2.3"; then numpy="numpy<2"; fi  # older ones were built for numpy 1
     pip $quiet --only-binary numpy "$numpy" bitarray cffi cython hydra-core==1.3.2 omegaconf==2.3.0 regex
-    say "4/5 this package, and what the demonstration and the tests need"
-    pip $quiet --editable ".[demo,test]"
+    say "4/5 this package, and what the demonstration, the recipes and the tests need"
+    pip $quiet --editable ".[demo,recipes,test]"
     say "5/5 fairseq 0.12.2 (compiles for about a minute)"
     # Without its dependencies: it pins hydra-core<1.1 and omegaconf<2.1, whose metadata pip 24.1 refuses to read.
     installed "fairseq==0.12.2" || PIP_ONLY_BINARY=numpy pip $quiet --no-deps fairseq==0.12.2

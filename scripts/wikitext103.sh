@@ -5,7 +5,7 @@
 #   DRY_RUN=1 bash scripts/wikitext103.sh            prints every command
 #   TINY=1 bash scripts/wikitext103.sh               all stages in about a minute, on text made here
 #   RAW=~/wikitext-103-v1.zip ...                    takes a copy that you have; else it is fetched (181 MB)
-#   LAYERS=40 FFN=2048 ...                           the paper's model of 423M parameters
+#   LAYERS=40 FFN=2560 ...                           the paper's model of 423M parameters
 # The 16 layers took the authors days on 8 GPUs; published: perplexity 18.3 on test; 20.78 pruned to 8 (valid).
 set -euo pipefail
 NAME=wikitext103 STACKS=decoder PRECISION=${PRECISION- }
@@ -42,6 +42,7 @@ train() {
 average() { run layerdrop-average --inputs "$OUT/train/checkpoint_best.pt" --output "$OUT/average.pt" --force; }
 evaluate() { # with --tokens-per-sample, else the context is taken off 1,024 tokens and nothing is left to score
   local kept subset
+  run rm -rf "$OUT/evaluate" # depths of other settings
   for kept in full $KEEP; do
     for subset in valid test; do
       run_to "$OUT/evaluate/$subset-$kept.txt" fairseq-eval-lm "$OUT/bin" --user-dir layerdrop_plugin $DEVICE \

@@ -39,6 +39,7 @@ def learn(files: list[Path], model: Path, size: int) -> None:
     sentencepiece.SentencePieceTrainer.train(
         input=[str(file) for file in files], model_prefix=str(model), vocab_size=size, model_type="bpe",
         character_coverage=1.0, minloglevel=1,
+        max_sentence_length=1_000_000,  # bytes; sentencepiece leaves out lines of more than 4,192, as articles are
     )  # fmt: skip
 
 

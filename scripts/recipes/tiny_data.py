@@ -10,7 +10,9 @@ import random
 import zipfile
 from pathlib import Path
 
-SPLITS = {"train": 400, "valid": 40, "test": 40}
+from tiny_generation import cnn_dm, eli5, wmt16_en_de
+from tiny_roberta import roberta
+from tiny_text import SPLITS, sentence
 
 
 def main() -> None:
@@ -22,14 +24,6 @@ def main() -> None:
     MAKERS[args.data](args.out, random.Random(1))
 
 
-def sentence(generator: random.Random) -> list[str]:
-    """Words of 100; each but the first tends to follow from the one before, so that there is something to learn."""
-    words = [generator.randrange(100)]
-    for _ in range(generator.randint(3, 11)):
-        words.append((words[-1] * 7 + 3) % 100 if generator.random() < 0.8 else generator.randrange(100))
-    return [f"w{word}" for word in words]
-
-
 def wikitext103(out: Path, generator: random.Random) -> None:
     """The archive wikitext-103-v1.zip."""
     with zipfile.ZipFile(out / "wikitext-103-v1.zip", "w") as archive:
@@ -38,7 +32,16 @@ def wikitext103(out: Path, generator: random.Random) -> None:
             archive.writestr(f"wikitext-103/wiki.{split}.tokens", "".join(lines))
 
 
-MAKERS = {"wikitext103": wikitext103}
+def pairs(out: Path, generator: random.Random) -> None:
+    """{train,valid,test}.{en,de}: each sentence and its words in reverse, w3 being v3 in the other language."""
+    for split, size in SPLITS.items():
+        source = [sentence(generator) for _ in range(size)]
+        target = [[word.replace("w", "v") for word in reversed(words)] for words in source]
+        for language, side in (("en", source), ("de", target)):
+            (out / f"{split}.{language}").write_text("".join(" ".join(words) + "\n" for words in side), "utf-8")
+
+
+MAKERS = {maker.__name__: maker for maker in (cnn_dm, eli5, pairs, roberta, wikitext103, wmt16_en_de)}
 
 if __name__ == "__main__":
     main()

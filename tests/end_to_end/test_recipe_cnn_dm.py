@@ -1,0 +1,76 @@
+"""scripts/cnn_dm.sh: all its stages in miniature; the paper's settings in what it prints."""
+
+import pytest
+
+pytest.importorskip("rouge_score", reason="needs what setup.py's extra recipes lists")
+
+STAGES = ["prepare", "preprocess", "train", "average", "evaluate", "score"]
+HALF, HALF_DECODER = "every_other:3+every_other:3", "every_other:6+every_other:3"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("cnn dm")
+
+
+@pytest.fixture(scope="module")
+def first(recipe, out):
+    return recipe("cnn_dm", out)
+
+
+def test_it_ends_with_the_scores_at_each_depth(first, out):
+    lines = first.stdout.splitlines()
+    assert lines[0] == "| layers | parameters | ROUGE-1 | ROUGE-2 | ROUGE-L | sentences/s |"
+    rows = [line.strip("| ").split(" | ") for line in lines[2:5]]
+    assert [row[0] for row in rows] == ["full", HALF_DECODER, HALF]
+    full, half_decoder, half = (int(row[1].replace(",", "")) for row in rows)
+    assert full - half_decoder == 3 * 12_832  # decoder layers of width 32, FFN 64
+    assert half_decoder - half == 3 * 8_544  # encoder layers
+    assert first.stdout == (out / "scores.txt").read_text()
+
+
+def test_stories_become_lines(first, out):
+    source, target = ((out / "text" / f"train.{side}").read_text().splitlines() for side in ("source", "target"))
+    assert (len(source), len(target)) == (400, 400)
+    one, other = target[0].split(" ¶ ")
+    assert source[0].startswith(one)
+    assert f" {other} " in source[0]
+
+
+def test_summaries_have_the_length_asked_for_and_no_trigram_of_pieces_twice(first, out):
+    output = (out / "evaluate" / "full" / "generate-test.txt").read_text().splitlines()
+    lengths = [len(line.split("\t")[1].split()) for line in output if line.startswith("P-")]
+    assert len(lengths) == 40
+    assert 4 < min(lengths) <= max(lengths) <= 13  # with the end of the sentence
+    for summary in (line.split("\t")[2].split() for line in output if line.startswith("H-")):
+        trigrams = list(zip(summary, summary[1:], summary[2:]))
+        assert len(set(trigrams)) == len(trigrams)
+
+
+def test_a_second_run_finds_everything_there(first, recipe, out):
+    again = recipe("cnn_dm", out)
+    assert again.stderr.splitlines() == [f"cnn_dm: {stage}: there already" for stage in STAGES]
+
+
+def test_it_prints_the_papers_settings(recipe, out):
+    commands = recipe("cnn_dm", out / "dry", DRY_RUN="1", TINY="", GPUS="8", DECODER_LAYERS="8").stdout
+    for options in (
+        "https://huggingface.co/datasets/abisee/cnn_dailymail/",
+        "--tokens 400",
+        "--size 32000",
+        "--arch layerdrop_transformer --encoder-layers 6 --decoder-layers 8 --share-all-embeddings",
+        "--encoder-layerdrop 0.2 --decoder-layerdrop 0.2",
+        "--optimizer adam",
+        "--lr-scheduler cosine --lr 0.001 --min-lr 1e-07 --warmup-updates 10000",
+        "--max-tokens 3584 --update-freq 16",
+        "'every_other:3','decoder_layers_to_keep': 'every_other:4'",
+        "--min-len 40 --max-len-b 60 --no-repeat-ngram-size 3",
+    ):
+        assert options in commands
+
+
+def test_one_file_in_place_of_the_folder_is_refused(recipe, tmp_path):
+    file = tmp_path / "cnn_stories.tgz"
+    file.touch()
+    refused = recipe("cnn_dm", tmp_path / "new", status=2, TINY="", RAW=str(file))
+    assert refused.stderr == f"cnn_dm: RAW must be a folder with the five files, but is '{file}'.\n"
