@@ -1,0 +1,40 @@
+"""`--no-repeat-ngram-size` has no effect: n-grams are repeated all the same.
+
+fairseq 0.12.2 without its CUDA extension, which the package from PyPI lacks (fairseq #5206). The generator hands over
+the whole buffer of tokens, and the last tokens of that, padding, are taken for those generated last.
+"""
+
+import functools
+from typing import Any, Optional
+
+import torch
+
+
+def needed() -> Optional[str]:
+    """The reason, where a token that would repeat a pair stays allowed in a buffer with room for more."""
+    if _blocks():
+        return None
+    return "fairseq's --no-repeat-ngram-size looks at padding in place of the tokens generated last"
+
+
+def apply() -> None:
+    """Hands over the tokens generated so far."""
+    from fairseq.ngram_repeat_block import NGramRepeatBlock
+
+    original = NGramRepeatBlock._no_repeat_ngram
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def _no_repeat_ngram(self: Any, tokens: Any, lprobs: Any, bsz: int, beam_size: int, step: int) -> Any:
+        return original(self, tokens[:, : step + 1], lprobs, bsz, beam_size, step)
+
+    NGramRepeatBlock._no_repeat_ngram = _no_repeat_ngram
+
+
+def _blocks() -> bool:
+    from fairseq.ngram_repeat_block import NGramRepeatBlock
+
+    tokens = torch.tensor([[2, 4, 5, 4, 1, 1]])  # the end that starts a sentence, 4 5 4, and room
+    scores = NGramRepeatBlock(2, use_extension=False)(tokens, torch.zeros(1, 8), bsz=1, beam_size=1, step=3)
+    return scores[0].tolist().index(min(scores[0])) == 5
