@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import itertools
 import struct
 from typing import Any, Iterable, Iterator, Optional, Sequence, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from .rates import check_rate
 
@@ -143,10 +144,8 @@ class _Droppable:
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         if not self._pass.drops(self._index):
             return self._layer(x, *args, **kwargs)
-        if torch.is_grad_enabled():
-            # With every decoder layer gone, the encoder that they read would be out of the graph.
-            read = (t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.requires_grad)
-            x = _HandOn.apply(x, *read, *(p for p in self._layer.parameters() if p.requires_grad))
+        # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.
+        x = hand_on(x, itertools.chain(args, kwargs.values(), self._layer.parameters()))
         extra = self._pass.stack.extra_outputs
         return (x,) + (None,) * extra if extra else x
 
@@ -162,14 +161,22 @@ class _Droppable:
         return repr(self._layer)
 
 
-class _HandOn(torch.autograd.Function):
-    """The identity, with what the dropped layer would have used as inputs that get no gradient.
+def hand_on(x: Tensor, unused: Iterable[Any]) -> Tensor:
+    """Return `x` such that, where several workers train, `unused` counts as used.
 
     DistributedDataParallel waits for a gradient of every parameter that the forward pass might
     have used and stops with 'Expected to have finished reduction' when one never comes. As
-    inputs of this function the parameters count as ready in the backward pass, at no compute,
-    and so do those behind the other tensors that the layer reads: the encoder's output.
+    inputs of a function that gives them none, the parameters in `unused` and those behind other
+    tensors in it count as ready in the backward pass, at no compute. One worker waits for nobody,
+    and is spared the search for them.
     """
+    if not (torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()):
+        return x
+    return _HandOn.apply(x, *(t for t in unused if isinstance(t, Tensor) and t.requires_grad))
+
+
+class _HandOn(torch.autograd.Function):
+    """The identity of its first input; the others get no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *unused: Tensor) -> Tensor:

@@ -275,13 +275,14 @@ def test_every_layer_may_be_dropped():
 
 
 @pytest.mark.parametrize("as_keyword", [True, False])
-def test_what_dropped_layers_read_stays_in_the_graph(as_keyword):
+def test_what_dropped_layers_read_stays_in_the_graph(as_keyword, monkeypatch):
     """DistributedDataParallel waits for each parameter of an encoder, also when no decoder layer reads it."""
 
     class Reader(nn.Module):
         def forward(self, x, encoded):
             return x + encoded
 
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     encoder, stack = nn.Linear(2, 2), LayerDropStack([Reader() for _ in range(3)], rate=0.999, name="decoder")
     ready = []
     nodes = []
@@ -299,7 +300,14 @@ def test_what_dropped_layers_read_stays_in_the_graph(as_keyword):
     assert torch.equal(x.grad, torch.ones(3, 2))
 
 
-def test_frozen_layers_and_no_grad_are_dropped_as_well():
+def test_a_dropped_layer_of_one_worker_costs_no_search_for_its_parameters():
+    stack = LayerDropStack([nn.Linear(2, 2) for _ in range(3)], rate=0.999)
+    x = torch.randn(3, 2, requires_grad=True)
+    assert all(layer(x) is x for layer in stack)
+
+
+def test_frozen_layers_and_no_grad_are_dropped_as_well(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     stack = make_stack()
     stack.requires_grad_(False)
     x = torch.randn(2, 4)
