@@ -17,6 +17,7 @@ BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.DOTALL | re.MULT
 def folder(tmp_path_factory):
     """A working directory with the part of `demo` that the how-to uses; the blocks run in it in order."""
     folder = tmp_path_factory.mktemp("readme")
+    (folder / "configs").symlink_to(ROOT / "configs")
     data = [sys.executable, ROOT / "scripts/demo/make_data.py", "--out", folder / "demo"]
     subprocess.run([*data, "--pairs", "1000", "--pieces", "300"], check=True)
     pieces = folder / "demo/pieces"
@@ -53,6 +54,17 @@ def test_block_runs_as_printed(number, folder):
         "'drop:0.5'": ["decoder keeps layers 0,2,4 of 6"],
     }
     assert pruned == next((lines for text, lines in expected.items() if text in block), [])
+
+
+def test_every_script_is_run_by_a_test_of_its_own():
+    named = set(re.findall(r"scripts/(?:benchmarks/)?\w+\.(?:sh|py)", README)) - {"scripts/setup.sh", "scripts/test.sh"}
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert {"scripts/demo.sh", "scripts/wmt16_en_de.sh", "scripts/benchmarks/translation.sh"} <= named
+    for script in sorted(named):
+        assert (ROOT / script).is_file()
+        name = Path(script).stem
+        runs = (f'recipe("{name}"', f'recipe("benchmarks/{name}"', f'"{name}.sh"', f'"{name}.py"', f"/{name}.py")
+        assert any(run in tests for run in runs), script
 
 
 def test_opens_with_the_two_commands():
