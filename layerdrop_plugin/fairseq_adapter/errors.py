@@ -23,7 +23,8 @@ def one_line() -> Iterator[None]:
         message = " ".join(str(error).split())
         if not in_command():
             raise UserError(message) from None
-        print(f"{_command()}: error: {message}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{_command()}: error: {message}\n")  # at once: several workers may say the same
+        sys.stderr.flush()
         raise SystemExit(2) from None
 
 
@@ -32,6 +33,6 @@ def _command() -> str:
 
 
 def in_command() -> bool:
-    """Whether this process is a command: `fairseq-train`, `-m fairseq_cli.train`, `layerdrop-average` and their like."""
+    """Whether this process is `fairseq-train`, `-m fairseq_cli.train`, `layerdrop-average` or another command."""
     path = Path(sys.argv[0] if sys.argv else "")
     return path.name.startswith(("fairseq-", "layerdrop-")) or path.parent.name == "fairseq_cli"

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 
 from .. import state_dict as names
 from ..dropping import LayerDropStack
-from . import checkpoints, optimizer_state, provenance, pruning
+from . import backends, checkpoints, optimizer_state, provenance, pruning
 from .architectures import PREFIX, check_names
 from .compat import safe_loading
 from .config import depths_of, get, put, root_option
@@ -39,6 +39,7 @@ RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_datalo
 
 def install() -> None:
     """Put pruning into fairseq's functions that build and train models."""
+    backends.install()
     wrap(models, "build_model", _build_model)
     wrap(checkpoint_utils, "load_checkpoint", _restore)
     wrap(Trainer, "load_checkpoint", _load_checkpoint)
@@ -120,6 +121,8 @@ class TrainingRun:
 
 
 def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
+    if trainer.is_fsdp:  # a stock model, whose weights are split among the workers under names of fairscale's
+        return stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     option = "--save-dir"
     if filename == trainer.cfg.checkpoint.finetune_from_model:
         option = "--finetune-from-model"

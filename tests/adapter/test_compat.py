@@ -29,11 +29,15 @@ def mended():
     """What the mends put in place of fairseq's own."""
     from fairseq import checkpoint_utils, utils
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
+    from fairseq.distributed import utils as distributed_utils
     from fairseq.models import distributed_fairseq_model
+    from fairseq.modules import AdaptiveInput, AdaptiveSoftmax
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     places = [utils.import_user_module, utils.__dict__.get("eval"), checkpoint_utils.torch, Layer.__init__]
     places += [Layer._load_from_state_dict, AdaptiveLoss.build_criterion.__func__]
+    places += [AdaptiveInput.forward, AdaptiveSoftmax.forward]
+    places += [distributed_utils.distributed_main, distributed_utils.call_main]
     return [*places, distributed_fairseq_model.DistributedDataParallel]
 
 

@@ -1,57 +1,181 @@
-"""Two workers on the CPU under fairseq's default backend, plain DistributedDataParallel."""
+"""Two workers on the CPU: the same masks and weights on both, and the losses of one worker with twice the batch."""
 
-import sys
+import json
+import logging
+import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from layerdrop_plugin.dropping import dropped_layers
 
 WORKERS = Path(__file__).with_name("workers")
-FAIRSEQ_TRAIN = Path(sys.executable).with_name("fairseq-train")
+TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+FAMILIES = ["transformer", "transformer_lm", "roberta"]
+HALF = ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5"]
+ALMOST_ALL = ["--encoder-layerdrop", "0.95", "--decoder-layerdrop", "0.95"]  # 0.81: all four go
+RATES = {"transformer": HALF, "transformer_lm": HALF[2:], "roberta": HALF[:2]}
+ADAPTIVE = [  # of 48 words 10 are frequent, 32 fairly, 2 are not in most batches, and 4 in none
+    *("--criterion", "adaptive_loss", "--adaptive-softmax-cutoff", "10,42,44", "--adaptive-softmax-factor", "2"),
+    *("--adaptive-input", "--adaptive-input-cutoff", "10,42,44", "--adaptive-input-factor", "2"),
+    *("--tie-adaptive-weights", "--tie-adaptive-proj", "--decoder-input-dim", "16", "--decoder-output-dim", "16"),
+]
+UNEVEN = {  # the number of batches is odd: a worker gets a dummy at an epoch's end
+    "transformer": ["--batch-size", "16"],  # 15 batches: updates of 2, 2, 2 and 2 passes, the last a dummy on one
+    "transformer_lm": ["--batch-size", "3", *ADAPTIVE],  # 17: updates of 2, 2, 2, 2 and 1 passes
+    "roberta": ["--batch-size", "3"],  # 17
+}
+PASSES = {"transformer": [2], "transformer_lm": [2, 2, 2, 2, 1], "roberta": [2, 2, 2, 2, 1]}
+EXACT = [  # what a worker computes depends neither on the batches beside it nor on which worker it is
+    *("--dropout", "0", "--attention-dropout", "0", "--curriculum", "99", "--max-tokens", "9999"),
+    *("--required-batch-size-multiple", "1", "--optimizer", "sgd", "--lr", "0.5", "--clip-norm", "1"),
+]
+SIZES = {"transformer": 19, "transformer_lm": 3, "roberta": 14}  # 13, 17 and 17 batches, 7, 9 and 9 twice as large
 
 
-@pytest.fixture
-def train_on_two(command, tiny, data, tmp_path):
-    """A function that trains with two workers; returns the log, once both have the same weights."""
+@pytest.fixture(scope="module")
+def words(tiny, data):
+    """A function that gives fairseq-train's words for a family."""
 
-    def run(family, updates, *options):
-        process = command(
-            "python",
-            *("-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2),
-            *(FAIRSEQ_TRAIN, data[family], "--user-dir", WORKERS, "--arch", f"layerdrop_{family}", *tiny[family]),
-            *("--distributed-backend", "gloo", "--max-tokens", "100", "--max-update", updates, *options),
-            *("--save-dir", tmp_path / "save"),
-            env={"WEIGHTS": tmp_path / "weights"},
-        )
-        log = process.stdout + process.stderr
-        assert "training on 2 devices" in log
-        assert "'ddp_backend': 'pytorch_ddp'" in log and "'find_unused_parameters': False" in log
-        weights = [(tmp_path / f"weights.{rank}").read_text() for rank in (0, 1)]
-        assert weights[0].startswith(f"{updates} ")
-        assert weights[0] == weights[1]
-        return log
+    def make(family, updates, *options):
+        begin = [data[family], "--user-dir", WORKERS, "--arch", f"layerdrop_{family}", *tiny[family]]
+        begin += ["--distributed-backend", "gloo", "--log-format", "json", "--max-update", updates]
+        begin += ["--save-interval", 99, "--validate-interval", 5]
+        return [str(word) for word in [*begin, *options]]
 
-    return run
+    return make
+
+
+@pytest.fixture(scope="module")
+def jobs(words, full):
+    """What two workers train, by name."""
+    made = {}
+    for family in FAMILIES:
+        many = [family, 50, *RATES[family], "--update-freq", 2]
+        made[family] = words(*many, *UNEVEN[family])
+        made[f"{family} legacy_ddp"] = words(*many, *UNEVEN[family], "--ddp-backend", "legacy_ddp")
+        made[f"{family} exact"] = words(*many, *exact(family, SIZES[family]))
+    few = ["--max-tokens", 100]
+    made["all_dropped"] = words("transformer", 8, *few, *ALMOST_ALL)
+    made["all_dropped language_model"] = words("transformer_lm", 8, *few, *ALMOST_ALL[2:], "--update-freq", 2)
+    made["checkpoint_activations"] = words("transformer", 8, *few, *HALF, "--checkpoint-activations")
+    made["two_passes"] = words("transformer", 8, *few, *HALF, "--criterion", "twice")
+    made["find_unused_parameters"] = words("transformer", 8, *few, *HALF, "--find-unused-parameters")
+    prune = ["--decoder-layers-to-keep", "0,2", "--restore-file", full["transformer"], "--save-interval-updates", 1]
+    made["pruned"] = words("transformer", 14, *few, *prune)
+    made["pruned once more"] = words("transformer", 16, *few, *prune)
+    return made
+
+
+def exact(family, size):
+    shorter = ["--tokens-per-sample", 8] if family == "roberta" else []  # fairseq keeps a first batch of 8 or less
+    return [*EXACT, *(ADAPTIVE if family == "transformer_lm" else []), *shorter, "--batch-size", size]
+
+
+@pytest.fixture(scope="module")
+def trained(jobs, command, tmp_path_factory):
+    """The folder and the log of each of these trainings."""
+    folders = {name: tmp_path_factory.mktemp("save") for name in jobs}
+    folders["pruned once more"] = folders["pruned"]
+    file = tmp_path_factory.mktemp("jobs") / "jobs.json"
+    file.write_text(json.dumps({name: [*jobs[name], "--save-dir", str(folders[name])] for name in jobs}))
+    process = command("python", *TORCHRUN, WORKERS / "train_each.py", file)
+    _, *logs = re.split(r"^= (.*) =$", process.stdout, flags=re.MULTILINE)
+    assert logs[::2] == list(jobs)
+    return {name: (folders[name], log) for name, log in zip(jobs, logs[1::2])}
+
+
+def weights(folder, updates):
+    """The digest of both workers' weights."""
+    first, second = [(folder / f"weights.{rank}").read_text() for rank in (0, 1)]
+    assert first == second
+    assert first.startswith(f"{updates} ")
+    return first
+
+
+def entries(log, kind):
+    return [json.loads(line) for line in re.findall(rf"\| {kind} \| (.*)", log)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_backends_leave_the_same_weights_on_both_workers(family, trained):
+    """Without any flag, and exactly: half the sum of two workers' gradients does not depend on the order."""
+    folder, log = trained[family]
+    assert "training on 2 devices" in log
+    assert "'ddp_backend': 'pytorch_ddp'" in log and "'find_unused_parameters': False" in log
+    legacy_folder, legacy_log = trained[f"{family} legacy_ddp"]
+    assert "'ddp_backend': 'legacy_ddp'" in legacy_log
+    assert weights(folder, 50) == weights(legacy_folder, 50)
+    losses = [float(entry["loss"]) for entry in entries(log, "train_inner")]
+    assert len(losses) == 50
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("backend", ["", " legacy_ddp"])
+def test_masks_of_all_workers_are_the_same_at_each_update(family, backend, trained):
+    folder, _ = trained[family + backend]
+    stacks = {"transformer": ["encoder", "decoder"], "transformer_lm": ["decoder"], "roberta": ["encoder"]}[family]
+    expected = []
+    for update in range(50):
+        for i in range(PASSES[family][update % len(PASSES[family])]):
+            for stack in stacks:
+                mask = dropped_layers(4, 0.5, seed=1, update=update, forward_pass=i, stack=stack)
+                expected.append(f"{update} {i} {stack} {''.join('-x'[dropped] for dropped in mask)}")
+    assert len(expected) == {"transformer": 200, "transformer_lm": 90, "roberta": 90}[family]
+    for rank in (0, 1):
+        assert (folder / f"masks.{rank}").read_text().splitlines() == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, words, train, tmp_path, caplog):
+    """The same sentences in each pass, so the same masks; what is left is rounding, in the sums and in the log.
+
+    Without momentum: Adam passes over a dropped layer on one worker, as its gradient is None, and goes on with its
+    momentum on several, where the mean of their gradients is zero. That is so in stock fairseq, too.
+    """
+    folder, log = trained[f"{family} exact"]
+    options = [*RATES[family], "--update-freq", 2, *exact(family, 2 * SIZES[family])]
+    with caplog.at_level(logging.INFO):
+        train(*words(family, 50, *options), "--save-dir", tmp_path)
+    for kind, loss in (("train_inner", "loss"), ("valid", "valid_loss")):
+        one = [json.loads(record.getMessage()) for record in caplog.records if record.name == kind]
+        two = entries(log, kind)
+        assert len(one) == len(two) > 1
+        assert [float(e[loss]) for e in two] == pytest.approx([float(e[loss]) for e in one], abs=0.002)
+    theirs, ours = (torch.load(path / "checkpoint_last.pt")["model"] for path in (tmp_path, folder))
+    for name, value in ours.items():
+        if not name.endswith("_float_tensor"):
+            torch.testing.assert_close(value, theirs[name], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("family", "options"),
-    [
-        ("transformer", ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5", "--update-freq", "2"]),
-        ("transformer", ["--encoder-layerdrop", "0.95", "--decoder-layerdrop", "0.95"]),  # 0.81: all four go
-        ("transformer", ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5", "--checkpoint-activations"]),
-        ("transformer", ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5", "--criterion", "twice"]),
-        ("transformer_lm", ["--decoder-layerdrop", "0.95", "--update-freq", "2"]),
-        ("roberta", ["--encoder-layerdrop", "0.5"]),
-    ],
-    ids=["update_freq", "all_dropped", "checkpoint_activations", "two_passes", "language_model", "roberta"],
+    "name",
+    ["all_dropped", "all_dropped language_model", "checkpoint_activations", "two_passes", "find_unused_parameters"],
 )
-def test_workers_agree(family, options, train_on_two):
-    assert "done training" in train_on_two(family, 8, *options)  # which compares their weights
+def test_workers_agree(name, trained):
+    folder, log = trained[name]
+    assert weights(folder, 8)
+    assert (folder / "masks.0").read_text() == (folder / "masks.1").read_text() > ""
+    assert f"'find_unused_parameters': {name == 'find_unused_parameters'}" in log
 
 
-def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(train_on_two, full):
-    options = ["--decoder-layers-to-keep", "0,2", "--save-interval-updates", 1]
-    log = train_on_two("transformer", 14, "--restore-file", full["transformer"], *options)
-    assert "decoder keeps layers 0,2 of 4" in log
-    assert "Loaded checkpoint" in log and "@ 12 updates" in log
-    assert "@ 14 updates" in train_on_two("transformer", 16, *options)
+def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(trained):
+    first, again = trained["pruned"][1], trained["pruned once more"][1]
+    assert "decoder keeps layers 0,2 of 4" in first
+    assert "Loaded checkpoint" in first and "@ 12 updates" in first
+    assert "@ 14 updates" in again
+    assert weights(trained["pruned once more"][0], 16)
+
+
+def test_what_is_refused_is_one_line_without_a_traceback_where_fairseq_starts_the_workers(words, command, tmp_path):
+    refused = words("transformer", 8, "--ddp-backend", "fully_sharded", "--save-dir", tmp_path)
+    process = command("python", WORKERS / "started_by_fairseq.py", *refused, status=2)
+    message = (
+        "fairseq-train: error: `--ddp-backend` must be pytorch_ddp or legacy_ddp for layerdrop_transformer, but is"
+    )
+    reason = "fully_sharded: a layer that is split among workers can be neither dropped nor pruned."
+    assert f"{message} {reason}" in process.stderr  # of both workers, perhaps in one line
+    assert "Traceback" not in process.stdout + process.stderr
+    assert "examples from" not in process.stdout + process.stderr  # no data was read

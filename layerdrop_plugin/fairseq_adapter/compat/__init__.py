@@ -13,7 +13,10 @@ from . import (
     mutable_defaults,
     numpy_aliases,
     option_evaluation,
+    process_group_end,
+    repeated_ngrams,
     safe_loading,
+    spawned_worker_errors,
     user_dir_lookup,
 )
 
@@ -27,6 +30,9 @@ MENDS = (
     encoder_weight_copies,
     safe_loading,
     broadcast_between_workers,
+    process_group_end,
+    repeated_ngrams,
+    spawned_worker_errors,
     option_evaluation,
     layers_to_keep_option,
     hydra_warnings,

@@ -1,17 +1,20 @@
-"""`--criterion adaptive_loss` on one worker stops: "AdaptiveLoss is not compatible with the PyTorch version of ...".
+"""`--criterion adaptive_loss` refuses the default --ddp-backend: "AdaptiveLoss is not compatible with the PyTorch ...".
 
-fairseq 0.12.2 and main. The check looks at --ddp-backend, whose default is pytorch_ddp, not at whether there is
-anything to reduce. With several workers it stays: a batch without rare words leaves clusters without gradients, which
-pytorch_ddp refuses; `--ddp-backend legacy_ddp` works there.
+fairseq 0.12.2 and main. A batch without rare words uses neither their cluster of the adaptive softmax nor their band
+of the adaptive input, and pytorch_ddp would wait for gradients that never come. Handed on as a dropped layer's are,
+these weights count as ready, so the check may go: the gradients are those of `--ddp-backend legacy_ddp`.
 """
 
 import functools
 from types import SimpleNamespace
 from typing import Any, Optional
 
+from ...dropping import hand_on
+from ..hooks import wrap
+
 
 def needed() -> Optional[str]:
-    """The reason, where building the criterion with the default backend is refused outside of distributed training."""
+    """The reason, where building the criterion with the default backend is refused."""
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
 
     build = AdaptiveLoss.build_criterion.__func__
@@ -20,23 +23,32 @@ def needed() -> Optional[str]:
         getattr(build, "__wrapped__", build)(AdaptiveLoss, cfg, SimpleNamespace())
     except Exception as error:
         if "not compatible" in str(error):
-            return "fairseq's AdaptiveLoss refuses the default --ddp-backend even with one worker"
+            return "fairseq's AdaptiveLoss refuses the default --ddp-backend"
     return None
 
 
 def apply() -> None:
-    """Makes the check only where there are several workers."""
+    """Lifts the check, and lets no weight of the adaptive softmax or input be without a part in a batch."""
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
-    from fairseq.distributed import utils as distributed_utils
+    from fairseq.modules import AdaptiveInput, AdaptiveSoftmax
 
+    wrap(AdaptiveInput, "forward", _embed)
+    wrap(AdaptiveSoftmax, "forward", _scores)
     original = AdaptiveLoss.build_criterion.__func__
     if hasattr(original, "__wrapped__"):
         return
 
     @functools.wraps(original)
     def build_criterion(cls: type, cfg: Any, task: Any) -> Any:
-        if distributed_utils.get_global_world_size() > 1:
-            return original(cls, cfg, task)
         return original(cls, SimpleNamespace(ddp_backend="legacy_ddp", sentence_avg=cfg.sentence_avg), task)
 
     AdaptiveLoss.build_criterion = classmethod(build_criterion)
+
+
+def _embed(stock: Any, module: Any, tokens: Any) -> Any:
+    return hand_on(stock(module, tokens), module.parameters())
+
+
+def _scores(stock: Any, module: Any, *args: Any) -> Any:
+    (head, *clusters), targets = stock(module, *args)  # every batch has a part in the head
+    return [hand_on(head, module.tail.parameters()), *clusters], targets

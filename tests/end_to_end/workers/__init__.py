@@ -1,10 +1,10 @@
-"""A user's own --user-dir: imports the plugin, adds a criterion, and writes what each worker's weights are."""
+"""A user's own --user-dir: imports the plugin, adds a criterion, notes workers' masks and weights, and kills one."""
 
-import atexit
 import hashlib
 import os
+import signal
+from pathlib import Path
 
-import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
@@ -12,7 +12,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 )
 from fairseq.trainer import Trainer
 
-import layerdrop_plugin  # noqa: F401  registers
+from layerdrop_plugin import dropping
+from layerdrop_plugin.fairseq_adapter.hooks import wrap
 
 
 @register_criterion("twice", dataclass=LabelSmoothedCrossEntropyCriterionConfig)
@@ -25,23 +26,50 @@ class Twice(LabelSmoothedCrossEntropyCriterion):
         return (first + second) / 2, size, log
 
 
-stock = Trainer.consolidate_optimizer  # every worker comes here before it saves, or does not
+class Notes:
+    """Files `masks.RANK`, `weights.RANK` and `pid.RANK` in the folder of the training's checkpoints."""
+
+    def __init__(self, trainer):
+        self.folder = Path(trainer.cfg.checkpoint.save_dir)
+        self.rank = trainer.data_parallel_rank
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write("pid", str(os.getpid()))
+
+    def write(self, name, line, mode="w"):
+        with open(self.folder / f"{name}.{self.rank}", mode) as file:
+            file.write(line)
 
 
-def consolidate_optimizer(trainer):
+notes = None
+
+
+def begin(stock, trainer, *args, **kwargs):
+    global notes
+    stock(trainer, *args, **kwargs)
+    notes = Notes(trainer)
+
+
+def draw(stock, depth, rate, *, seed, update, forward_pass, stack):
+    mask = stock(depth, rate, seed=seed, update=update, forward_pass=forward_pass, stack=stack)
+    notes.write("masks", f"{update} {forward_pass} {stack} {''.join('-x'[dropped] for dropped in mask)}\n", "a")
+    return mask
+
+
+def step(stock, trainer, *args, **kwargs):
+    if os.environ.get("KILL") == f"worker {trainer.data_parallel_rank}, update {trainer.get_num_updates()}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stock(trainer, *args, **kwargs)
+
+
+def save(stock, trainer):
     digest = hashlib.sha256()
     for parameter in trainer.model.parameters():
         digest.update(parameter.detach().numpy().tobytes())
-    with open(f"{os.environ['WEIGHTS']}.{trainer.data_parallel_rank}", "w") as file:
-        file.write(f"{trainer.get_num_updates()} {digest.hexdigest()}")
+    notes.write("weights", f"{trainer.get_num_updates()} {digest.hexdigest()}")
     return stock(trainer)
 
 
-Trainer.consolidate_optimizer = consolidate_optimizer
-
-
-@atexit.register
-def end_group():
-    """fairseq leaves its process group to the interpreter's end, where gloo's threads may abort the process."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+wrap(Trainer, "__init__", begin)
+wrap(Trainer, "train_step", step)
+wrap(Trainer, "consolidate_optimizer", save)  # every worker comes here before it saves, or does not
+wrap(dropping, "dropped_layers", draw)

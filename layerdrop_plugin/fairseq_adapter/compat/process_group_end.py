@@ -1,0 +1,43 @@
+"""Training on several CPU workers is done, and torchrun reports a failure: "terminate called without an active ...".
+
+fairseq 0.12.2 and main, any torch. Nobody destroys the process group, so gloo's threads still run when the interpreter
+ends, and C++ aborts the process (SIGABRT): once in many runs of fairseq-train, in most of a script with less to do at
+its end. With GPUs torch 2.4 and newer warns "destroy_process_group() was not called before program exit".
+"""
+
+import atexit
+import functools
+from typing import Any, Optional
+
+
+def needed() -> Optional[str]:
+    """The reason, where fairseq leaves the process group that it opens to the end of the interpreter."""
+    from fairseq.distributed import utils
+
+    original = getattr(utils.distributed_main, "__wrapped__", utils.distributed_main)
+    if "destroy_process_group" not in original.__code__.co_names:
+        return "fairseq leaves its process group open when a worker ends"
+    return None
+
+
+def apply() -> None:
+    """Lets a worker that has done its work close the process group as it ends; one that fails must not wait here."""
+    from fairseq.distributed import utils
+
+    original = utils.distributed_main
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)  # by its name, workers that fairseq starts find it
+    def distributed_main(*args: Any) -> None:
+        original(*args)
+        atexit.register(_close)  # not now: fairseq, called again in this process, would go on with this group
+
+    utils.distributed_main = distributed_main
+
+
+def _close() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

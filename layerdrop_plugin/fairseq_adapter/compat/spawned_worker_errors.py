@@ -1,0 +1,42 @@
+"""The one line on what a user got wrong is followed by a traceback: "ProcessExitedException: process 0 terminated ...".
+
+fairseq 0.12.2 and main, any torch, several GPUs in one machine: fairseq starts a worker for each, and does not expect
+that one ends with the exit status of a user's error.
+"""
+
+import functools
+from typing import Any, Optional
+
+USER_ERROR = 2  # exit status
+
+
+def needed() -> Optional[str]:
+    """The reason, where fairseq starts workers and lets through whatever their end raises."""
+    from fairseq.distributed import utils
+
+    original = getattr(utils.call_main, "__wrapped__", utils.call_main)
+    names = original.__code__.co_names
+    if "spawn" in names and "ProcessExitedException" not in names:
+        return "fairseq shows a traceback when a worker that it started ends with a user's error"
+    return None
+
+
+def apply() -> None:
+    """Ends the command as its worker ended, which has said why."""
+    from fairseq.distributed import utils
+    from torch.multiprocessing import ProcessExitedException
+
+    original = utils.call_main
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def call_main(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        except ProcessExitedException as error:
+            if error.exit_code != USER_ERROR:
+                raise
+        raise SystemExit(USER_ERROR)
+
+    utils.call_main = call_main

@@ -1,0 +1,14 @@
+"""fairseq-train for each list of words in a JSON file, by name, one after the other: the workers start only once."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from fairseq_cli.train import cli_main
+
+for name, words in json.loads(Path(sys.argv[1]).read_text()).items():
+    if os.environ["RANK"] == "0":
+        print(f"\n= {name} =", flush=True)
+    sys.argv = ["fairseq-train", *words]
+    cli_main()
