@@ -13,6 +13,7 @@
 # of ten checkpoints are WMT's here, dropout is fairseq's default, the beam ELI5's; case stays.
 # Published ROUGE-1/2/L: 40.5/17.9/37.1 with 6+6 layers (without LayerDrop 40.1/17.6/36.8), 41.1/18.1/37.5 with 6+8.
 # Up to a day on 8 GPUs.
+# Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
 NAME=cnn_dm
 source "$(dirname "$0")/recipes/stages.sh"
@@ -23,11 +24,12 @@ source "$(dirname "$0")/recipes/generation.sh"
 update_freq "$(sized 128 1)" # 8 GPUs, each with 16 batches, as for WMT
 STORIES=https://huggingface.co/datasets/abisee/cnn_dailymail/resolve/11343c3752184397d56efc19a8a7cceb68089318/data
 LISTS=https://raw.githubusercontent.com/abisee/cnn-dailymail/master/url_lists
+LONG="--truncate-source --max-target-positions 4096" # a few summaries are longer than 1,024 pieces
 
 prepare() {
   [ -z "$RAW" ] || [ -d "$RAW" ] || die "RAW must be a folder with the five files, but is '$RAW'."
   run mkdir -p "$OUT/raw"
-  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py cnn_dm "$OUT/raw/made" && RAW=$OUT/raw/made; }
+  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py cnn_dm "$OUT/raw/made"; RAW=$OUT/raw/made; }
   while read -r sum url; do fetch "$url" "$sum" "$OUT/raw/${url##*/}"; done <<EOF
 e8fbc0027e54e0a916abd9c969eb35f708ed1467d7ef4e3b17a56739d65cb200 $STORIES/cnn_stories.tgz
 ad69010002210b7c406718248ee66e65868b9f6820f163aa966369878d14147e $STORIES/dailymail_stories.tgz
@@ -36,20 +38,20 @@ a5cee49f3a6c862c26ce29308236d2a99625ab6c86a43be22d5206b2790d8029 $LISTS/all_trai
 c4f5efb5ec2126430a5c156efbd13d0e9c4cb490169e552c38b4a51981a009bd $LISTS/all_test.txt
 EOF
   run python scripts/recipes/cnn_dm.py "$OUT/raw" "$OUT/text" --tokens 400
-  run has_lines "$(sized 287113 400)" "$OUT/text/train.source"
-  run has_lines "$(sized 13368 40)" "$OUT/text/valid.source"
-  run has_lines "$(sized 11490 40)" "$OUT/text/test.source"
+  has_lines "$(sized 287113 400)" "$OUT/text/train.source"
+  has_lines "$(sized 13368 40)" "$OUT/text/valid.source"
+  has_lines "$(sized 11490 40)" "$OUT/text/test.source"
 }
 preprocess() { binarise "$PIECES"; }
 train() {
   run fairseq-train "$OUT/bin" --task translation --user-dir layerdrop_plugin --arch layerdrop_transformer \
-    $LAYERS $(sized "" "$NARROW") --dropout "$DROPOUT" $ADAM $(cosine "$LR" "$WARMUP" "$UPDATES") --truncate-source \
+    $LAYERS $(sized "" "$NARROW") --dropout "$DROPOUT" $ADAM $(cosine "$LR" "$WARMUP" "$UPDATES") $LONG \
     --max-tokens "$TOKENS" --update-freq "$UPDATE_FREQ" --seed "$SEED" $DEVICES \
     --save-dir "$OUT/train" --keep-last-epochs "$AVERAGE"
 }
 average() { average_last; }
 evaluate() {
-  generate --beam "$BEAM" --min-len "$MIN_LENGTH" --max-len-b "$MAX_LENGTH" --no-repeat-ngram-size 3 --truncate-source \
+  generate --beam "$BEAM" --min-len "$MIN_LENGTH" --max-len-b "$MAX_LENGTH" --no-repeat-ngram-size 3 $LONG \
     --remove-bpe sentencepiece --batch-size 64
 }
 score() { run_to "$OUT/scores.txt" python scripts/recipes/rouge.py "$OUT" --references "$OUT/text/test.target"; }

@@ -11,6 +11,7 @@
 # The paper says big model, beam 5, lengths, no trigram twice. The other settings are ELI5's own, README there: its
 # architecture, Adam, lr 1e-4, inverse square root, dropout 0.1. Open in both: batch and updates. Here 32K joint pieces.
 # Published ROUGE-1/2/L: 29.4/5.5/23.4; without LayerDrop 28.9/5.4/23.1. Days on 8 GPUs.
+# Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
 NAME=eli5
 source "$(dirname "$0")/recipes/stages.sh"
@@ -26,7 +27,7 @@ prepare() {
   [ -n "$TINY" ] || [ -d "$RAW" ] ||
     die "RAW must be a folder with {train,valid,test}.{source,target} (how to make it: see $0), but is '$RAW'."
   run mkdir -p "$OUT/text"
-  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py eli5 "$OUT/made" && RAW=$OUT/made; }
+  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py eli5 "$OUT/made"; RAW=$OUT/made; }
   for file in train.source train.target valid.source valid.target test.source test.target; do
     fetch "" - "$OUT/text/$file"
   done
@@ -42,7 +43,7 @@ train() {
 average() { run layerdrop-average --inputs "$OUT/train/checkpoint_best.pt" --output "$OUT/average.pt" --force; }
 evaluate() {
   generate --beam "$BEAM" --min-len "$MIN_LENGTH" --max-len-b "$MAX_LENGTH" --no-repeat-ngram-size 3 $LONG \
-    --remove-bpe sentencepiece --batch-size 32
+    --remove-bpe sentencepiece --batch-size 32 --max-tokens "$(sized 12288 4000)"
 }
 score() { run_to "$OUT/scores.txt" python scripts/recipes/rouge.py "$OUT" --references "$OUT/text/test.target"; }
 stages prepare preprocess train average evaluate score

@@ -7,10 +7,11 @@
 #   RAW=~/wikitext-103-v1.zip ...                    takes a copy that you have; else it is fetched (181 MB)
 #   LAYERS=40 FFN=2560 ...                           the paper's model of 423M parameters
 # The 16 layers took the authors days on 8 GPUs; published: perplexity 18.3 on test; 20.78 pruned to 8 (valid).
+# Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
-NAME=wikitext103 STACKS=decoder PRECISION=${PRECISION- }
+NAME=wikitext103 STACKS=decoder PRECISION=${PRECISION-}
 source "$(dirname "$0")/recipes/stages.sh"
-: "${RATE:=0.2}" "${KEEP:=$(sized "drop:0.2 every_other:8" "drop:0.25 every_other:2")}"
+: "${RATE:=0.2}" "${KEEP=$(sized "drop:0.2 every_other:8" "drop:0.25 every_other:2")}"
 : "${LAYERS:=$(sized 16 4)}" "${FFN:=$(sized 4096 64)}"
 : "${SEED:=1}" "${UPDATES:=$(sized 286000 30)}" "${WARMUP:=$(sized 16000 10)}"
 : "${TOKENS:=$(sized 3072 64)}" "${CONTEXT:=$(sized 2560 32)}"
@@ -26,7 +27,7 @@ TRAINING="--criterion adaptive_loss --optimizer nag --lr 1.0 --clip-norm 0.1 --l
 
 prepare() {
   run mkdir -p "$OUT/raw"
-  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py wikitext103 "$OUT/raw/made" && RAW=$OUT/raw/made; }
+  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py wikitext103 "$OUT/raw/made"; RAW=$OUT/raw/made; }
   fetch "$URL" 242ba0f20b329cfdf1ccc61e9e9e5b59becf189db7f7a81cd2a0e2fc31539590 "$OUT/raw/wikitext-103-v1.zip"
   run python -m zipfile -e "$OUT/raw/wikitext-103-v1.zip" "$OUT/raw"
 }
@@ -37,7 +38,7 @@ preprocess() {
 }
 train() {
   run fairseq-train "$OUT/bin" --task language_modeling --user-dir layerdrop_plugin $MODEL $TRAINING $DEVICES \
-    --ddp-backend legacy_ddp --save-dir "$OUT/train" --no-epoch-checkpoints
+    --save-dir "$OUT/train" --no-epoch-checkpoints
 }
 average() { run layerdrop-average --inputs "$OUT/train/checkpoint_best.pt" --output "$OUT/average.pt" --force; }
 evaluate() { # with --tokens-per-sample, else the context is taken off 1,024 tokens and nothing is left to score

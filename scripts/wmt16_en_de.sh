@@ -11,12 +11,15 @@
 # Data: Google's archive: 4,500,966 pairs to train on, newstest2013 (3,000), newstest2014 (3,003); 32K joint pieces.
 # The paper chose dropout from 0.1, 0.2, 0.5; 0.2 here: 0.3 is usual without LayerDrop, and 0.1 less is advised with it.
 # Published BLEU (compounds split): 29.6 with 6+6 layers (without LayerDrop 29.3), 30.2 with 12+6. Over a day on 8 GPUs.
+# Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
 NAME=wmt16_en_de
 source "$(dirname "$0")/recipes/stages.sh"
 source "$(dirname "$0")/recipes/generation.sh"
 : "${DROPOUT:=0.2}" "${SCHEDULE:=cosine}" "${LR:=0.001}" "${BEAM:=8}" "${LENPEN:=0.6}" "${REFERENCE:=}"
 : "${UPDATES:=$(sized 30000 24)}" "${TOKENS:=$(sized 3584 1200)}"
+REFERENCE=$(absolute "$REFERENCE")
+[ -z "$REFERENCE" ] || [ -f "$REFERENCE" ] || die "REFERENCE must be a file, but is '$REFERENCE'."
 update_freq "$(sized 128 1)" # 8 GPUs, each with 16 batches
 URL="https://drive.usercontent.google.com/download?id=0B_bZck-ksdkpM25jRUN2X2UxMm8&export=download&confirm=t"
 TRAINED=train.tok.clean.bpe.32000 TRIED=newstest2013.tok.bpe.32000 TESTED=newstest2014.tok.bpe.32000
@@ -28,13 +31,13 @@ esac
 
 prepare() {
   run mkdir -p "$OUT/raw"
-  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py wmt16_en_de "$OUT/raw/made" && RAW=$OUT/raw/made; }
+  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py wmt16_en_de "$OUT/raw/made"; RAW=$OUT/raw/made; }
   fetch "$URL" 86f7f6e0bab3259a34712b4c034dc933f406d6735ce03fd6de6b9ccb5191ce2e "$OUT/raw/wmt16_en_de.tar.gz"
   run tar -xzf "$OUT/raw/wmt16_en_de.tar.gz" -C "$OUT/raw"
   for language in en de; do
-    run has_lines "$(sized 4500966 400)" "$OUT/raw/$TRAINED.$language"
-    run has_lines "$(sized 3000 40)" "$OUT/raw/$TRIED.$language"
-    run has_lines "$(sized 3003 40)" "$OUT/raw/$TESTED.$language"
+    has_lines "$(sized 4500966 400)" "$OUT/raw/$TRAINED.$language"
+    has_lines "$(sized 3000 40)" "$OUT/raw/$TRIED.$language"
+    has_lines "$(sized 3003 40)" "$OUT/raw/$TESTED.$language"
   done
   [ -n "$REFERENCE$TINY" ] || run sacrebleu --download wmt14/full --language-pair en-de
 }

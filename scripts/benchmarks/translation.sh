@@ -4,10 +4,11 @@
 #   TINY=1 bash scripts/benchmarks/translation.sh              in a minute, on text made here
 # Equal updates for all rates. Writes results/translation/scores.txt and scores.png; stages as in the recipes.
 set -euo pipefail
-NAME=translation STACKS="encoder decoder" PRECISION=${PRECISION- }
+NAME=translation STACKS="encoder decoder" PRECISION=${PRECISION-}
 source "$(dirname "$0")/../recipes/stages.sh"
 : "${RATES:=0 0.2 0.5}" "${DEPTHS:=6 4 3 2}" "${UPDATES:=$(sized 4500 20)}" "${SEED:=1}" "${PIECES:=$(sized 6000 60)}"
 : "${WIDTH:=$(sized 128 16)}" "${FFN:=$(sized 256 16)}" "${REPEATS:=$(sized 3 1)}" "${DATA:=}"
+DATA=$(absolute "$DATA")
 SIZE="--encoder-layers 6 --encoder-embed-dim $WIDTH --encoder-ffn-embed-dim $FFN --encoder-attention-heads 4
   --decoder-layers 6 --decoder-embed-dim $WIDTH --decoder-ffn-embed-dim $FFN --decoder-attention-heads 4
   --encoder-normalize-before --decoder-normalize-before --share-all-embeddings --dropout 0.1"
@@ -16,7 +17,7 @@ TRAINING="--criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optim
   --max-update $UPDATES --max-tokens 2000 --seed $SEED --num-workers 0 --no-epoch-checkpoints --save-interval 4"
 
 prepare() {
-  [ -z "$TINY" ] || { DATA=$OUT/made && run python scripts/recipes/tiny_data.py pairs "$DATA"; }
+  [ -z "$TINY" ] || { DATA=$OUT/made; run python scripts/recipes/tiny_data.py pairs "$DATA"; }
   [ -n "$DATA" ] || die "DATA must name a folder with {train,valid,test}.{en,de}, but is empty."
   run python scripts/recipes/pieces.py "$DATA" "$OUT/pieces" --languages en de --size "$PIECES"
   run cp "$DATA/test.de" "$OUT/reference.txt"
@@ -35,6 +36,7 @@ train() {
 }
 evaluate() { # the repeats one after another, so that a slow moment of the machine does not fall on one model
   local repeat rate depth
+  run rm -rf "$OUT/evaluate" # rates and depths of other settings
   for repeat in $(seq "$REPEATS"); do
     for depth in $DEPTHS; do
       for rate in $RATES; do

@@ -5,7 +5,7 @@ STACKS="encoder decoder"
 two_thirds=every_other:$((ENCODER_LAYERS * 2 / 3))+every_other:$((DECODER_LAYERS * 2 / 3))
 half=every_other:$((ENCODER_LAYERS / 2))+every_other:$((DECODER_LAYERS / 2))
 half_decoder=every_other:$ENCODER_LAYERS+every_other:$((DECODER_LAYERS / 2))
-: "${KEEP:=$(sized "$two_thirds $half $half_decoder" "$half $half_decoder")}"
+: "${KEEP=$(sized "$two_thirds $half $half_decoder" "$half $half_decoder")}"
 LAYERS="--encoder-layers $ENCODER_LAYERS --decoder-layers $DECODER_LAYERS --share-all-embeddings
   --encoder-layerdrop $RATE --decoder-layerdrop $RATE"
 NARROW="--encoder-embed-dim 32 --encoder-ffn-embed-dim 64 --encoder-attention-heads 2
@@ -24,6 +24,10 @@ inverse_sqrt() { # LR WARMUP UPDATES: as in fairseq's scaling_nmt, whose --min-l
 }
 
 has_lines() { # NUMBER FILE
+  run_as "[ \$(wc -l <$(quoted "$2")) -eq $1 ]" check_lines "$1" "$2"
+}
+
+check_lines() { # NUMBER FILE
   local found
   found=$(wc -l <"$2")
   [ "$found" -eq "$1" ] || die "$(basename "$2") must have $1 lines, but has $((found))."

@@ -1,26 +1,46 @@
 # Sourced by the recipes: runs their stages in order, each once, and names the one that failed.
 #
 # A recipe sets NAME and its variables, sources this file, defines a function for each stage, and ends with
-# `stages "$@" prepare preprocess train ...`. In these functions `run COMMAND...` prints a command and runs it, and
-# with DRY_RUN=1 prints it only, so that what is printed can be pasted. $OUT/done/STAGE marks a stage that is done and
-# holds its commands: other settings are noticed.
+# `stages prepare preprocess train ...`. In these functions `run COMMAND...` prints a command and runs it, and with
+# DRY_RUN=1 prints it only, so that what is printed can be pasted. $OUT/done/STAGE marks a stage that is done and holds
+# its commands: other settings are noticed. Variables of all recipes:
+#   OUT=FOLDER        gets everything; results/NAME
+#   RAW=PATH          the data, if you have it: the file that would be fetched, or the folder that holds it
+#   GPUS=N            how many to train on; those that CUDA_VISIBLE_DEVICES or nvidia-smi show; 0 trains on CPU
+#   UPDATE_FREQ=N     batches that each worker adds up; such that the effective batch is the paper's
+#   PRECISION=--bf16  instead of --fp16; PRECISION= is float32
+#   SETUP=0           takes the environment that is active instead of .venv
+#   STAGE=NAME, DRY_RUN=1, TINY=1: see a recipe
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-: "${TINY:=}" "${DRY_RUN:=}" "${STAGE:=}" "${RAW:=}" "${OUT:=$root/results/${TINY:+tiny-}$NAME}" "${SETUP:=1}"
-: "${GPUS:=$(if [ -n "$TINY" ]; then echo 0; else nvidia-smi -L 2>/dev/null | grep -c . || true; fi)}"
-absolute() { case $1 in /* | "") echo "$1" ;; *) echo "$PWD/$1" ;; esac; } # the stages run in the project's folder
-OUT=$(absolute "$OUT") RAW=$(absolute "$RAW")
-workers=$((GPUS > 0 ? GPUS : 1))
-: "${PRECISION:=--fp16}" # PRECISION="--bf16", or PRECISION=" " for float32
-DEVICES="--distributed-world-size $workers $PRECISION" DEVICE=$PRECISION # to train, and to evaluate with one
-[ "$GPUS" -gt 0 ] || DEVICES=--cpu DEVICE=--cpu
-
 say() { echo "$NAME: $*" >&2; }
 die() { say "$*"; exit 2; }
 sized() { if [ -n "$TINY" ]; then echo "$2"; else echo "$1"; fi; } # FULL TINY: the value for this size
+absolute() { case $1 in /* | "") echo "$1" ;; *) echo "$PWD/$1" ;; esac; } # the stages run in the project's folder
+
+visible() { # how many GPUs there are to train on
+  if [ -n "$TINY" ]; then
+    echo 0
+  elif [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+    tr , '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c . || true
+  else
+    nvidia-smi -L 2>/dev/null | grep -c '^GPU ' || true
+  fi
+}
+
+((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] >= 44)) || die "bash must be 4.4 or newer, but is $BASH_VERSION."
+: "${TINY:=}" "${DRY_RUN:=}" "${STAGE:=}" "${RAW:=}" "${OUT:=$root/results/${TINY:+tiny-}$NAME}" "${SETUP:=1}"
+: "${GPUS:=$(visible)}" "${PRECISION=--fp16}"
+case $GPUS in *[!0-9]*) die "GPUS must be a whole number, but is '$GPUS'." ;; esac
+OUT=$(absolute "$OUT") RAW=$(absolute "$RAW")
+workers=$((GPUS > 0 ? GPUS : 1))
+DEVICES="--distributed-world-size $workers $PRECISION" DEVICE=$PRECISION # to train, and to evaluate with one
+[ "$GPUS" -gt 0 ] || DEVICES=--cpu DEVICE=--cpu
 
 update_freq() { # PRODUCT: sets UPDATE_FREQ, batches that each worker adds up, so that the paper's effective batch stays
-  [ $(($1 % workers)) -eq 0 ] || die "GPUS must divide $1, the paper's batches per update, but is $GPUS."
+  [ -z "$TINY" ] || : "${UPDATE_FREQ:=1}"
+  [ -n "${UPDATE_FREQ:-}" ] || [ $(($1 % workers)) -eq 0 ] ||
+    die "GPUS must divide $1, the paper's batches per update, but is $GPUS."
   : "${UPDATE_FREQ:=$(($1 / workers))}"
 }
 
@@ -38,16 +58,20 @@ quoted() { # WORDS...: as one would type them
 }
 
 run() { # COMMAND...
-  echo "$(quoted "$@")"
-  [ -n "$DRY_RUN" ] || "$@"
+  run_as "$(quoted "$@")" "$@"
+}
+
+run_as() { # TEXT COMMAND...: shows a function of ours as the command that does the same
+  echo "$1"
+  [ -n "$DRY_RUN" ] || "${@:2}"
 }
 
 run_to() { # FILE COMMAND...: the file gets what the command prints, when that is whole
   local file=$1
   shift
+  run mkdir -p "$(dirname "$file")"
   echo "$(quoted "$@")>$(quoted "$file")2>&1"
   [ -z "$DRY_RUN" ] || return 0
-  mkdir -p "$(dirname "$file")"
   "$@" >"$file.new" 2>&1 || { tail -n 20 "$file.new"; return 1; }
   mv "$file.new" "$file"
 }
@@ -61,7 +85,7 @@ fetch() { # URL SHA256|- FILE: takes $RAW or what is there; goes on with a broke
     run ln -sfn "$copy" "$file"
   elif [ -n "$DRY_RUN" ] || [ ! -e "$file" ]; then
     run curl --fail --location --retry 5 --continue-at - --output "$file.part" "$url"
-    [ "$sum" = - ] || run check_sum "$sum" "$file.part"
+    [ "$sum" = - ] || run_as "echo '$sum ' $(quoted "$file.part")| sha256sum --check" check_sum "$sum" "$file.part"
     run mv "$file.part" "$file"
   fi
 }
@@ -86,8 +110,10 @@ overrides() { # KEPT: for --model-overrides; `full`, or a specification for all 
 stages() { # NAMES...
   [ -z "$STAGE" ] || case " $* " in *" $STAGE "*) ;; *) die "STAGE must be one of: $*; but is '$STAGE'." ;; esac
   cd "$root"
+  [ -z "$DRY_RUN" ] || echo "cd $(quoted "$root")&& export PATH=\"\$PWD/.venv/bin:\$PATH\""
   if [ -z "$DRY_RUN" ]; then
     mkdir -p "$OUT/done" "$OUT/log"
+    ! command -v flock >/dev/null || { exec 9>"$OUT/lock" && flock --nonblock 9 || die "another run is using $OUT."; }
     [ "$SETUP" = 0 ] || bash scripts/setup.sh || die "scripts/setup.sh failed."
   fi
   [ "$SETUP" = 0 ] || PATH=$root/.venv/bin:$PATH
@@ -100,24 +126,32 @@ stages() { # NAMES...
   [ -n "$DRY_RUN" ] || [ "${STAGE:-score}" != score ] || cat "$OUT/scores.txt"
 }
 
-one_stage() { # NAME LATER...: a stage that was done anew makes the later ones stale
-  local stage=$1 marker=$OUT/done/$1 log=$OUT/log/$1.txt commands status=0
+data_sums() { # of what training reads: dictionaries, and the lengths of all sentences
+  find "$OUT/bin" "$OUT/bin/text" -maxdepth 1 \( -name 'dict*' -o -name '*.idx' \) -exec cksum {} + 2>/dev/null | sort || true
+}
+
+one_stage() { # NAME LATER...: a stage that was done anew makes the later ones stale; training looks at its data itself
+  local stage=$1 marker=$OUT/done/$1 log=$OUT/log/$1.txt begun=$OUT/log/train.begun commands status=0
   shift
   commands=$(DRY_RUN=1 && "$stage") || exit 2
   if [ -n "$DRY_RUN" ]; then
     printf '# %s\n%s\n' "$stage" "$commands"
-  elif [ -e "$marker" ] && [ "$(cat "$marker")" = "$commands" ]; then
+    return
+  fi
+  [ "$stage" != train ] || commands=$(echo "$commands" && data_sums)
+  if [ -e "$marker" ] && [ "$(cat "$marker")" = "$commands" ]; then
     say "$stage: there already"
-  elif [ -e "$marker" ] && [ "$stage" = train ]; then
-    die "'train' was done with other settings; choose another OUT, or remove $OUT/train and $marker to train anew."
+  elif [ "$stage" = train ] && [ -e "$OUT/train" ] && [ -e "$begun" ] && [ "$(cat "$begun")" != "$commands" ]; then
+    die "'train' was begun with other settings or data; choose another OUT, or remove $OUT/train to train anew."
   else
     say "$stage (log/$stage.txt)"
+    [ "$stage" != train ] || echo "$commands" >"$begun"
     set +e
     (set -e; "$stage") 2>&1 | tee -a "$log" >&2
     status=${PIPESTATUS[0]}
     set -e
     [ "$status" -eq 0 ] || { say "stage '$stage' failed; its log is $log; what the others made stays"; exit 1; }
     echo "$commands" >"$marker"
-    [ $# -eq 0 ] || (cd "$OUT/done" && rm -f "$@")
+    for stage; do [ "$stage" = train ] || rm -f "$OUT/done/$stage"; done
   fi
 }

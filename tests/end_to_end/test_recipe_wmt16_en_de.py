@@ -62,7 +62,7 @@ def test_a_second_run_finds_everything_there(first, recipe, out):
 
 
 def test_an_archive_with_other_numbers_of_lines_is_refused(first, recipe, out, tmp_path):
-    settings = {"TINY": "", "RAW": str(out / "raw" / "made"), "REFERENCE": "none", "STAGE": "prepare"}
+    settings = {"TINY": "", "RAW": str(out / "raw" / "made"), "REFERENCE": __file__, "STAGE": "prepare"}
     failed = recipe("wmt16_en_de", tmp_path, status=1, **settings)
     assert (
         "wmt16_en_de: train.tok.clean.bpe.32000.en must have 4500966 lines, but has 400." in failed.stderr.splitlines()

@@ -1,5 +1,6 @@
 """scripts/recipes/stages.sh, with a recipe of three stages that takes no time."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -15,7 +16,11 @@ source "$STAGES"
 : "${WORD:=one}"
 update_freq 12
 prepare() { run mkdir -p "$OUT/raw"; fetch "$URL" "$SUM" "$OUT/raw/data.txt"; }
-train() { run cp "$OUT/raw/data.txt" "$OUT/model"; run_to "$OUT/words" echo "$WORD" "two words" "it's" $UPDATE_FREQ; }
+train() {
+  run mkdir -p "$OUT/train"
+  run cp "$OUT/raw/data.txt" "$OUT/model"
+  run_to "$OUT/words" echo "$WORD" "two words" "it's" $UPDATE_FREQ
+}
 score() { run_to "$OUT/scores.txt" cat "$OUT/words"; }
 stages prepare train score
 """
@@ -65,7 +70,9 @@ def test_one_stage(fake, tmp_path):
 def test_a_dry_run_prints_what_can_be_pasted(fake, tmp_path):
     done = fake(DRY_RUN="1", STAGE="train", OUT="/o", WORD="a 'b' $c")
     assert done.stdout == (
-        "# train\ncp /o/raw/data.txt /o/model \n"
+        f"""cd {STAGES.parents[2]} && export PATH="$PWD/.venv/bin:$PATH"\n"""
+        "# train\nmkdir -p /o/train \ncp /o/raw/data.txt /o/model \n"
+        "mkdir -p /o \n"
         """echo 'a '\\''b'\\'' $c' 'two words' "it's" 12 >/o/words 2>&1\n"""
     )
     assert not (tmp_path / "out").exists()
@@ -84,11 +91,32 @@ def test_a_failed_stage_is_named_and_the_others_stay(fake, tmp_path):
 
 def test_a_training_with_other_settings_is_not_mixed_with_the_one_before(fake, tmp_path):
     assert fake().returncode == 0
+    refusal = f"fake: 'train' was begun with other settings or data; choose another OUT, or remove {tmp_path}/out/train"
     done = fake(WORD="three")
-    assert done.returncode == 2
-    assert "'train' was done with other settings; choose another OUT" in said(done)[-1]
-    (tmp_path / "out/done/train").unlink()
+    assert (done.returncode, said(done)[-1]) == (2, refusal + " to train anew.")
+    (tmp_path / "out/done/train").unlink()  # as when it was interrupted
+    assert said(fake(WORD="three"))[-1] == refusal + " to train anew."
+    (tmp_path / "out/train").rmdir()
     assert fake(WORD="three").stdout == "three two words it's 12\n"  # the score is made anew
+
+
+def test_training_stays_when_its_data_is_made_anew_and_is_the_same(fake, tmp_path):
+    (tmp_path / "out/bin").mkdir(parents=True)
+    (tmp_path / "out/bin/dict.txt").write_text("a 1\n")
+    assert fake().returncode == 0
+    (tmp_path / "out/done/prepare").unlink()
+    assert said(fake())[:2] == ["fake: prepare (log/prepare.txt)", "fake: train: there already"]
+    (tmp_path / "out/bin/dict.txt").write_text("b 1\n")
+    assert "other settings or data" in said(fake())[-1]
+
+
+def test_two_runs_at_a_time_are_refused(fake, tmp_path):
+    (tmp_path / "out").mkdir()
+    with open(tmp_path / "out/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = fake()
+    assert (done.returncode, done.stderr) == (2, f"fake: another run is using {tmp_path}/out.\n")
+    assert fake().returncode == 0
 
 
 def test_a_broken_download_is_resumed(fake, tmp_path):
@@ -114,6 +142,31 @@ def test_a_local_copy_is_taken(fake, tmp_path):
     missing = fake(STAGE="prepare", RAW=str(tmp_path / "none.txt"), OUT=str(tmp_path / "other"))
     assert missing.returncode == 1
     assert f"RAW must hold data.txt, but {tmp_path}/none.txt/data.txt does not exist." in missing.stderr
+
+
+def test_what_was_printed_can_be_pasted(fake, tmp_path):
+    printed = fake(DRY_RUN="1").stdout
+    done = subprocess.run(["bash", "-e", "-c", printed], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/scores.txt").read_text() == "one two words it's 12\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, " 6 >"),
+        ({"CUDA_VISIBLE_DEVICES": "3"}, " 12 >"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, " 12 >"),
+        ({"GPUS": "5", "UPDATE_FREQ": "3"}, " 3 >"),
+        ({"GPUS": "2", "TINY": "1"}, " 1 >"),
+    ],
+)
+def test_gpus_are_those_that_are_visible(fake, settings, expected):
+    assert expected in fake(**{"GPUS": "", "DRY_RUN": "1", "STAGE": "train", **settings}).stdout
+
+
+def test_gpus_must_be_a_number(fake):
+    assert fake(GPUS="all").stderr == "fake: GPUS must be a whole number, but is 'all'.\n"
 
 
 def test_the_effective_batch_stays(fake):
