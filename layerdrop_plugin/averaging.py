@@ -19,7 +19,8 @@ def average(models: Iterable[Tuple[str, Weights]]) -> Dict[str, torch.Tensor]:
         models: each with its name, for errors.
 
     Raises:
-        ValueError: one line: there is no model, or two differ in the names or shapes of their weights.
+        ValueError: one line: there is no model, two differ in the names or shapes of their weights, or
+            these are no dense tensors of real numbers.
 
     >>> average([("a", {"w": torch.tensor([1.0, 2.0])}), ("b", {"w": torch.tensor([3.0, 6.0])})])
     {'w': tensor([2., 4.])}
@@ -91,6 +92,11 @@ def _check_tensors(source: str, weights: Weights) -> None:
         if not isinstance(value, torch.Tensor):
             raise ValueError(
                 f"weights to average must be tensors, but `{name}` of {source} is a {type(value).__name__}."
+            )
+        if value.layout is not torch.strided or value.is_complex():
+            raise ValueError(
+                "weights to average must be dense tensors of real numbers, "
+                f"but `{name}` of {source} is {value.layout}, {value.dtype}."
             )
 
 

@@ -15,11 +15,16 @@
 # other settings (2,048 sequences, 125K updates, lr 5e-4, warm-up 10K); here are the paper's. Published on MNLI-m, MRPC,
 # QNLI, SST-2: 24 layers 89.2 90.2 94.2 95.4; 6 of 12: 82.9 85.3 89.4 92.5; 3 of 12: 78.6 75.1 86.0 90.5.
 # 500K updates of 8,192 sequences are 2e12 tokens: weeks on 8 GPUs. A finetuning takes one GPU, MNLI for hours.
+# Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
 NAME=roberta STACKS=encoder
 source "$(dirname "$0")/recipes/stages.sh"
 : "${SIZE:=base}" "${RATE:=0.2}" "${KEEP=$(sized "every_other:6 every_other:3" every_other:2)}" "${SEED:=1}"
 : "${TEXT:=}" "${PRETRAINED:=}" "${BATCH:=16}" "${CONTEXT:=$(sized 512 64)}" "${UPDATES:=$(sized 500000 20)}"
+TEXT=$(absolute "$TEXT") PRETRAINED=$(absolute "$PRETRAINED")
+[ -z "$TEXT" ] || { [ -f "$TEXT/train.txt" ] && [ -f "$TEXT/valid.txt" ]; } ||
+  die "TEXT must be a folder with train.txt and valid.txt, but is '$TEXT'."
+[ -z "$PRETRAINED" ] || [ -f "$PRETRAINED" ] || die "PRETRAINED must be a checkpoint's file, but is '$PRETRAINED'."
 case $SIZE in
   base) : "${LAYERS:=$(sized 12 4)}" "${LR:=6e-4}" "${WARMUP:=$(sized 24000 5)}" ;;
   large) : "${LAYERS:=$(sized 24 4)}" "${LR:=4e-4}" "${WARMUP:=$(sized 30000 5)}" ;;
@@ -35,12 +40,14 @@ TRAINING="--optimizer adam --adam-betas (0.9,0.98) --adam-eps 1e-6 --clip-norm 0
 source "$(dirname "$0")/recipes/glue.sh"
 
 prepare() {
+  [ -z "$RAW" ] || [ -d "$RAW" ] || die "RAW must be a folder with the files that are fetched else, but is '$RAW'."
   run mkdir -p "$OUT/raw"
-  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py roberta "$OUT/raw/made" && RAW=$OUT/raw/made; }
+  [ -z "$TINY" ] || { run python scripts/recipes/tiny_data.py roberta "$OUT/raw/made"; RAW=$OUT/raw/made; }
   fetch $CODE/encoder.json 196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783 "$OUT/raw/encoder.json"
   fetch $CODE/vocab.bpe 1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5 "$OUT/raw/vocab.bpe"
   fetch https://dl.fbaipublicfiles.com/fairseq/gpt2_bpe/dict.txt - "$OUT/raw/dict.txt"
-  run check_lines "$(sized 50260 96)" "$OUT/raw/dict.txt"
+  run_as "[ \$(wc -l <$(quoted "$OUT/raw/dict.txt")) -eq $(sized 50260 96) ]" \
+    check_lines "$(sized 50260 96)" "$OUT/raw/dict.txt"
   fetch_glue
   [ -z "$TEXT$PRETRAINED" ] || return 0
   fetch https://wikitext.smerity.com/$WIKITEXT \
@@ -50,13 +57,13 @@ prepare() {
 preprocess() {
   local split text=${TEXT:+$TEXT/%.txt} bin=$OUT/bin/text
   : "${text:=$OUT/raw/wikitext-103-raw/wiki.%.raw}"
-  run rm -rf "$OUT/bin" # fairseq does not write over a dictionary
   run python scripts/recipes/glue.py "$OUT/raw" --out "$OUT/bin" --tasks $TASKS --workers "$WORKERS" \
     $(sized "" --any-size)
   [ -z "$PRETRAINED" ] || return 0
   run python scripts/recipes/gpt2_bpe.py "${text/\%/train}" "${text/\%/valid}" --bpe "$OUT/raw" --out "$OUT/pieces" \
     --workers "$WORKERS"
   text=$OUT/pieces/$(basename "$text")
+  run rm -rf "$bin" # fairseq does not write over a dictionary
   run fairseq-preprocess --only-source --srcdict "$OUT/raw/dict.txt" --trainpref "${text/\%/train}" \
     --validpref "${text/\%/valid}" --destdir "$bin" --workers "$WORKERS"
 }
@@ -75,9 +82,9 @@ evaluate() {
       $DEVICE --path "$OUT/average.pt" --model-overrides "$(overrides "$kept")" --batch-size "$BATCH"
   done
 }
-check_lines() { # COUNT FILE
+check_lines() { # COUNT FILE: one that is wrong goes, so that it can be fetched anew
   local found
   found=$(wc -l <"$2")
-  [ "$found" -eq "$1" ] || die "$(basename "$2") must have $1 lines, but has $found."
+  [ "$found" -eq "$1" ] || { rm "$2"; die "$2 must have $1 lines, but has $((found)); it was removed."; }
 }
 stages prepare preprocess $([ -n "$PRETRAINED" ] || echo train average evaluate) finetune score

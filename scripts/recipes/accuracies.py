@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 TASKS = ("MNLI", "MRPC", "QNLI", "SST-2")
@@ -17,6 +18,9 @@ PAPER = {  # (layers, of so many): accuracies in the order of TASKS; all on Book
     (6, 12): (82.9, 85.3, 89.4, 92.5),
     (3, 12): (78.6, 75.1, 86.0, 90.5),
 }
+
+LAYERS = r"encoder_layers=(\d+)"
+ACCURACY = r"\| accuracy ([\d.]+)"
 
 
 def main() -> None:
@@ -29,7 +33,7 @@ def main() -> None:
     rows = [
         (
             read(args.folder / "evaluate" / f"{kept}.txt"),
-            {task: read(args.folder / "score" / task / f"{kept}.txt") for task in args.tasks},
+            {task: scored(args.folder / "score" / task / f"{kept}.txt") for task in args.tasks},
         )
         for kept in args.kept
     ]
@@ -42,16 +46,24 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+def scored(path: Path) -> str:
+    log = read(path)
+    for pattern in (LAYERS, ACCURACY):
+        if not re.search(pattern, log):
+            sys.exit(f"accuracies.py: {path} must hold what fairseq-validate prints, but has no '{pattern}'.")
+    return log
+
+
 def table(rows: list[tuple[str, dict[str, str]]], layers: int) -> str:
     """A line for each depth, from the log of its perplexity and the logs of the tasks."""
     tasks = list(rows[0][1])
     lines = ["| layers | perplexity | " + " | ".join(tasks) + " |", "|---" * (2 + len(tasks)) + "|"]
     for perplexity, logs in rows:
-        kept = int(last(r"encoder_layers=(\d+)", logs[tasks[0]]))
-        cells = [f"{kept} of {layers}", last(r"\| ppl ([\d.]+)", perplexity)]
+        kept = int(last(LAYERS, logs[tasks[0]]))
+        cells = [f"{kept} of {layers}", last(r"\| ppl (\S+)", perplexity)]
         for task, log in logs.items():
             paper = PAPER.get((kept, layers))
-            cells.append(last(r"\| accuracy ([\d.]+)", log) + (f" ({paper[TASKS.index(task)]})" if paper else ""))
+            cells.append(last(ACCURACY, log) + (f" ({paper[TASKS.index(task)]})" if paper else ""))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

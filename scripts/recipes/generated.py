@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -9,8 +10,6 @@ from typing import NamedTuple
 
 BETWEEN_SENTENCES = "¶"
 """Where a text has several, and they are to be told apart."""
-
-PARAMETERS = r"num\. (?:shared )?model params: ([\d,]+)"
 
 
 class Generated(NamedTuple):
@@ -24,11 +23,11 @@ class Generated(NamedTuple):
 
 
 def read(out: Path) -> list[Generated]:
-    """What evaluate/KEPT/generate-test.txt hold, the largest model first; the full one's size is logged in training."""
+    """What evaluate/KEPT/generate-test.txt hold, the largest model first."""
     files = sorted((out / "evaluate").glob("*/generate-test.txt"))
     if not files:
         sys.exit(f"{out / 'evaluate'} must hold what fairseq-generate wrote, but holds none.")
-    found = [_read(file, out / "log" / "train.txt") for file in files]
+    found = [_read(file, out / "average.pt") for file in files]
     return sorted(found, key=lambda one: (-one.parameters, one.layers != "full"))
 
 
@@ -46,15 +45,38 @@ def same_number(hypotheses: list[str], references: list[str], source: str) -> No
         sys.exit(f"{source} must hold a reference for {len(hypotheses)} sentences, but holds {len(references)}.")
 
 
-def _read(file: Path, training: Path) -> Generated:
+def _read(file: Path, model: Path) -> Generated:
     folder = file.parent
     output = file.read_text(encoding="utf-8")
-    log = folder.with_name(folder.name + ".txt").read_text(encoding="utf-8") + output
-    sized = log if re.search(PARAMETERS, log) else training.read_text(encoding="utf-8")
+    printed = folder.with_name(folder.name + ".txt")
+    log = (printed.read_text(encoding="utf-8") if printed.exists() else "") + output
+    if folder.name == "full":  # fairseq-generate tells the size of a pruned model only
+        size = _parameters(model)
+    else:
+        size = int(_last(r"num\. model params: ([\d,]+)", log, printed).replace(",", ""))
     return Generated(
         layers=folder.name,
-        parameters=int(re.findall(PARAMETERS, sized)[-1].replace(",", "")),
-        sentences_per_second=float(re.findall(r"([\d.]+) sentences/s", log)[-1]),
+        parameters=size,
+        sentences_per_second=float(_last(r"([\d.]+) sentences/s", log, printed)),
         hypotheses=sentences(output, "H", file),
         references=sentences(output, "T", file),
     )
+
+
+def _last(pattern: str, log: str, file: Path) -> str:
+    found = re.findall(pattern, log)
+    if not found:
+        sys.exit(f"{file} must hold what fairseq-generate prints, but has no '{pattern}'.")
+    return found[-1]
+
+
+def _parameters(model: Path) -> int:
+    """Those of a checkpoint made here; shared ones count once, fairseq's markers of version and type do not."""
+    if not model.exists():
+        sys.exit(f"{model} must be the model that was evaluated, but does not exist.")
+    logging.disable(logging.INFO)  # fairseq logs as it is imported, and this goes to the table
+    from layerdrop_plugin.fairseq_adapter.compat import safe_loading
+
+    weights = safe_loading.read(str(model))["model"]
+    markers = ("version", "_float_tensor")
+    return sum({v.data_ptr(): v.numel() for name, v in weights.items() if not name.endswith(markers)}.values())

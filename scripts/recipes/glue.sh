@@ -52,17 +52,17 @@ finetune() { # fairseq's README.glue.md; on one device, as there
 }
 
 run_on() { # FOLDER COMMAND...: goes on with a training that was stopped; leaves one that is done
-  local folder=$1
+  local folder=$1 begun
   shift
   if [ -n "$DRY_RUN" ]; then run "$@"; return; fi
+  begun=$(quoted "$@" && cksum <"$MODEL")
   if [ -e "$folder/command.txt" ]; then
-    if [ "$(cat "$folder/command.txt")" != "$(quoted "$@")" ] || [ "$MODEL" -nt "$folder/command.txt" ]; then
+    [ "$(cat "$folder/command.txt")" = "$begun" ] ||
       die "$folder was begun with other settings or another model; choose another OUT, or remove it."
-    fi
     [ ! -e "$folder/done" ] || { say "$folder: there already"; return; }
   fi
   mkdir -p "$folder"
-  [ -e "$folder/command.txt" ] || quoted "$@" >"$folder/command.txt"
+  echo "$begun" >"$folder/command.txt"
   run "$@"
   touch "$folder/done"
 }

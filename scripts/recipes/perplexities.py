@@ -19,32 +19,34 @@ def main() -> None:
     logs = {path.stem: path.read_text(encoding="utf-8") for path in sorted(args.folder.glob("*-*.txt"))}
     if not logs:
         sys.exit(f"perplexities.py: {args.folder} must hold the output of fairseq-eval-lm, but holds none.")
-    empty = [name for name, log in logs.items() if not int(last(r"Evaluated ([\d,]+) tokens", log).replace(",", ""))]
-    if empty:
-        sys.exit(f"perplexities.py: {args.folder}/{empty[0]}.txt must have evaluated tokens, but evaluated none.")
+    for name in logs:
+        if last(r"Evaluated ([\d,]+) tokens", logs, name) == "0":
+            sys.exit(f"perplexities.py: {args.folder}/{name}.txt must have evaluated tokens, but evaluated none.")
     print(table(logs))
     print(f"\nPerplexity per word; each has {args.context_window} tokens of context or all that there are.")
 
 
 def table(logs: dict[str, str]) -> str:
     """A row per depth, the largest first; perplexities of valid and test, tokens/s on test."""
-    kept = {name.partition("-")[2]: parameters(log) for name, log in logs.items()}
+    kept = {name.partition("-")[2]: parameters(logs, name) for name in logs}
     rows = ["| layers | parameters | valid | test | tokens/s |", "|---|---|---|---|---|"]
     for layers, count in sorted(kept.items(), key=lambda item: -item[1]):
-        of = {subset: logs[f"{subset}-{layers}"] for subset in ("valid", "test")}
-        values = [float(last(r"Perplexity: ([\d.]+)", log)) for log in of.values()]
-        speed = float(last(r"([\d.]+) tokens/s", of["test"]))
+        values = [float(last(r"Perplexity: (\S+)", logs, f"{subset}-{layers}")) for subset in ("valid", "test")]
+        speed = float(last(r"([\d.]+) tokens/s", logs, f"test-{layers}"))
         rows.append(f"| {layers} | {count:,} | {values[0]:.2f} | {values[1]:.2f} | {speed:.0f} |")
     return "\n".join(rows)
 
 
-def parameters(log: str) -> int:
+def parameters(logs: dict[str, str], name: str) -> int:
     """The count that the evaluation logs for the model that it runs."""
-    return int(last(r"num\. model params: ([\d,]+)", log).replace(",", ""))
+    return int(last(r"num\. model params: ([\d,]+)", logs, name).replace(",", ""))
 
 
-def last(pattern: str, log: str) -> str:
-    return re.findall(pattern, log)[-1]
+def last(pattern: str, logs: dict[str, str], name: str) -> str:
+    found = re.findall(pattern, logs.get(name, ""))
+    if not found:
+        sys.exit(f"perplexities.py: {name}.txt must hold what fairseq-eval-lm prints, but has no '{pattern}'.")
+    return found[-1]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Example: python scripts/recipes/rouge.py results/cnn_dm --references results/cnn
 from __future__ import annotations
 
 import argparse
+from importlib.metadata import version
 from pathlib import Path
 
 from generated import BETWEEN_SENTENCES, Generated, read, same_number
@@ -25,7 +26,8 @@ def main() -> None:
     args = parser.parse_args()
     references = args.references.read_text(encoding="utf-8").rstrip("\n").split("\n")
     print(table(read(args.out), references, str(args.references)))
-    print("\nF1 of rouge-score, stemmed; ROUGE-L of whole summaries (rougeLsum).")
+    print(f"\nF1 by rouge-score {version('rouge-score')}: words stemmed, ROUGE-L of whole texts (rougeLsum).")
+    print("Scores by another library, as ELI5's published ones by rouge, can't be strictly compared with these.")
 
 
 def table(outputs: list[Generated], references: list[str], source: str) -> str:

@@ -145,7 +145,14 @@ def test_a_truncated_file(torch_version, save, left):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("content", [b"hello", b"\x00" * 100, b"PK\x03\x04", b"\x80\x02}q\x00.", b"[1, 2]\n" * 50])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"hello", b"\x00" * 100, b"PK\x03\x04", b"\x80\x02}q\x00.", b"[1, 2]\n" * 50),
+        *(b"junk", b"X\x01\x00\x00\x00\xf8.", b"}Gr6.q5KSqRS."),  # struct.error, UnicodeDecodeError, TypeError
+        *(b"Fno number\n.", b"\x8e" + b"\x7f" * 8),  # ValueError, MemoryError
+    ],
+)
 def test_a_file_that_is_no_checkpoint_of_torch(torch_version, tmp_path, content):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(content)

@@ -1,6 +1,8 @@
 """scripts/roberta.sh: all stages in miniature, and the settings of the paper."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,6 +65,7 @@ def test_what_is_done_is_not_done_again(recipe, out):
 
 
 def test_a_finetuning_that_is_done_is_left_alone(recipe, out):
+    os.utime(out / "average.pt")  # the same model, made anew
     before = [path.stat().st_mtime_ns for path in sorted(out.glob("finetune/*/*/checkpoint_best.pt"))]
     (out / "done" / "finetune").unlink()
     again = recipe("roberta", out, TASKS=" ".join(TASKS), STAGE="finetune").stderr
@@ -75,6 +78,34 @@ def test_a_finetuning_that_is_done_is_left_alone(recipe, out):
 def test_a_finetuning_with_other_settings_is_refused(recipe, out):
     refused = recipe("roberta", out, status=1, TASKS=" ".join(TASKS), STAGE="finetune", SEED="2").stderr
     assert "MNLI/full was begun with other settings or another model; choose another OUT, or remove it." in refused
+
+
+def test_a_finetuning_of_another_model_is_refused(recipe, out):
+    model = out / "average.pt"
+    content = model.read_bytes()
+    (out / "done" / "finetune").unlink()
+    model.write_bytes(content + b" ")
+    refused = recipe("roberta", out, status=1, TASKS=" ".join(TASKS), STAGE="finetune").stderr
+    model.write_bytes(content)
+    assert "MNLI/full was begun with other settings or another model; choose another OUT, or remove it." in refused
+
+
+def test_another_task_leaves_the_data_of_the_others(recipe, out):
+    for stage in ("prepare", "preprocess"):
+        recipe("roberta", out, TASKS="MRPC", STAGE=stage, PRETRAINED=str(out / "average.pt"))
+    assert sorted(path.name for path in (out / "bin").iterdir()) == ["MNLI", "MRPC", "SST-2", "text"]
+    assert (out / "bin" / "MRPC" / "input1" / "train.idx").exists()
+
+
+def test_a_wrong_dictionary_is_fetched_anew(recipe, out, tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for path in (out / "raw" / "made").iterdir():
+        (raw / path.name).symlink_to(path)
+    settings = {"TINY": "", "RAW": str(raw), "STAGE": "prepare", "TASKS": "MRPC"}
+    failed = recipe("roberta", tmp_path / "o", status=1, **settings).stderr
+    assert f"roberta: {tmp_path}/o/raw/dict.txt must have 50260 lines, but has 96; it was removed.\n" in failed
+    assert not (tmp_path / "o" / "raw" / "dict.txt").is_symlink() and (raw / "dict.txt").exists()
 
 
 @pytest.fixture(scope="module")
@@ -127,16 +158,28 @@ def test_the_papers_finetuning(task, settings, commands):
         assert " --init-token 0 --separator-token 2 --shorten-method truncate " in line
 
 
+def test_only_the_text_is_made_anew(commands):
+    (line,) = (line for line in commands if line.startswith("rm "))
+    assert line.endswith("/roberta/bin/text ")
+
+
 def test_a_model_that_one_has_is_not_pretrained(recipe, tmp_path):
-    printed = recipe("roberta", tmp_path / "o", DRY_RUN="1", TINY="", PRETRAINED="/m.pt").stdout
+    model = tmp_path / "m.pt"
+    model.touch()
+    relative = os.path.relpath(model)
+    printed = recipe("roberta", tmp_path / "o", DRY_RUN="1", TINY="", PRETRAINED=relative).stdout
     assert re.findall("^# (.*)", printed, re.MULTILINE) == ["prepare", "preprocess", "finetune", "score"]
-    assert "--finetune-from-model /m.pt " in printed
+    assert f"--finetune-from-model {Path.cwd()}/{relative} " in printed
     assert "wikitext" not in printed
 
 
 def test_text_of_ones_own_takes_the_place_of_wikitext(recipe, tmp_path):
-    printed = recipe("roberta", tmp_path / "o", DRY_RUN="1", TINY="", TEXT="/books").stdout
-    assert "gpt2_bpe.py /books/train.txt /books/valid.txt " in printed
+    for split in ("train", "valid"):
+        (tmp_path / f"{split}.txt").touch()
+    relative = os.path.relpath(tmp_path)
+    text = Path.cwd() / relative
+    printed = recipe("roberta", tmp_path / "o", DRY_RUN="1", TINY="", TEXT=relative).stdout
+    assert f"gpt2_bpe.py {text}/train.txt {text}/valid.txt " in printed
     assert "wikitext" not in printed
 
 
@@ -145,6 +188,12 @@ def test_text_of_ones_own_takes_the_place_of_wikitext(recipe, tmp_path):
     [
         ({"TASKS": "MNLI RTE"}, "roberta: TASKS must be of MNLI MRPC QNLI SST-2, but is 'MNLI RTE'.\n"),
         ({"SIZE": "huge"}, "roberta: SIZE must be base or large, but is 'huge'.\n"),
+        ({"TEXT": "/no"}, "roberta: TEXT must be a folder with train.txt and valid.txt, but is '/no'.\n"),
+        ({"PRETRAINED": "/no.pt"}, "roberta: PRETRAINED must be a checkpoint's file, but is '/no.pt'.\n"),
+        (
+            {"RAW": __file__},
+            f"roberta: RAW must be a folder with the files that are fetched else, but is '{__file__}'.\n",
+        ),
         ({"GPUS": "7", "TINY": ""}, "roberta: GPUS must divide 512, the paper's batches per update, but is 7.\n"),
     ],
 )

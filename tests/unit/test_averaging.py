@@ -159,6 +159,16 @@ def test_one_model_at_a_time_is_in_memory():
             "models to average must have weights of the same shape, but `a` is (2, 3) in model1 and (1, 3) in model2.",
         ),
         ({"a": [1, 2], "b": torch.zeros(4)}, "weights to average must be tensors, but `a` of model2 is a list."),
+        (
+            {"a": torch.zeros(2, 3), "b": torch.zeros(4).to_sparse()},
+            "weights to average must be dense tensors of real numbers, "
+            "but `b` of model2 is torch.sparse_coo, torch.float32.",
+        ),
+        (
+            {"a": torch.zeros(2, 3, dtype=torch.complex64), "b": torch.zeros(4)},
+            "weights to average must be dense tensors of real numbers, "
+            "but `a` of model2 is torch.strided, torch.complex64.",
+        ),
         ([1, 2], "a model to average must have weights by their names, but model2 has a list."),
     ],
 )

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "recipes"))
 bleu = pytest.importorskip("bleu", reason="needs sacrebleu and sacremoses")
@@ -32,8 +33,10 @@ def out(tmp_path):
         (tmp_path / "evaluate" / kept).mkdir(parents=True)
         (tmp_path / "evaluate" / kept / "generate-test.txt").write_text(output)
         (tmp_path / "evaluate" / f"{kept}.txt").write_text(log)
-    (tmp_path / "log").mkdir()
-    (tmp_path / "log" / "train.txt").write_text("| num. shared model params: 2,000 (num. trained: 2,000)\n")
+    shared, more = torch.zeros(30, 50), torch.zeros(500)
+    weights = {"encoder.embed": shared, "decoder.embed": shared, "fc.weight": more, "encoder.version": torch.ones(3)}
+    weights["encoder.embed_positions._float_tensor"] = torch.ones(1)
+    torch.save({"model": weights, "cfg": {}}, tmp_path / "average.pt")
     (tmp_path / "plain.de").write_text(PLAIN)
     return tmp_path
 
@@ -119,3 +122,19 @@ def test_another_number_of_references_is_refused(out, monkeypatch, capsys):
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r"evaluate must hold what fairseq-generate wrote, but holds none\.$"):
         generated.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("average.pt", r"average\.pt must be the model that was evaluated, but does not exist\.$"),
+        (
+            "evaluate/every_other:3.txt",
+            r"3\.txt must hold what fairseq-generate prints, but has no 'num.* params.*'\.$",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(gone, message, out):
+    (out / gone).unlink()
+    with pytest.raises(SystemExit, match=message):
+        generated.read(out)

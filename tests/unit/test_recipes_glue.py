@@ -82,20 +82,39 @@ def test_text_that_is_not_utf_8_leaves_nothing(codes):
     assert not (codes / "coded.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("log", "lacks"),
+    [(None, r"encoder_layers=(\d+)"), ("encoder_layers=12, | loss 0.5 | wps 0", r"\| accuracy ([\d.]+)")],
+)
+def test_a_task_without_a_score_is_named(log, lacks, tmp_path, monkeypatch):
+    path = tmp_path / "score" / "MRPC" / "full.txt"
+    path.parent.mkdir(parents=True)
+    if log is not None:
+        path.write_text(log)
+    monkeypatch.setattr(
+        sys, "argv", ["accuracies.py", str(tmp_path), "--layers", "12", "--tasks", "MRPC", "--kept", "full"]
+    )
+    with pytest.raises(SystemExit) as refused:
+        accuracies.main()
+    assert str(refused.value) == (
+        f"accuracies.py: {path} must hold what fairseq-validate prints, but has no '{lacks}'."
+    )
+
+
 def test_accuracies_stand_beside_the_papers():
     log = (
         "INFO | fairseq_cli.validate | {{'model': Namespace(encoder_layers={}, encoder_layers_to_keep=None)}}\n"
         "INFO | valid | valid on 'valid' subset | loss 0.5 | accuracy {} | wps 0\n"
     )
     rows = [
-        ("| loss 2.0 | ppl 4 | wps 0", {"MNLI": log.format(12, 84), "SST-2": log.format(12, 94.5)}),
+        ("| loss 2.0 | ppl nan | wps 0", {"MNLI": log.format(12, 84), "SST-2": log.format(12, 94.5)}),
         ("| loss 3.0 | ppl 8.25 | wps 0", {"MNLI": log.format(6, 82.1), "SST-2": log.format(6, 92.6)}),
         ("", {"MNLI": log.format(3, 78.1), "SST-2": log.format(3, 90.6)}),
     ]
     assert accuracies.table(rows, 12).splitlines() == [
         "| layers | perplexity | MNLI | SST-2 |",
         "|---|---|---|---|",
-        "| 12 of 12 | 4 | 84 | 94.5 |",
+        "| 12 of 12 | nan | 84 | 94.5 |",
         "| 6 of 12 | 8.25 | 82.1 (82.9) | 92.6 (92.5) |",
         "| 3 of 12 | - | 78.1 (78.6) | 90.6 (90.5) |",
     ]

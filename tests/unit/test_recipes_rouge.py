@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import sys
 import tarfile
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_table_has_a_row_for_each_depth():
         "| full | 2,000 | 100.00 | 100.00 | 100.00 | 20.5 |",
         "| every_other:3 | 1,100 | 50.00 | 50.00 | 50.00 | 31.2 |",
     ]
+
+
+def test_it_is_said_what_made_the_scores(tmp_path, monkeypatch, capsys):
+    (tmp_path / "references").write_text("a b\n")
+    monkeypatch.setattr(rouge, "read", lambda out: [Generated("full", 2_000, 20.5, ["a b"], [""])])
+    monkeypatch.setattr(sys, "argv", ["rouge.py", str(tmp_path), "--references", str(tmp_path / "references")])
+    rouge.main()
+    assert re.search(r"^F1 by rouge-score \d[\d.]+: words stemmed, ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_another_number_of_references_is_refused():

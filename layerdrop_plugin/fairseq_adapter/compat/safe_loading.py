@@ -104,15 +104,16 @@ def read(path: str, option: str = "path") -> Dict[str, Any]:
             holds an object that is not allowed; then nothing of it was run.
     """
     check_file(path, option)
+    known = allowed()
     try:
-        state = _load(path)
+        state = _load(path, known)
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal(path, option, str(error))) from None
     except PermissionError:
         raise ValueError(f"`{option}` must be a file that can be read, but {path} can't.") from None
     except RuntimeError as error:  # torch says why: no end of the archive, no memory
         raise ValueError(f"{DAMAGED.format(option, path)} ({str(error).strip().splitlines()[0]})") from None
-    except (EOFError, OSError, KeyError, AttributeError, IndexError):  # bytes that are no pickle
+    except Exception:  # bytes that are no pickle: as opcodes, they may end in any error
         raise ValueError(DAMAGED.format(option, path)) from None
     if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
         raise ValueError(
@@ -134,25 +135,24 @@ def check_file(path: str, option: str = "path") -> None:
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
 
 
-def _load(path: str) -> Any:
+def _load(path: str, known: Dict[str, Any]) -> Any:
     with open(path, "rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
     kwargs: Dict[str, Any] = {"map_location": "cpu"}
     if zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
     if TORCH_TAKES_NAMES:
-        known = {(thing, name) for name, thing in allowed().items()}
+        names = {(thing, name) for name, thing in known.items()}
         # Leaving the context takes its objects off torch's list, so those of `apply` must not be among them.
-        with torch.serialization.safe_globals(list(known.difference(torch.serialization.get_safe_globals()))):
+        with torch.serialization.safe_globals(list(names.difference(torch.serialization.get_safe_globals()))):
             return torch.load(path, weights_only=True, **kwargs)
     if "weights_only" in inspect.signature(torch.load).parameters:
         kwargs["weights_only"] = False  # 2.5 and older know no Namespace; the pickle module is the guard
-    return torch.load(path, pickle_module=restricted_pickle(), **kwargs)
+    return torch.load(path, pickle_module=restricted_pickle(known), **kwargs)
 
 
-def restricted_pickle() -> types.SimpleNamespace:
+def restricted_pickle(known: Dict[str, Any]) -> types.SimpleNamespace:
     """Return a pickle module that knows tensors and what is `allowed`, for torch before 2.6."""
-    known = allowed()
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
