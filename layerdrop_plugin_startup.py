@@ -29,9 +29,12 @@ def _mend_around_execution(loader):
     execute = loader.exec_module
 
     def exec_module(module):
+        from contextlib import suppress
+
         _apply(BEFORE_FAIRSEQ)
         execute(module)
-        _apply(AFTER_FAIRSEQ)
+        with suppress(ImportError, AttributeError):  # another fairseq, say 0.10 or a part of it: not ours to mend
+            _apply(AFTER_FAIRSEQ)
 
     loader.exec_module = exec_module
 

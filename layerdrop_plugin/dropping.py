@@ -168,9 +168,10 @@ def hand_on(x: Tensor, unused: Iterable[Any]) -> Tensor:
     have used and stops with 'Expected to have finished reduction' when one never comes. As
     inputs of a function that gives them none, the parameters in `unused` and those behind other
     tensors in it count as ready in the backward pass, at no compute. One worker waits for nobody,
-    and is spared the search for them.
+    and is spared the search for them, unless `x` itself needs them to have a backward pass at all.
     """
-    if not (torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()):
+    alone = not (distributed.is_available() and distributed.is_initialized())
+    if not torch.is_grad_enabled() or (alone and x.requires_grad):
         return x
     return _HandOn.apply(x, *(t for t in unused if isinstance(t, Tensor) and t.requires_grad))
 

@@ -70,8 +70,12 @@ def table(rows: list[Row]) -> str:
     header = "".join(f" BLEU, p = {rate:g} | of full | sentences/s |" for rate in rates)
     lines = [f"| layers kept | parameters |{header}", "|---" * (2 + 3 * len(rates)) + "|"]
     for depth in depths:
-        line = f"| {depth}+{depth} | {at[rates[0], depth].parameters:,} |"
+        parameters = next(row.parameters for row in rows if row.depth == depth)
+        line = f"| {depth}+{depth} | {parameters:,} |"
         for rate in rates:
+            if (rate, depth) not in at:
+                line += " | | |"
+                continue
             row, whole = at[rate, depth], full(rows, rate).bleu
             line += f" {row.bleu:.1f} | {100 * row.bleu / max(whole, 1e-9):.0f}% | {row.sentences_per_second:.0f} |"
         lines.append(line)

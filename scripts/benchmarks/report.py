@@ -5,14 +5,41 @@ Imports neither torch nor fairseq, so that a process which starts the measured o
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import re
 import statistics
 import sys
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Sequence
+from typing import NoReturn, Sequence
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r} instead.")
+    return int(text)
+
+
+def at_least_two(text: str) -> int:
+    if positive(text) < 2:
+        raise argparse.ArgumentTypeError(f"must be at least 2, but is {text} instead.")
+    return int(text)
+
+
+def drop_rate(text: str) -> float:
+    if not re.fullmatch(r"0?\.\d+|0", text):
+        raise argparse.ArgumentTypeError(f"must be a drop rate, 0 <= P < 1, but is {text!r} instead.")
+    return float(text)
 
 
 def head(title: str, command: str) -> str:

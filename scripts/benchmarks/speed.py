@@ -10,7 +10,18 @@ import sys
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
-from report import had_they_run, head, ratio, say, straight_line, table
+from report import (
+    Parser,
+    at_least_two,
+    drop_rate,
+    had_they_run,
+    head,
+    positive,
+    ratio,
+    say,
+    straight_line,
+    table,
+)
 
 HERE = Path(__file__).parent
 SIDES = ("ours", "stock")
@@ -31,18 +42,18 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--command", required=True, help="what the tables say made them")
     parser.add_argument("--parts", nargs="+", choices=["training", "evaluation", "loading"], required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder with data in bin/; gets checkpoints and logs")
-    parser.add_argument("--rates", type=float, nargs="+", required=True)
-    parser.add_argument("--layers", type=int, required=True)
+    parser.add_argument("--rates", type=drop_rate, nargs="+", required=True)
+    parser.add_argument("--layers", type=positive, required=True)
     parser.add_argument("--model", required=True, help="options of the language model that trains, and of its batches")
     parser.add_argument("--big", required=True, help="architecture and options of the language model that is loaded")
-    parser.add_argument("--types", type=int, required=True, help="words in its dictionary")
-    parser.add_argument("--rounds", type=int, required=True, help="at least 2")
-    parser.add_argument("--steps", type=int, required=True, help="of each side in a round")
-    parser.add_argument("--loads", type=int, required=True, help="of each side")
+    parser.add_argument("--types", type=positive, required=True, help="words in its dictionary")
+    parser.add_argument("--rounds", type=at_least_two, required=True, help="at least 2")
+    parser.add_argument("--steps", type=positive, required=True, help="of each side in a round")
+    parser.add_argument("--loads", type=positive, required=True, help="of each side")
     return parser.parse_args()
 
 
@@ -66,6 +77,8 @@ class Process:
 
     def stop(self) -> None:
         self.popen.communicate()
+        if self.popen.returncode:
+            give_up(self.log)
 
 
 def side(*words: object) -> list[str]:

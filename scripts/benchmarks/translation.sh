@@ -9,6 +9,8 @@ source "$(dirname "$0")/../recipes/stages.sh"
 : "${RATES:=0 0.2 0.5}" "${DEPTHS:=6 4 3 2}" "${UPDATES:=$(sized 4500 20)}" "${SEED:=1}" "${PIECES:=$(sized 6000 60)}"
 : "${WIDTH:=$(sized 128 16)}" "${FFN:=$(sized 256 16)}" "${REPEATS:=$(sized 3 1)}" "${DATA:=}"
 DATA=$(absolute "$DATA")
+for depth in $DEPTHS; do case $depth in [1-6]) ;; *) die "DEPTHS must be from 1 to 6, but one is '$depth'." ;; esac; done
+for rate in $RATES; do case $rate in 0 | 0.[0-9]*) ;; *) die "RATES must be from 0 to 1, but one is '$rate'." ;; esac; done
 SIZE="--encoder-layers 6 --encoder-embed-dim $WIDTH --encoder-ffn-embed-dim $FFN --encoder-attention-heads 4
   --decoder-layers 6 --decoder-embed-dim $WIDTH --decoder-ffn-embed-dim $FFN --decoder-attention-heads 4
   --encoder-normalize-before --decoder-normalize-before --share-all-embeddings --dropout 0.1"
@@ -18,7 +20,7 @@ TRAINING="--criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optim
 
 prepare() {
   [ -z "$TINY" ] || { DATA=$OUT/made; run python scripts/recipes/tiny_data.py pairs "$DATA"; }
-  [ -n "$DATA" ] || die "DATA must name a folder with {train,valid,test}.{en,de}, but is empty."
+  [ -n "$TINY" ] || [ -d "$DATA" ] || die "DATA must be a folder with {train,valid,test}.{en,de}, but is '$DATA'."
   run python scripts/recipes/pieces.py "$DATA" "$OUT/pieces" --languages en de --size "$PIECES"
   run cp "$DATA/test.de" "$OUT/reference.txt"
 }

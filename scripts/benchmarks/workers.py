@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 import torch
-from report import cores_here, had_they_run, head, ratio, say, straight_line, table
+from report import (
+    Parser,
+    at_least_two,
+    cores_here,
+    drop_rate,
+    had_they_run,
+    head,
+    positive,
+    ratio,
+    say,
+    straight_line,
+    table,
+)
 from torch import distributed, multiprocessing, nn
 
 from layerdrop_plugin.dropping import LayerDropStack, dropped_layers
@@ -75,16 +87,16 @@ def main() -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", default="python scripts/benchmarks/workers.py", help="what the table says made it")
-    parser.add_argument("--processes", type=int, nargs="+", default=[2, 4], help="numbers of workers to measure")
-    parser.add_argument("--simulated", type=int, nargs="*", default=[8, 64, 512], help="numbers to work out")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.2, 0.5])
-    parser.add_argument("--layers", type=int, default=16)
-    parser.add_argument("--width", type=int, default=128, help="a multiple of 4; the FFN has four times as many units")
-    parser.add_argument("--tokens", type=int, default=512, help="what a worker reads in a step")
-    parser.add_argument("--rounds", type=int, default=10, help="at least 2")
-    parser.add_argument("--steps", type=int, default=10, help="of either kind in a round")
+    parser.add_argument("--processes", type=positive, nargs="+", default=[2, 4], help="numbers of workers to measure")
+    parser.add_argument("--simulated", type=positive, nargs="*", default=[8, 64, 512], help="numbers to work out")
+    parser.add_argument("--rates", type=drop_rate, nargs="+", default=[0.2, 0.5])
+    parser.add_argument("--layers", type=positive, default=16)
+    parser.add_argument("--width", type=positive, default=128, help="a multiple of 4; of the FFN, a quarter")
+    parser.add_argument("--tokens", type=positive, default=512, help="what a worker reads in a step")
+    parser.add_argument("--rounds", type=at_least_two, default=10, help="at least 2")
+    parser.add_argument("--steps", type=positive, default=10, help="of either kind in a round")
     return parser.parse_args()
 
 
@@ -119,7 +131,8 @@ def explanation(args: argparse.Namespace, fixed: float, per_layer: float) -> str
         "expected number of layers.",
         f"Predicted: {1000 * fixed:.1f} ms + {1000 * per_layer:.2f} ms per layer (fitted to the steps of "
         f"{args.processes[0]} workers with the same masks) times the layers that the slowest worker runs, on average "
-        "over all masks, each worker having a core of its own.",
+        "over all masks, each worker having a core of its own. The time to add up gradients is taken to be that of "
+        f"{args.processes[0]} workers; more would make the ratio smaller.",
     ]
     crowded = [str(n) for n in args.processes if n > cores_here()]
     if crowded:

@@ -25,7 +25,7 @@ def main() -> None:
     files = [args.text / f"{split}.{language}" for split in SPLITS for language in args.languages]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
-        parser.error(f"{args.text} must hold {SPLITS} of each language, but {missing[0]} is missing.")
+        parser.error(f"{args.text} must hold {{train,valid,test}}.LANGUAGE, but {missing[0]} is missing.")
     args.out.mkdir(parents=True, exist_ok=True)
     try:
         learn([file for file in files if file.stem == "train"], args.out / "joint", args.size)

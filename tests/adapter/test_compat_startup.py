@@ -54,3 +54,10 @@ def test_a_hook_left_over_without_the_package_does_no_harm(tmp_path):
     code = "import layerdrop_plugin_startup, fairseq; print(fairseq.found)"
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+def test_another_fairseq_is_left_as_it_is(tmp_path):
+    """0.10 has no `fairseq.distributed`, and a part of fairseq that somebody ships may have nothing at all."""
+    (tmp_path / "fairseq").mkdir()
+    (tmp_path / "fairseq/__init__.py").write_text("")
+    assert run("sys.path.insert(0, ''); import fairseq; print(fairseq.__file__)", tmp_path).startswith(str(tmp_path))

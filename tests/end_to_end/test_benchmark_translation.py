@@ -1,5 +1,7 @@
 """scripts/benchmarks/translation.sh in its tiny form."""
 
+import pytest
+
 
 def test_it_ends_with_a_table_and_a_plot(recipe, tmp_path):
     small = {"RATES": "0 0.5", "DEPTHS": "6 3"}
@@ -14,6 +16,15 @@ def test_it_ends_with_a_table_and_a_plot(recipe, tmp_path):
     assert "train: there already" in again.stderr and again.stdout == done.stdout
 
 
-def test_data_must_be_named(recipe, tmp_path):
-    done = recipe("benchmarks/translation", tmp_path, status=2, TINY="")
-    assert done.stderr.splitlines()[-1].startswith("translation: DATA must name a folder with")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"TINY": ""}, "DATA must be a folder with {train,valid,test}.{en,de}, but is ''."),
+        ({"DEPTHS": "6 9"}, "DEPTHS must be from 1 to 6, but one is '9'."),
+        ({"RATES": "0 a"}, "RATES must be from 0 to 1, but one is 'a'."),
+    ],
+)
+def test_bad_settings_are_one_line_before_anything_is_done(recipe, tmp_path, settings, message):
+    done = recipe("benchmarks/translation", tmp_path, status=2, **settings)
+    assert done.stderr == f"translation: {message}\n"
+    assert not (tmp_path / "done/prepare").exists()

@@ -94,3 +94,17 @@ def test_a_folder_that_lacks_a_file_is_refused(benchmark, folder):
     assert process.stderr == (
         f"speed.sh: DATA must be a folder with train.txt, valid.txt and test.txt, but {folder} has no test.txt.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "message"),
+    [
+        ("workers.sh", {"RATES": "0.2 1.5"}, "--rates: must be a drop rate, 0 <= P < 1, but is '1.5' instead."),
+        ("workers.sh", {"ROUNDS": "1"}, "--rounds: must be at least 2, but is 1 instead."),
+        ("speed.sh", {"STEPS": "0"}, "--steps: must be a whole number of at least 1, but is '0' instead."),
+    ],
+)
+def test_bad_settings_are_one_line(benchmark, script, settings, message):
+    process = benchmark(script, status=2, **settings)
+    last = process.stderr.splitlines()[-1]
+    assert last == f"{script.replace('.sh', '.py')}: error: argument {message}"

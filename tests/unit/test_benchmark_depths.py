@@ -25,6 +25,14 @@ def test_the_table_puts_each_depth_beside_the_same_models_full_depth():
     assert depths.table([depths.Row(*row) for row in [*rows, (0.5, 3, 1000, 19.0, 179.6)]]) == TABLE
 
 
+def test_a_depth_that_one_model_lacks_stays_empty():
+    rows = [depths.Row(0.0, 6, 2000, 40.0, 100.0), depths.Row(0.5, 3, 1000, 20.0, 90.0)]
+    assert depths.table(rows).splitlines()[2:] == [
+        "| 6+6 | 2,000 | 40.0 | 100% | 100 | | | |",
+        "| 3+3 | 1,000 | | | | 20.0 | 100% | 90 |",
+    ]
+
+
 def test_translations_are_put_in_order_and_the_speed_is_the_median(tmp_path):
     folder = tmp_path / "0.2"
     folder.mkdir()

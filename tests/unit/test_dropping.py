@@ -306,6 +306,15 @@ def test_a_dropped_layer_of_one_worker_costs_no_search_for_its_parameters():
     assert all(layer(x) is x for layer in stack)
 
 
+def test_one_worker_can_go_backward_when_all_that_trains_is_dropped():
+    stack = LayerDropStack([nn.Linear(2, 2) for _ in range(3)], rate=0.999)
+    x = torch.randn(3, 2)
+    y = forward(stack, x)
+    assert torch.equal(y, x)
+    y.sum().backward()
+    assert all(parameter.grad is None for parameter in stack.parameters())
+
+
 def test_frozen_layers_and_no_grad_are_dropped_as_well(monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     stack = make_stack()
