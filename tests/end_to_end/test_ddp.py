@@ -10,7 +10,7 @@ import torch
 
 from layerdrop_plugin.dropping import dropped_layers
 
-WORKERS = Path(__file__).with_name("workers")
+WORKERS = Path(__file__).with_name("note_workers")
 TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
 FAMILIES = ["transformer", "transformer_lm", "roberta"]
 HALF = ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5"]

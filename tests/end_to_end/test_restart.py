@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-WORKERS = Path(__file__).with_name("workers")
+WORKERS = Path(__file__).with_name("note_workers")
 TRAIN = Path(sys.executable).with_name("fairseq-train")
 TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run"]
 LAUNCH = {
