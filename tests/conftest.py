@@ -155,6 +155,16 @@ def full(tiny, data, train, tmp_path_factory):
     return found
 
 
+@pytest.fixture
+def one_worker(tmp_path):
+    """A process group of this process alone."""
+    import torch
+
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
 @pytest.fixture(scope="session")
 def command():
     """A function that runs one of fairseq's commands in a process of its own, and wants it to succeed."""

@@ -46,14 +46,6 @@ class Tiny(torch.nn.Module):
         return sum(losses)
 
 
-@pytest.fixture
-def one_worker(tmp_path):
-    store = f"file://{tmp_path / 'store'}"
-    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
 def test_distributed_training_takes_batches_without_rare_words(one_worker):
     torch.manual_seed(1)
     model = Tiny()

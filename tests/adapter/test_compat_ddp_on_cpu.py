@@ -9,14 +9,6 @@ from fairseq.models import distributed_fairseq_model
 from layerdrop_plugin.fairseq_adapter.compat import ddp_on_cpu
 
 
-@pytest.fixture
-def one_worker(tmp_path):
-    store = f"file://{tmp_path / 'store'}"
-    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.parametrize("backend", ["pytorch_ddp", "c10d"])
 def test_a_model_on_the_cpu_is_wrapped_and_trains(one_worker, backend):
     args = SimpleNamespace(
