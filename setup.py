@@ -8,6 +8,7 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 START_UP_LINE = "layerdrop_plugin_startup.pth"
+COMMANDS = ("average", "describe", "export", "prune", "search", "sweep")
 
 
 class BuildWithStartUpLine(build_py):
@@ -38,11 +39,14 @@ setup(
     # scripts/setup.sh installs it. The others have lower bounds only: pip leaves in place what an environment has.
     install_requires=["numpy", "torch>=1.13", "tqdm"],
     extras_require={
-        "demo": ["babel", "matplotlib", "sacrebleu>=2.0", "sentencepiece"],
+        "ctranslate2": ["ctranslate2>=4.0"],
+        "demo": ["babel", "matplotlib>=3.7", "sacrebleu>=2.0", "sentencepiece"],
+        "huggingface": ["safetensors", "transformers>=4.30"],
+        "plot": ["matplotlib>=3.7"],
         "recipes": ["rouge-score", "sacrebleu>=2.0", "sacremoses", "sentencepiece"],
         "test": ["mypy", "pytest", "ruff", "setuptools>=70.1"],
     },
-    entry_points={"console_scripts": ["layerdrop-average = layerdrop_plugin.cli.average:main"]},
+    entry_points={"console_scripts": [f"layerdrop-{name} = layerdrop_plugin.cli.{name}:main" for name in COMMANDS]},
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),
     py_modules=["layerdrop_plugin_startup"],
     # Said aloud, this default makes an editable install a plain path, which costs less at each start than a finder.

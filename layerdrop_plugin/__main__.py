@@ -39,7 +39,7 @@ def _version(package: str) -> str:
 
 
 def _mends() -> Dict[str, str]:
-    from layerdrop_plugin.fairseq_adapter import compat
+    from layerdrop_plugin.fairseq_adapter.registration import compat
 
     return compat.ACTIVE
 

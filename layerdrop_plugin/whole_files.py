@@ -14,7 +14,7 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
         option: where the path was given, for errors.
 
     Raises:
-        ValueError: one line: its folder is missing, it is no file, or a file exists.
+        ValueError: one line: its folder is missing or can't be written, it is no file, or a file exists.
     """
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
@@ -24,6 +24,8 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
         raise ValueError(f"`{option}` must name a file, no folder or device, but is {path!r} instead.")
     if exists and not force:
         raise ValueError(f"`{option}` must be a new file, but {path} exists; --force replaces it.")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"`{option}` must be in a folder that can be written, but is {path!r} instead.")
 
 
 @contextlib.contextmanager

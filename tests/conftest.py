@@ -1,6 +1,7 @@
 """Tiny data and tiny models, made once; fairseq's commands in this process and in processes of their own."""
 
 import contextlib
+import logging
 import os
 import random
 import subprocess
@@ -153,6 +154,33 @@ def full(tiny, data, train, tmp_path_factory):
         train(data[family], "--arch", arch, *tiny[family], "--max-update", 12, "--save-dir", folder)
         found[family] = folder / "checkpoint_last.pt"
     return found
+
+
+@pytest.fixture(scope="session")
+def classifier(tiny, data, text, full, train, tmp_path_factory):
+    """Data of a task with two classes of sentences, and the RoBERTa of `full` after 6 updates on it."""
+    folder, labels = tmp_path_factory.mktemp("data_classifier"), tmp_path_factory.mktemp("labels")
+    for split in SENTENCES:
+        sentences = (text / f"{split}.en").read_text().splitlines()
+        (labels / split).write_text("".join(f"{len(words.split()) % 2}\n" for words in sentences))
+    known = ("--srcdict", data["roberta"] / "dict.txt")
+    for name, where, options in (("input0", text, known), ("label", labels, ())):
+        prefixes = [word for split in SENTENCES for word in (f"--{split}pref", where / split)]
+        prefixes = [f"{word}.en" if where == text and i % 2 else word for i, word in enumerate(prefixes)]
+        preprocess("--only-source", *options, *prefixes, "--destdir", folder / name)
+    model = tiny["roberta"][tiny["roberta"].index("--encoder-layers") :]
+    task = ["--task", "sentence_prediction", "--criterion", "sentence_prediction", "--num-classes", 2]
+    task += ["--init-token", 0, "--max-positions", 32, "--finetune-from-model", full["roberta"]]
+    save = tmp_path_factory.mktemp("classifier")
+    train(folder, "--arch", "layerdrop_roberta", *task, *model, "--max-update", 6, "--save-dir", save)
+    return folder, save / "checkpoint_last.pt"
+
+
+@pytest.fixture(autouse=True)
+def fairseq_logs():
+    """Our commands, run in this process, tell fairseq to log no more than warnings; the next test may want more."""
+    yield
+    logging.getLogger("fairseq").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 import argparse
 import contextlib
+import logging
+import os
+import sys
+import warnings
 from typing import Iterator, NoReturn
 
 from tqdm import tqdm
@@ -33,10 +37,23 @@ class Parser(argparse.ArgumentParser):
         """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C."""
         try:
             yield
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the output has enough of it, as in `... | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit, Python writes what is left
+            self.exit(141)
         except (ValueError, OSError) as error:
             self.error(str(error))
         except KeyboardInterrupt:
             self.exit(130, f"{self.prog}: interrupted\n")
+
+
+def add_evaluation_options(parser: Parser) -> None:
+    """Add --path and --model-overrides; DATA and all others go, unparsed, to fairseq's own parser."""
+    parser.usage = f"{parser.prog} DATA --path CKPT [options, also those of fairseq-generate and fairseq-eval-lm]"
+    parser.add_argument("--path", required=True, metavar="CKPT", help="the checkpoint")
+    parser.add_argument(
+        "--model-overrides", default="{}", metavar="DICT", help="as for fairseq-generate: a dict of options to override"
+    )
 
 
 def at_least_1(text: str) -> int:
@@ -49,3 +66,30 @@ def at_least_1(text: str) -> int:
 def progress(total: int, unit: str) -> "tqdm[NoReturn]":
     """Return a bar for a `with`, which shows on standard error, where it is a terminal, how much is done."""
     return tqdm(total=total, unit=unit, disable=None, leave=False)
+
+
+def load_fairseq() -> None:
+    """Import fairseq, and our models into it; it takes two seconds, which only commands that need it should wait.
+
+    Raises:
+        ValueError: one line: there is no fairseq.
+    """
+    logging.disable(logging.INFO)  # fairseq says which packages it could also use
+    try:
+        with needing_fairseq():
+            from ..fairseq_adapter import registration  # noqa: F401
+    finally:
+        logging.disable(logging.NOTSET)
+    logging.getLogger("fairseq").setLevel(logging.WARNING)  # its commands report each step at level INFO
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch")  # on fairseq's use of it
+
+
+@contextlib.contextmanager
+def needing_fairseq() -> Iterator[None]:
+    """Let imports fail in one line (a ValueError) where fairseq, or omegaconf that comes with it, is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("fairseq", "omegaconf"):
+            raise
+        raise ValueError("fairseq must be installed for this; scripts/setup.sh makes a .venv with it.") from None

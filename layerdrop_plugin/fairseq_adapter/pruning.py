@@ -54,9 +54,11 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
 
     Raises:
         ValueError: a specification does not fit; when the checkpoint was pruned before, the
-            message says to which layers.
+            message says to which layers. Or fairseq put BASE layers between those of the decoder.
     """
     before = provenance.read(state)
+    if "decoder" in specs and any(get(cfg, "base_layers") for cfg in model_configs(state)):
+        raise ValueError(f"`{KEEP['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     try:
         pruned = plan(specs, names.depths(state["model"]))
     except ValueError as error:
@@ -110,9 +112,9 @@ def settle(state: State) -> None:
             spec = get(cfg, KEEP[stack])
             if spec:
                 full = max(declared or 0, depth, _highest(spec) + 1)
-                kept = layer_spec.parse(spec, full, KEEP[stack])
-                done = len(kept) == depth
-                apply(state, {stack: Pruned(depth, tuple(range(depth)) if done else kept)})
+                done = len(layer_spec.parse(spec, full, KEEP[stack])) == depth
+                kept = tuple(range(depth)) if done else layer_spec.parse(spec, depth, KEEP[stack])
+                apply(state, {stack: Pruned(depth, kept)})
                 break
             if isinstance(declared, int) and declared > depth and not get(cfg, "base_layers"):
                 put(cfg, f"{stack}_layers", depth)

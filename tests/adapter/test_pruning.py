@@ -101,6 +101,7 @@ def test_what_does_not_fit_a_pruned_checkpoint_is_refused_with_what_it_holds():
         ({"decoder_layers": 6, "decoder_layers_to_keep": "0,2,4"}, 3, [20, 21, 22]),  # and what it had done (#1406)
         ({"decoder_layers": 3, "decoder_layers_to_keep": "0,2"}, 2, [20, 22]),  # still to be done
         ({"decoder_layers": 3, "decoder_layers_to_keep": "every_other:1"}, 1, [20]),
+        ({"decoder_layers": 12, "decoder_layers_to_keep": "every_other:2"}, 2, [20, 21]),  # of the three that it has
     ],
 )
 def test_settle_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):

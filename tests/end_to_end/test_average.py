@@ -1,6 +1,7 @@
 """The command `layerdrop-average`, on checkpoints of real training, and what fairseq makes of its result."""
 
 import os
+import re
 
 import pytest
 import torch
@@ -92,8 +93,8 @@ def test_generate_prunes_it(averaged, run, command, data, cut, tmp_path):
 
 def test_eval_lm_reads_it(averaged, command, data):
     argv = [data["transformer_lm"], *USER, "--task", "language_modeling", "--path", averaged["transformer_lm"][1]]
-    process = command("fairseq-eval-lm", *argv)
-    assert "Perplexity: " in process.stdout + process.stderr
+    process = command("fairseq-eval-lm", *argv, "--tokens-per-sample", "32", "--sample-break-mode", "none")
+    assert re.search(r"Evaluated [1-9]\d* tokens", process.stdout + process.stderr)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,9 @@ def test_models_of_different_depth_are_refused_in_one_line(run, cut, command, tm
     assert os.listdir(tmp_path) == ["small.pt"]
 
 
-def test_a_wrong_variable_is_one_line_too(command):
-    process = command("layerdrop-average", "--help", status=2, env={"LAYERDROP_ALLOW_GLOBALS": "nothing"}.items())
-    assert process.stderr.splitlines()[-1].startswith("layerdrop-average: error: ")
-    assert "Traceback" not in process.stderr
+def test_a_wrong_variable_is_one_line_too(command, full, tmp_path):
+    argv = ["--inputs", full["transformer"], "--output", tmp_path / "average.pt"]
+    process = command("layerdrop-average", *argv, status=2, env={"LAYERDROP_ALLOW_GLOBALS": "nothing"}.items())
+    assert process.stderr == (
+        "layerdrop-average: error: `LAYERDROP_ALLOW_GLOBALS` must name objects as module.name, but has 'nothing'.\n"
+    )

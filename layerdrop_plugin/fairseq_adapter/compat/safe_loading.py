@@ -129,10 +129,24 @@ def check_file(path: str, option: str = "path") -> None:
         ValueError: one line.
     """
     if not os.path.isfile(path):
-        found = "is a folder" if os.path.isdir(path) else "does not exist"
+        found = "is no regular file" if os.path.exists(path) else "does not exist"
+        found = "is a folder" if os.path.isdir(path) else found
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} {found}.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
+    check_name(path, option)
+
+
+def check_name(path: str, option: str = "path") -> None:
+    """Refuse a name under which torch can map no file; `option` is where the path was given.
+
+    Raises:
+        ValueError: one line.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{option}` must be a path in UTF-8, but is {path!r} instead.") from None
 
 
 def _load(path: str, known: Dict[str, Any]) -> Any:

@@ -1,0 +1,100 @@
+"""`layerdrop-prune`: a checkpoint with fewer layers, as a file of its own."""
+
+from argparse import ArgumentTypeError, Namespace
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from .. import layer_spec, whole_files
+from . import Parser, describe, load_fairseq, needing_fairseq, results
+
+DESCRIPTION = """\
+Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
+layers that are kept, a configuration that agrees, and a note of where they came from. It has no optimiser's state,
+so that training starts with a fresh one: fairseq-train's --finetune-from-model is made for that."""
+
+EXAMPLES = """\
+  layerdrop-prune checkpoint_best.pt --output small.pt --encoder every_other:3 --decoder 0,2,4
+  layerdrop-prune checkpoint_best.pt --output small.pt --decoder drop:0.5 --stock --dtype float16
+  layerdrop-prune checkpoint_last.pt --output small.pt --decoder 0-3,8 --keep-optimizer --json small.json
+"""
+STACKS = ("encoder", "decoder")
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    with parser.errors():
+        specs = {stack: getattr(args, stack) for stack in STACKS if getattr(args, stack) is not None}
+        _check(args, specs)
+        if args.stock:
+            load_fairseq()
+        with needing_fairseq():
+            from ..fairseq_adapter import checkpoint_prune, description  # torch takes a second to import
+
+        before = description.describe(args.checkpoint)
+        checkpoint_prune.prune_checkpoint(
+            args.checkpoint, args.output, specs, args.stock, args.dtype, args.keep_optimizer, args.force
+        )
+        after = description.describe(args.output)
+        print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
+        results.write(args, {"before": before, "after": after}, [describe.row(before), describe.row(after)])
+
+
+def _check(args: Namespace, specs: Mapping[str, str]) -> None:
+    """Refuse what takes no look at the checkpoint."""
+    if not specs and not args.stock and args.dtype is None:
+        raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
+    for stack, spec in specs.items():
+        layer_spec.check(spec, f"--{stack}")
+    whole_files.check(args.output, args.force)
+    results.check(args, args.checkpoint, args.output)
+
+
+def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Return a line for each thing that is worth comparing."""
+    rows = [
+        {
+            "": f"{stack} layers",
+            "before": before["stacks"][stack]["depth"],
+            "after": s["depth"],
+            "kept": describe.kept(s["pruned"]),
+        }
+        for stack, s in after["stacks"].items()
+    ]
+    for name in ("architecture", "dtype"):
+        if before[name] != after[name]:
+            rows.append({"": name, "before": before[name], "after": after[name]})
+    rows.append({"": "parameters", "before": before["parameters"], "after": after["parameters"]})
+    rows.append({"": "bytes", "before": before["bytes"]["file"], "after": after["bytes"]["file"]})
+    return rows
+
+
+def _dtype(text: str) -> str:
+    if text not in DTYPES:
+        raise ArgumentTypeError(f"must be one of {', '.join(DTYPES)}, but is {text!r} instead.")
+    return text
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _parser() -> Parser:
+    parser = Parser("layerdrop-prune", DESCRIPTION, EXAMPLES)
+    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the new checkpoint")
+    for stack in STACKS:
+        parser.add_argument(f"--{stack}", metavar="SPEC", help=f"{stack} layers to keep: {layer_spec.GRAMMAR}")
+    parser.add_argument(
+        "--stock",
+        action="store_true",
+        help="under the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
+    )
+    parser.add_argument("--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to {', '.join(DTYPES)}")
+    parser.add_argument(
+        "--keep-optimizer",
+        action="store_true",
+        help="carry over the optimiser's state and the moving average (EMA), to train on as if nothing had happened",
+    )
+    results.add_options(parser)
+    return parser

@@ -1,0 +1,99 @@
+"""Results of a command: a table on standard output and, asked for with --json or --csv, data in a file."""
+
+import csv
+import io
+import json
+import math
+from argparse import ArgumentParser, Namespace
+from os.path import realpath
+from typing import Any, Callable, Mapping, Sequence
+
+from .. import whole_files
+
+Row = Mapping[str, Any]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add --json, --csv and --force to a command."""
+    group = parser.add_argument_group("results as data")
+    group.add_argument("--json", metavar="FILE", help="write the results to FILE as JSON")
+    group.add_argument("--csv", metavar="FILE", help="write the table to FILE as CSV")
+    group.add_argument("--force", action="store_true", help="replace files that exist")
+
+
+def check(args: Namespace, *others: str) -> None:
+    """Refuse, before long work, files that can't be written.
+
+    Args:
+        others: what else the command reads or writes, not to be lost, with --force either.
+
+    Raises:
+        ValueError: as `whole_files.check`; or both are the same file, or one of the others.
+    """
+    taken = {realpath(path): path for path in others}
+    for option in ("json", "csv"):
+        path = getattr(args, option)
+        if path is not None:
+            whole_files.check(path, args.force, f"--{option}")
+            if realpath(path) in taken:
+                raise ValueError(f"`--{option}` must be another file than {taken[realpath(path)]}, but is {path}.")
+    if args.json is not None and args.csv is not None and realpath(args.json) == realpath(args.csv):
+        raise ValueError(f"`--csv` must be another file than --json, but is {args.csv} too.")
+
+
+def write(args: Namespace, data: Any, rows: Sequence[Row]) -> None:
+    """Write the files that were asked for: all of `data` as JSON, `rows` as CSV."""
+    if args.json is not None:
+        text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+        with whole_files.writing(args.json, args.force, "--json") as file:
+            file.write(text.encode())
+    if args.csv is not None:
+        with whole_files.writing(args.csv, args.force, "--csv") as file:
+            file.write(as_csv(rows).encode())
+
+
+def _finite(data: Any) -> Any:
+    """The same data, but for None in the place of what JSON has no number for."""
+    if isinstance(data, Mapping):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return rows with a header; a value that a row lacks, or None, is empty.
+
+    >>> as_csv([{"depth": 6, "loss": 2.5}, {"depth": 3}]).splitlines()
+    ['depth,loss', '6,2.5', '3,']
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]]) -> str:
+    """Return aligned columns, numbers to the right; `show` makes text of a column's values, None is a dash.
+
+    >>> print(table([{"kept": "0,2", "loss": 2.5}, {"kept": "0", "loss": None}], {"loss": "{:.2f}".format}))
+    kept  loss
+    0,2   2.50
+    0        -
+    """
+    names = columns(rows)
+    cells = [["-" if row.get(n) is None else show.get(n, str)(row[n]) for n in names] for row in rows]
+    numeric = [any(isinstance(row.get(n), (int, float)) for row in rows) for n in names]
+    widths = [max(map(len, column)) for column in zip(names, *cells)]
+
+    def line(values: Sequence[str]) -> str:
+        placed = (v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric))
+        return "  ".join(placed).rstrip()
+
+    return "\n".join(map(line, [names, *cells]))
+
+
+def columns(rows: Sequence[Row]) -> Sequence[str]:
+    """Return the names of all columns, in the order in which the rows bring them up."""
+    return list(dict.fromkeys(name for row in rows for name in row))

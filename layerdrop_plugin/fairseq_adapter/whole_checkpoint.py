@@ -1,0 +1,81 @@
+"""Read a checkpoint to work on its content: a whole one, whose configuration agrees with its weights."""
+
+import contextlib
+import re
+from argparse import Namespace
+from typing import Any, Iterator, Mapping
+
+from torch import Tensor
+
+from . import provenance, pruning
+from .checkpoint_average import SHARD
+from .compat import safe_loading
+from .pruning import State
+
+KINDS = {"args": Namespace, "cfg": Mapping, "optimizer_history": list, "extra_state": Mapping}
+HOW_TO_JOIN = "fairscale's FullyShardedDataParallel.consolidate_shard_weights makes one model of them"
+
+
+def read_whole(path: str) -> State:
+    """Return a checkpoint's content, mapped to the file where torch can.
+
+    Raises:
+        ValueError: one line that names the file: it is no checkpoint of fairseq's, or one of several shards.
+    """
+    safe_loading.check_file(path, "CKPT")
+    shard = re.search(SHARD + r"\.pt$", path) is not None  # not worth reading
+    state = {"model": {}} if shard else safe_loading.read(path, "CKPT")
+    weights = state["model"]
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise ValueError(f"`CKPT` must hold a model's weights by their names, but {path} holds something else.")
+    if shard or any("flat_param" in name for name in weights):
+        raise ValueError(f"`CKPT` must be a whole checkpoint, but {path} is one of several shards; {HOW_TO_JOIN}.")
+    _check_entries(state, path)
+    return state
+
+
+def _check_entries(state: State, path: str) -> None:
+    """Refuse what fairseq never wrote, before it is taken for what it is not."""
+    _check_kinds(state, KINDS, path)
+    _check_kinds(state.get("cfg") or {}, dict.fromkeys(("model", "task", "checkpoint"), (Namespace, Mapping)), path)
+    for entry in state.get("optimizer_history") or ():
+        _check_kinds({"optimizer_history": entry}, {"optimizer_history": Mapping}, path)
+
+
+def _check_kinds(entries: Mapping[str, Any], kinds: Mapping[str, Any], path: str) -> None:
+    for name, kind in kinds.items():
+        if entries.get(name) is not None and not isinstance(entries[name], kind):
+            found = type(entries[name]).__name__
+            raise ValueError(f"`CKPT` must be as fairseq writes it, but `{name}` in {path} is or holds a {found}.")
+
+
+@contextlib.contextmanager
+def settled(state: State) -> Iterator[None]:
+    """Settle a checkpoint, in place, and let its model's options be a Namespace in this context.
+
+    In the file they are a dict where they come from YAML, and for stock's language models.
+
+    Raises:
+        ValueError: one line: what it says of its pruning does not fit its weights.
+    """
+    cfg = state.get("cfg") or {}
+    options = cfg.get("model")
+    if isinstance(options, dict):
+        cfg["model"] = Namespace(**options)
+    pruning.settle(state)
+    _check_origins(state)
+    yield
+    if isinstance(options, dict):
+        cfg["model"] = vars(cfg["model"])
+
+
+def _check_origins(state: State) -> None:
+    depths = pruning.depths_or_none(state["model"])
+    for stack, origin in provenance.read(state).items():
+        if len(origin.first.kept) != depths.get(stack):
+            raise ValueError(
+                f"`{provenance.KEY}` of a checkpoint must fit its weights, but says that it holds "
+                f"{stack} layers {origin.first}, and there are {depths.get(stack, 0)}."
+            )
