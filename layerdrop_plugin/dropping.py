@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import itertools
 import struct
-from typing import Any, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, distributed, nn
@@ -75,6 +75,7 @@ class LayerDropStack(nn.ModuleList):
         self.update = 0
         self.forward_passes = 0
         self._running: Optional[Tuple[int, ...]] = None
+        self._instead: Optional[Tuple[Callable[..., Any], ...]] = None
 
     def set_num_updates(self, num_updates: int) -> None:
         """Begin update `num_updates`: the forward passes are counted from 0 again."""
@@ -98,6 +99,15 @@ class LayerDropStack(nn.ModuleList):
         finally:
             self._running = before
 
+    @contextlib.contextmanager
+    def instead(self, layers: Sequence[Callable[..., Any]]) -> Iterator["LayerDropStack"]:
+        """Call `layers`, any functions, in evaluation and within this context; they are called as the layers are."""
+        before, self._instead = self._instead, tuple(layers)
+        try:
+            yield self
+        finally:
+            self._instead = before
+
     @property
     def running_depth(self) -> int:
         """How many layers an evaluation runs."""
@@ -108,6 +118,8 @@ class LayerDropStack(nn.ModuleList):
         if self.training and self.rate > 0.0:
             one_pass = _ForwardPass(self)
             return iter([_Droppable(one_pass, i, layer) for i, layer in enumerate(layers)])
+        if not self.training and self._instead is not None:
+            return iter(self._instead)
         if not self.training and self._running is not None:
             return iter([layers[i] for i in self._running])
         return iter(layers)

@@ -118,6 +118,7 @@ class TrainingRun:
         self.depths = depths
         self.parameters = parameters
         self.origins: Dict[str, provenance.Origin] = {}
+        self.stores_ema = False
 
 
 def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
@@ -132,6 +133,7 @@ def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_s
             safe_loading.check_file(filename, option)
     depths = pruning.depths_or_none(dict(trainer._model.named_parameters()))
     run = TrainingRun(_plan(trainer), depths, None if reset_optimizer else _parameters(trainer))
+    run.stores_ema = trainer.cfg.ema.store_ema
     with checkpoints.prepared_by(functools.partial(_prepare, run), option):
         extra_state = stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     last = trainer._optim_history[-1] if trainer._optim_history else {}
@@ -175,6 +177,8 @@ def _prepare(run, state, path):
         _carry_optimizer_over(state, weights, todo, run.parameters)
         if state["last_optimizer_state"] is None:
             state["optimizer_history"][-1][OPTIMIZER_IS_LOST] = True  # for all workers, who get this entry
+    if run.stores_ema and "ema" not in state["extra_state"]:
+        state["extra_state"]["ema"] = dict(state["model"])  # fairseq 0.12.2 says that it does so, and fails: KeyError
     # What outlives the loading must not stay mapped to a file that training may overwrite.
     for key in set(state) - {"model", "cfg", "args"}:
         state[key] = _cloned(state[key])

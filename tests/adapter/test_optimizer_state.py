@@ -221,8 +221,8 @@ def test_what_cannot_be_mapped_starts_fresh_with_one_warning(full, make_trainer,
     trainer = make_trainer(*argv("transformer_lm"), *options)
     with caplog.at_level(logging.WARNING, logger="layerdrop_plugin"):
         trainer.load_checkpoint(str(tmp_path / "two_groups.pt"))
-    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("layerdrop_plugin")]
-    assert warnings == [
+    ours = [record for record in caplog.records if record.name.startswith("layerdrop_plugin")]
+    assert [record.getMessage() for record in ours if record.levelno >= logging.WARNING] == [
         "the optimiser starts fresh: its state could not be carried over, "
         "as it is sharded or has several parameter groups"
     ]

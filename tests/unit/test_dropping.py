@@ -238,6 +238,29 @@ def test_running_is_for_evaluation_only():
     assert ran(stack) == [2, 3, 4, 6, 9, 10, 11]
 
 
+def test_other_functions_are_called_instead_as_the_layers_are():
+    stack = make_stack().eval()
+    x = torch.randn(3, 4)
+    with stack.instead([lambda x: x + 1, stack[2]]) as same, stack.running([0]):
+        assert same is stack
+        assert torch.equal(forward(stack, x), stack[2](x + 1))
+        with stack.instead([]):
+            assert torch.equal(forward(stack, x), x)
+        assert len(stack) == DEPTH and stack.running_depth == 1
+    ran(stack)
+    forward(stack, x)
+    assert ran(stack) == list(range(DEPTH))
+
+
+def test_what_runs_instead_is_undone_after_an_error_and_never_trained():
+    stack = make_stack(rate=0.0)
+    x = torch.randn(3, 4)
+    with pytest.raises(KeyError), stack.instead([lambda x: x]):
+        assert not torch.equal(forward(stack, x), x)
+        raise KeyError
+    assert not torch.equal(forward(stack.eval(), x), x)
+
+
 def test_dropped_layers_get_no_gradient_and_the_others_theirs_by_hand():
     stack = make_stack()
     by_hand = copy.deepcopy(stack)

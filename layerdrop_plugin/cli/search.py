@@ -1,0 +1,202 @@
+"""`layerdrop-search`: which layers to keep, by what they score on validation data."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from .. import whole_files
+from . import Parser, add_evaluation_options, at_least_1, load_fairseq, progress, results
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.layer_search import Plan, Scoring
+    from ..measuring import Measuring
+
+DESCRIPTION = """\
+Find the layers to keep: score sets of K layers on validation data, as the paper's Search on Valid does.
+DATA and every option that is not listed here are fairseq's: --gen-subset (here `valid` where it is left out),
+--max-tokens, --batch-size, --cpu, --fp16, --seed, --tokens-per-sample, --source-lang, --beam, ...
+Ctrl-C prints the best set so far and keeps a state file; the same command with --resume goes on from there."""
+
+EXAMPLES = """\
+  layerdrop-search data-bin/wikitext-103 --path checkpoint_best.pt --keep 8 --report-subset test
+  layerdrop-search data-bin/wmt16 --path checkpoint_best.pt --keep 6,3 --strategy racing --bleu --beam 5
+  layerdrop-search data-bin/RTE --path checkpoint_best.pt --keep 6 --strategy greedy --metric accuracy
+  python -m torch.distributed.run --nproc_per_node 4 -m layerdrop_plugin.cli.search DATA --path CKPT --keep 8
+"""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = _parser()
+    args, words = parser.parse_known_args(argv)
+    with parser.errors(), _workers("--cpu" in words) as first:
+        _check(args)
+        load_fairseq()
+        _search(parser, args, [*words, "--gen-subset", args.gen_subset], first)
+
+
+def _check(args: Namespace) -> None:
+    results.check(args, args.path)
+    if args.state is not None:
+        whole_files.check(args.state, force=True, option="--state")
+        for option in ("json", "csv"):
+            if os.path.abspath(args.state) == os.path.abspath(getattr(args, option) or ""):
+                raise ValueError(f"`--state` must be another file than --{option}, but is {args.state} too.")
+    if args.report_subset == args.gen_subset:
+        raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
+
+
+def _search(parser: Parser, args: Namespace, words: List[str], first: bool) -> None:
+    from ..fairseq_adapter import evaluation, generation, layer_search, search_report
+
+    model = evaluation.load(args.path, args.model_overrides, words, parser.error)
+    batches = layer_search.chosen_batches(model, args.gen_subset, args.num_batches)
+    second = model.batches(args.report_subset, option="--report-subset") if args.report_subset else ()
+    plan = layer_search.plan(model, args.stack, args.keep, args.strategy, args.metric, len(batches))
+    if args.bleu:
+        generation.check(model)
+    if first and args.num_batches is not None and len(batches) < args.num_batches:
+        print(f"{parser.prog}: warning: {args.gen_subset} has {len(batches)} batches only", file=sys.stderr)
+    scoring = layer_search.Scoring(model, plan, batches)
+    settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
+    measure = _measuring(args, settings, scoring)
+    with _interruptible(parser, plan, measure, first):
+        with progress(layer_search.work(plan, len(batches)), "set") if first else contextlib.nullcontext() as bar:
+            measure.progress = bar.update if bar is not None else measure.progress
+            ranked = layer_search.run(plan, measure, len(batches))
+        if first:
+            cost = measure.counted()
+            found = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
+            try:
+                results.write(args, found, found["ranking"])
+            finally:
+                _show(parser, found)
+            measure.forget()
+
+
+def _measuring(args: Namespace, settings: Dict[str, Any], scoring: "Scoring") -> "Measuring":
+    from ..measuring import Measuring, read_state
+
+    path = args.state or f"layerdrop-search-{_short(settings)}.json"
+    whole_files.check(path, force=True, option="--state")
+    if not args.resume and os.path.exists(path):
+        read_state(path)  # another file than a state is not replaced, come what may
+        if not args.force:
+            raise ValueError(
+                f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
+            )
+    measure = Measuring(scoring, path, settings, read_state(path, settings) if args.resume else None)
+    scoring.counters = measure.counters
+    return measure
+
+
+def _short(settings: Dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
+
+
+@contextlib.contextmanager
+def _interruptible(parser: Parser, plan: "Plan", measure: "Measuring", first: bool) -> Iterator[None]:
+    """Interrupted, keep the state and print the best so far."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a scheduler or torchrun ends a command
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number in handlers:  # torchrun sends both
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            measure.save()
+        finally:
+            best = measure.best_so_far(plan.metric)
+            if first and best is not None:
+                sets = " and ".join(f"{len(kept)} {name}" for name, kept in zip(plan.stacks, best.candidate))
+                print(f"best so far, {sets} layers: loss {best.loss:.4f}, perplexity {best.perplexity:.2f}")
+                print(f'--model-overrides "{plan.model_overrides(best.candidate)}"', flush=True)
+        parser.exit(130, f"{parser.prog}: interrupted; --resume goes on from {measure.path}\n" if first else None)
+    except RuntimeError:  # the GPU is out of memory, or another worker is gone
+        measure.save()
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _show(parser: Parser, found: Dict[str, Any]) -> None:
+    """Print the results; warnings on standard error."""
+    number = {"loss": "{:.4f}".format, "perplexity": "{:.2f}".format, "accuracy": "{:.2f}".format}
+    show = {**number, "bleu": "{:.2f}".format, "loss_1st_half": "{:.4f}".format, "loss_2nd_half": "{:.4f}".format}
+    what = " and ".join(f"{found['keep'][name]} of {depth} {name} layers" for name, depth in found["stacks"].items())
+    print(f"keep {what}: {found['strategy']} search, {found['batches']} batches, {found['predictions']:,} predictions")
+    print(results.table(found["ranking"], show))
+    cost = found["cost"]
+    print(f"{cost['layer_evaluations']:,} layer evaluations, {cost['seconds']:.1f} s of scoring", end="")
+    if "exhaustive_layer_evaluations_a_batch" in cost:
+        shared, apart = (cost[f"{way}_layer_evaluations_a_batch"] for way in ("exhaustive", "one_by_one"))
+        print(f"; exhaustive takes {shared:,} a batch, one set after another {apart:,}", end="")
+    print()
+    if "report" in found:
+        print(f"{found['report']['split']}, not searched on:")
+        print(results.table(found["report"]["rows"], show))
+    for warning in found["warnings"]:
+        print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
+    print(f'--model-overrides "{found["model_overrides"]}"')
+
+
+@contextlib.contextmanager
+def _workers(cpu: bool) -> Iterator[bool]:
+    """Join the workers of torch.distributed.run, if it started this; tell whether this is the first."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True
+        return
+    import torch
+    from torch import distributed
+
+    cuda = torch.cuda.is_available() and not cpu
+    if cuda:
+        place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if place >= gpus:
+            raise ValueError(f"`--nproc_per_node` must be at most the number of GPUs, {gpus}; --cpu needs none.")
+        torch.cuda.set_device(place)
+    distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield distributed.get_rank() == 0
+    finally:
+        distributed.destroy_process_group()
+
+
+def _keep(text: str) -> Tuple[int, ...]:
+    return tuple(at_least_1(part) for part in text.split(","))
+
+
+def _parser() -> Parser:
+    parser = Parser("layerdrop-search", DESCRIPTION, EXAMPLES)
+    add_evaluation_options(parser)
+    parser.add_argument(
+        "--keep", required=True, type=_keep, metavar="K", help="layers to keep of each stack; ENCODER,DECODER for both"
+    )
+    parser.add_argument("--stack", choices=("encoder", "decoder", "both"), help="default: all that the model has")
+    parser.add_argument(
+        "--strategy",
+        choices=("exhaustive", "greedy", "racing"),
+        help="all sets; drop the least harmful layer again and again; or all sets on a few batches, the better half "
+        "on twice as many, and so on. Default: exhaustive where that is short, else racing",
+    )
+    parser.add_argument(
+        "--metric", choices=("loss", "perplexity", "accuracy"), default="loss", help="what to rank by (default: loss)"
+    )
+    parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
+    parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
+    parser.add_argument("--report-subset", metavar="SPLIT", help="also score the winner and Every Other on this split")
+    parser.add_argument("--bleu", action="store_true", help="give the ten best a BLEU score too")
+    parser.add_argument("--state", metavar="FILE", help="where an interrupted search is kept")
+    parser.add_argument("--resume", action="store_true", help="go on with a search that was interrupted")
+    results.add_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

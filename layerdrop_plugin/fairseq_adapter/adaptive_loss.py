@@ -1,0 +1,22 @@
+"""The loss of a language model with an adaptive softmax, of all words.
+
+fairseq 0.12.2 and main: of each cluster of rarer words, the criterion `adaptive_loss` leaves out the one whose place
+in it has the number of the padding symbol, the second. What fairseq-train and fairseq-validate show is too low by as
+much; fairseq-eval-lm counts every word, and so does this.
+"""
+
+from typing import Any, Dict
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def adaptive_loss(model: Any, sample: Dict[str, Any], padding: int) -> Tensor:
+    """Return the negative log-likelihood of a batch in nats, a sum of float32; `padding` is not counted."""
+    hidden = model(**sample["net_input"])[0]
+    head, *clusters = zip(*model.decoder.adaptive_softmax(hidden, sample["target"].view(-1)))
+    loss = cross_entropy(head[0].float(), head[1], ignore_index=padding, reduction="sum")
+    for logits, places in clusters:
+        if places is not None:
+            loss = loss + cross_entropy(logits.float(), places, reduction="sum")
+    return loss

@@ -1,0 +1,184 @@
+"""Scores of many candidates on many batches: long work that is shared out, interrupted and taken up again."""
+
+import contextlib
+import json
+import os
+import time
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy
+import torch
+from torch import distributed
+
+from . import whole_files
+from .prefixes import Candidate
+from .search import Ranked, Totals, rank
+
+Scores = Callable[[int, Sequence[Candidate]], Iterator[Tuple[float, int, int]]]
+"""From the number of a batch and candidates, sorted, to each one's loss in bits, count and correct ones."""
+
+SAVE_EVERY = 10.0  # seconds
+SAVE_PAUSE = 20  # times as long as saving took, where that is more
+
+
+class Measuring:
+    """A `search.Measure` over `scores`: calls are numbered, and what a state file holds is not scored again.
+
+    A strategy asks for the same calls in the same order each time. So a search that goes on, with the
+    state of one that was interrupted, gets the sums that are there and scores the rest: the result is
+    the same. Where torch.distributed is initialised, each worker scores a share of the candidates and
+    all get the sums of all; worker 0 alone writes the state.
+
+    Args:
+        path: the state file; None keeps no state.
+        settings: what the search depends on; goes into the state file.
+        state: what `read_state` returned, to go on.
+        progress: is called with how many candidates were scored, on one batch each.
+
+    Attributes:
+        counters: what `scores` counts, by name: it adds to this very dict, which the state keeps.
+    """
+
+    def __init__(
+        self,
+        scores: Scores,
+        path: Optional[str] = None,
+        settings: Mapping[str, Any] = {},
+        state: Optional[Dict[str, Any]] = None,
+        progress: Callable[[int], Any] = lambda count: None,
+    ) -> None:
+        self.scores, self.path, self.settings, self.progress = scores, path, settings, progress
+        self._rank, self._workers = _place()
+        before = state if state is not None else {"counters": {}, "calls": []}
+        self.counters: Dict[str, float] = dict(before["counters"]) if self._rank == 0 else {}
+        self._counted_elsewhere: Dict[str, float] = {}  # by the other workers
+        self._calls: List[Dict[str, Any]] = [{**call, "partial": list(call["partial"])} for call in before["calls"]]
+        self._number = 0  # of the next call
+        self._known: Dict[Candidate, Totals] = {}  # of the calls before
+        self._current: Optional[_Current] = None
+        self._saved, self._pause = time.monotonic(), SAVE_EVERY
+
+    def __call__(self, candidates: Sequence[Candidate], batches: Sequence[int]) -> Totals:
+        """Return the sums over these batches, shape (candidates, 2, 3)."""
+        if self._number == len(self._calls):
+            self._calls.append({"done": 0, "sums": numpy.zeros((len(candidates), 2, 3)).tolist(), "partial": []})
+        call = self._calls[self._number]
+        before = numpy.stack([self._known.get(c, numpy.zeros((2, 3))) for c in candidates])
+        self._current = _Current(candidates, before, call)
+        sums = numpy.array(call["sums"]).reshape(len(candidates), 2, 3)
+        self.progress(len(candidates) * call["done"] + len(call["partial"]))
+        for batch in list(batches)[call["done"] :]:
+            sums[:, batch % 2] += self._all_scores(batch, candidates, call["partial"])
+            call.update(done=call["done"] + 1, sums=sums.tolist(), partial=[])
+            self._save_now_and_then()
+        self._known.update(zip(candidates, before + sums))
+        self._number += 1
+        return sums
+
+    def _all_scores(self, batch: int, candidates: Sequence[Candidate], partial: List[List[float]]) -> numpy.ndarray:
+        """The scores on one batch, shape (candidates, 3); `partial` holds the first of them and grows."""
+        if self._workers == 1:
+            for score in self.scores(batch, candidates[len(partial) :]):
+                partial.append(list(score))
+                self.progress(1)
+                self._save_now_and_then()
+            return numpy.array(partial)
+        found = torch.zeros(len(candidates), 3, dtype=torch.float64, device=_device())
+        first, last = (len(candidates) * i // self._workers for i in (self._rank, self._rank + 1))
+        for place, score in enumerate(self.scores(batch, candidates[first:last]), start=first):
+            found[place] = torch.tensor(score, dtype=torch.float64)
+            self.progress(self._workers)
+        distributed.all_reduce(found)  # exact: of each sum, all terms but one are 0
+        counted: List[Dict[str, float]] = [{} for _ in range(self._workers)]
+        distributed.all_gather_object(counted, self.counters)
+        self._counted_elsewhere = _together(counted[: self._rank] + counted[self._rank + 1 :])
+        return found.cpu().numpy()
+
+    def counted(self) -> Dict[str, float]:
+        """Return what was counted by all workers, up to the last batch that all have scored."""
+        return _together([self.counters, self._counted_elsewhere])
+
+    def best_so_far(self, metric: str) -> Optional[Ranked]:
+        """Return the best candidate of the last call, by what is known of it; None before there is any."""
+        if self._current is None:
+            return None
+        candidates, before, call = self._current
+        totals = before + numpy.array(call["sums"]).reshape(before.shape)
+        if not totals[:, :, 1].any():
+            totals[: len(call["partial"]), 0] = numpy.array(call["partial"]).reshape(-1, 3)
+        scored = [i for i in range(len(totals)) if totals[i, :, 1].any()]
+        return rank([candidates[i] for i in scored], totals[scored], metric)[0] if scored else None
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved > self._pause:
+            self.save()
+
+    def save(self) -> None:
+        """Write the state file, whole; with very many candidates that takes seconds, so it is done less often then."""
+        started = time.monotonic()
+        if self.path is not None and self._rank == 0 and self._calls:
+            state = {"settings": dict(self.settings), "counters": self.counted(), "calls": self._calls}
+            with whole_files.writing(self.path, force=True, option="--state") as file:
+                file.write(json.dumps(state).encode())
+        self._saved = time.monotonic()
+        self._pause = max(SAVE_EVERY, SAVE_PAUSE * (self._saved - started))
+
+    def forget(self) -> None:
+        """Remove the state file, at the end of the search."""
+        if self.path is not None and self._rank == 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+
+class _Current(NamedTuple):
+    """The last call, over or not."""
+
+    candidates: Sequence[Candidate]
+    before: Totals  # of the calls before it
+    call: Dict[str, Any]
+
+
+def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[str, Any]:
+    """Return the state of a search that was interrupted.
+
+    Args:
+        settings: of the search that goes on.
+
+    Raises:
+        ValueError: one line: there is none, it is damaged, or it is of another search.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            state = json.load(file)
+        before = dict(state["settings"])
+        for call in state["calls"]:
+            _ = int(call["done"]), [numpy.reshape(call[name], (-1, 3)).astype(float) for name in ("sums", "partial")]
+        _ = sum(state["counters"].values(), 0.0)
+    except FileNotFoundError:
+        raise ValueError(
+            f"`--resume` must find the state of an interrupted search, but {path} does not exist."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"`--state` must be the state of an interrupted search, but {path} is none.") from None
+    for name, value in json.loads(json.dumps(dict(settings or {}))).items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"`--resume` must go on with the same search, but `{name}` was {before.get(name)!r} and is {value!r}."
+            )
+    return dict(state)
+
+
+def _together(counters: Sequence[Mapping[str, float]]) -> Dict[str, float]:
+    """The sums of counters, by name."""
+    return {name: sum(c.get(name, 0) for c in counters) for name in sorted({name for c in counters for name in c})}
+
+
+def _place() -> Tuple[int, int]:
+    """Which worker this is, of how many."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _device() -> str:
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"

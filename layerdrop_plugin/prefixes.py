@@ -1,0 +1,155 @@
+"""Run a model with many sets of its layers; sets that begin with the same layers share their computation."""
+
+import contextlib
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, TypeVar
+
+from torch import Tensor
+
+from .dropping import LayerDropStack
+from .selection import Kept
+
+Candidate = Tuple[Kept, ...]
+"""The layers to keep of each stack, in the order in which the stacks run."""
+
+Layer = Tuple[int, int]  # the number of the stack, and of the layer in it
+Result = TypeVar("Result")
+
+
+def route(candidate: Candidate) -> List[Layer]:
+    """Return the layers that run, in their order.
+
+    >>> route(((0, 2), (1,)))
+    [(0, 0), (0, 2), (1, 1)]
+    """
+    return [(stack, layer) for stack, kept in enumerate(candidate) for layer in kept]
+
+
+def layer_evaluations(candidates: Sequence[Candidate]) -> int:
+    """Return how many times a layer runs for one batch when sorted candidates share their beginnings.
+
+    >>> from itertools import combinations
+    >>> layer_evaluations([(kept,) for kept in combinations(range(16), 8)])
+    24309
+    """
+    count = 0
+    before: List[Layer] = []
+    for candidate in candidates:
+        layers = route(candidate)
+        count += len(layers) - _in_common(before, layers)
+        before = layers
+    return count
+
+
+def layer_evaluations_apart(candidates: Iterable[Candidate]) -> int:
+    """Return how many times a layer runs for one batch when each candidate runs by itself.
+
+    >>> from itertools import combinations
+    >>> layer_evaluations_apart([(kept,) for kept in combinations(range(16), 8)])
+    102960
+    """
+    return sum(len(kept) for candidate in candidates for kept in candidate)
+
+
+class SharedPrefixes:
+    """Results of a model for candidates, each bit for bit what it is when only that candidate's layers run.
+
+    Goes from candidate to candidate and keeps the hidden states after the layers of the last one; those
+    layers that the next one begins with are not run again. Sorted candidates so make a depth-first walk
+    over the tree of their prefixes. What is outside the stacks, say the embedding and the output layer,
+    is run by the model itself, around a hidden state that is put in the stack's place.
+
+    Args:
+        stacks: of the model, in evaluation mode, in the order in which they run.
+        forward: runs the model on the batch in hand and returns the result.
+
+    Attributes:
+        layer_evaluations: how many layers have run.
+    """
+
+    def __init__(self, stacks: Sequence[LayerDropStack], forward: Callable[[], Result]) -> None:
+        self.stacks = stacks
+        self.forward = forward
+        self.layer_evaluations = 0
+        self._route: List[Layer] = []
+        self._states: List[Tensor] = []  # after each layer of the route
+        self._calls: Dict[int, Tuple[List[Layer], _Call]] = {}  # by stack: after which layers, and how, it was called
+
+    def result(self, candidate: Candidate) -> Any:
+        """Return what the model gives when just these layers run."""
+        layers = route(candidate)
+        common = _in_common(self._route, layers)
+        self._route = layers[:common]
+        del self._states[common:]
+        for place in range(common, len(layers)):
+            self._states.append(self._run(layers, place))
+        self._route = layers
+        with self._at_the_end_of(layers):
+            return self.forward()
+
+    def _run(self, layers: List[Layer], place: int) -> Tensor:
+        stack, layer = layers[place]
+        begins = place == 0 or layers[place - 1][0] != stack
+        if begins and (stack not in self._calls or self._calls[stack][0] != layers[:place]):
+            self._calls[stack] = layers[:place], self._capture(stack, layers[:place])
+        _, call = self._calls[stack]
+        self.layer_evaluations += 1
+        x = call.x if begins else self._states[place - 1]
+        return _hidden_state(self.stacks[stack][layer](x, *call.args, **call.kwargs))
+
+    def _capture(self, stack: int, before: List[Layer]) -> "_Call":
+        """Run the model up to this stack and note how it calls the first layer."""
+
+        def note(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+            raise _Captured(_Call(x, args, kwargs))
+
+        with self._at_the_end_of(before), self.stacks[stack].instead([note]):
+            try:
+                self.forward()
+            except _Captured as captured:
+                return captured.call
+        raise ValueError(f"the model must call the layers of its {self.stacks[stack].name}, but does not.")
+
+    @contextlib.contextmanager
+    def _at_the_end_of(self, layers: List[Layer]) -> Iterator[None]:
+        """Put, in each stack's place, the hidden state after its last layer in `layers`."""
+        last = {stack: place for place, (stack, _) in enumerate(layers)}
+        with contextlib.ExitStack() as contexts:
+            for number, place in last.items():
+                stack = self.stacks[number]
+                extra = (None,) * stack.extra_outputs
+                state = self._states[place]
+                contexts.enter_context(stack.instead([_giving((state, *extra) if extra else state)]))
+            yield
+
+
+class _Call(NamedTuple):
+    x: Tensor
+    args: Tuple[Any, ...]
+    kwargs: Dict[str, Any]
+
+
+class _Captured(Exception):
+    """Leaves the model once its call is known."""
+
+    def __init__(self, call: _Call) -> None:
+        super().__init__()
+        self.call = call
+
+
+def _giving(value: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: value
+
+
+def _hidden_state(output: Any) -> Tensor:
+    state: Tensor = output[0] if isinstance(output, tuple) else output
+    return state
+
+
+def _in_common(one: List[Layer], other: List[Layer]) -> int:
+    """How many layers two routes share at their beginning."""
+    count = 0
+    for a, b in zip(one, other):
+        if a != b:
+            break
+        count += 1
+    return count

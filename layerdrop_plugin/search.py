@@ -1,0 +1,181 @@
+"""Search on Valid (paper, section 3.2.3): which layers to keep, by what a set of layers scores on held-out data."""
+
+import itertools
+import math
+import random
+from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
+
+import numpy
+
+from .prefixes import Candidate
+
+FINALISTS = 10
+"""So many candidates are left at the end of a race, at least, and shown."""
+
+ROUNDS_FROM = 128
+"""The first round of a race runs on one batch of so many: then it costs a tenth of an exhaustive search, or less."""
+
+LONG = 20_000
+"""Where an exhaustive search would run more candidates times batches than this, racing is the default."""
+
+TOO_MANY = 1_000_000
+"""More candidates than an exhaustive search takes."""
+
+MOST = 20_000
+"""A race begins with all candidates, or with so many of them, drawn at random."""
+
+Totals = numpy.ndarray
+"""Sums over the two halves of some data, shape (candidates, 2, 3): negative log-likelihood in bits, count, correct."""
+
+Measure = Callable[[Sequence[Candidate], Sequence[int]], Totals]
+"""From candidates, sorted, and numbers of batches to the sums over these batches; batch i is in half i % 2."""
+
+
+class Ranked(NamedTuple):
+    """A candidate and its totals, shape (2, 3)."""
+
+    candidate: Candidate
+    totals: Totals
+
+    @property
+    def loss(self) -> float:
+        """Negative log-likelihood in bits a prediction; perplexity is 2 to the power of it."""
+        return float(self.totals[:, 0].sum() / self.totals[:, 1].sum())
+
+    @property
+    def perplexity(self) -> float:
+        return math.inf if self.loss >= 1024 else 2.0**self.loss  # no float is as high
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.totals[:, 2].sum() / self.totals[:, 1].sum())
+
+    def value(self, metric: str) -> float:
+        """Return what is to be as low as possible; infinity for a loss that is no number."""
+        value = -self.accuracy if metric == "accuracy" else self.loss
+        return math.inf if math.isnan(value) else value
+
+    def halves(self, metric: str) -> Tuple[float, float]:
+        """Return the value on each half of the data; where one is empty, as with a single batch, it is nan."""
+        column, sign = (2, -1) if metric == "accuracy" else (0, 1)
+        with numpy.errstate(invalid="ignore"):
+            first, second = sign * self.totals[:, column] / self.totals[:, 1]
+        return float(first), float(second)
+
+
+def count_candidates(depths: Sequence[int], keep: Sequence[int]) -> int:
+    """Return how many ways there are to keep `keep[s]` of the `depths[s]` layers of each stack s.
+
+    >>> count_candidates([16], [8]), count_candidates([6, 6], [3, 3])
+    (12870, 400)
+    """
+    return math.prod(math.comb(depth, k) for depth, k in zip(depths, keep))
+
+
+def all_candidates(depths: Sequence[int], keep: Sequence[int]) -> List[Candidate]:
+    """Return every way to keep so many layers of each stack, sorted.
+
+    >>> all_candidates([3], [2])
+    [((0, 1),), ((0, 2),), ((1, 2),)]
+    """
+    return list(itertools.product(*(itertools.combinations(range(d), k) for d, k in zip(depths, keep))))
+
+
+def some_candidates(depths: Sequence[int], keep: Sequence[int], count: int, seed: int) -> List[Candidate]:
+    """Return `count` different candidates drawn at random, sorted; all of them, where there are no more."""
+    if count >= count_candidates(depths, keep):
+        return all_candidates(depths, keep)
+    generator = random.Random(seed)
+    found: Set[Candidate] = set()
+    while len(found) < count:
+        found.add(tuple(tuple(sorted(generator.sample(range(d), k))) for d, k in zip(depths, keep)))
+    return sorted(found)
+
+
+def exhaustive(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> List[Ranked]:
+    """Score all candidates on all batches; the best come first."""
+    return rank(candidates, measure(candidates, range(batches)), metric)
+
+
+def racing(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> List[Ranked]:
+    """Score all candidates on a few batches, the better half on twice as many, and so on; the best come first.
+
+    Successive halving (Jamieson and Talwalkar, 2016): every round costs about as much as any other,
+    and what is left at the end, at least `FINALISTS`, is scored on all batches.
+    """
+    alive = list(candidates)
+    known: Dict[Candidate, Totals] = {c: numpy.zeros((2, 3)) for c in alive}
+    done = 0
+    for size in rounds(batches):
+        sums = measure(alive, range(done, size))
+        for candidate, one in zip(alive, sums):
+            known[candidate] = known[candidate] + one
+        done = size
+        ranked = rank(alive, numpy.stack([known[c] for c in alive]), metric)
+        if size < batches:
+            left = min(len(alive), max(FINALISTS, math.ceil(len(alive) / 2)))
+            alive = sorted(r.candidate for r in ranked[:left])
+    return ranked
+
+
+def rounds(batches: int) -> List[int]:
+    """Return on how many batches each round of a race has scored: a 128th of them first, then twice as many each time.
+
+    >>> rounds(128), rounds(10), rounds(300)
+    ([1, 2, 4, 8, 16, 32, 64, 128], [1, 2, 4, 8, 10], [3, 6, 12, 24, 48, 96, 192, 300])
+    """
+    sizes = [math.ceil(batches / ROUNDS_FROM)]
+    while sizes[-1] < batches:
+        sizes.append(min(2 * sizes[-1], batches))
+    return sizes
+
+
+def greedy(measure: Measure, depths: Sequence[int], keep: Sequence[int], batches: int, metric: str) -> List[Ranked]:
+    """Drop the layer, of any stack that has too many, whose loss hurts least, again and again.
+
+    Returns the candidates of the last step, the best first; they differ in the layer dropped last.
+    """
+    current = Ranked(tuple(tuple(range(depth)) for depth in depths), numpy.zeros((2, 3)))
+    ranked: List[Ranked] = []
+    while any(len(kept) > k for kept, k in zip(current.candidate, keep)):
+        smaller = sorted(_without_one(current.candidate, keep))
+        ranked = rank(smaller, measure(smaller, range(batches)), metric)
+        current = ranked[0]
+    return ranked or rank([current.candidate], measure([current.candidate], range(batches)), metric)
+
+
+def _without_one(candidate: Candidate, keep: Sequence[int]) -> List[Candidate]:
+    return [
+        (*candidate[:stack], tuple(i for i in kept if i != layer), *candidate[stack + 1 :])
+        for stack, kept in enumerate(candidate)
+        if len(kept) > keep[stack]
+        for layer in kept
+    ]
+
+
+def rank(candidates: Sequence[Candidate], totals: Totals, metric: str) -> List[Ranked]:
+    """Return the candidates with their totals, the best first."""
+    return in_order((Ranked(candidate, one) for candidate, one in zip(candidates, totals)), metric)
+
+
+def in_order(found: Iterable[Ranked], metric: str) -> List[Ranked]:
+    """Return the best first; of equals, the one with the lower loss, and then the one that sorts first."""
+    return sorted(found, key=lambda r: (r.value(metric), r.value("loss"), r.candidate))
+
+
+class Difference(NamedTuple):
+    """By how much one candidate is better than another, on all data, and how the two halves of it disagree."""
+
+    better: float
+    spread: float
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the halves differ by as much as the candidates do, or there is just one half."""
+        return not self.better > self.spread
+
+
+def difference(one: Ranked, other: Ranked, metric: str) -> Difference:
+    """Compare two candidates: both were scored on the same batches, so what these have in common falls out."""
+    first, second = (b - a for a, b in zip(one.halves(metric), other.halves(metric)))
+    return Difference(other.value(metric) - one.value(metric), abs(first - second))

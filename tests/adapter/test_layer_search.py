@@ -1,0 +1,387 @@
+"""The search over a real model: scores through shared prefixes, plans and their errors, what a result depends on."""
+
+import functools
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy
+import pytest
+import torch
+
+from layerdrop_plugin import prefixes, search
+from layerdrop_plugin.fairseq_adapter import evaluation, layer_search, search_report
+from layerdrop_plugin.measuring import Measuring
+from layerdrop_plugin.search import Ranked
+
+FAMILIES = ["transformer", "transformer_lm", "roberta"]
+
+
+@pytest.fixture(scope="module")
+def load(full, data):
+    """A function from a family and words to an evaluation, made once."""
+
+    @functools.cache
+    def make(family, *words):
+        path = str(full[family]) if family in full else None
+        return evaluation.load(path, "{}", [str(data[family]), "--cpu", *words], pytest.fail)
+
+    before, sys.argv = sys.argv, ["pytest"]  # fairseq looks for --user-dir on it
+    yield make
+    sys.argv = before
+
+
+def one_by_one(model, plan, batch, candidate):
+    with model.running(dict(zip(plan.stacks, candidate))):
+        return tuple(model.tally(batch))
+
+
+@pytest.mark.parametrize(
+    ("family", "stack", "keep"),
+    [
+        ("transformer", "encoder", [2]),
+        ("transformer", "decoder", [2]),
+        ("transformer", "both", [1, 3]),
+        ("transformer", None, [2]),
+        ("transformer_lm", None, [2]),
+        ("transformer_lm", "decoder", [4]),
+        ("roberta", "encoder", [3]),
+        ("roberta", None, [1]),
+    ],
+)
+def test_scores_are_those_of_one_set_after_another(load, family, stack, keep):
+    model = load(family)
+    batches = layer_search.chosen_batches(model, "valid", 3)
+    plan = layer_search.plan(model, stack, keep, "exhaustive", "loss", len(batches))
+    scoring = layer_search.Scoring(model, plan, batches)
+    for number, batch in enumerate(batches):
+        expected = [one_by_one(model, plan, batch, c) for c in plan.candidates]
+        assert list(scoring(number, plan.candidates)) == expected  # bit for bit
+        assert list(scoring(number, plan.candidates[::2])) == expected[::2]
+    whole = [scoring.whole(c) for c in plan.candidates]
+    calls = prefixes.layer_evaluations(whole) + prefixes.layer_evaluations(whole[::2])
+    assert scoring.counters["layer_evaluations"] == len(batches) * calls
+    assert scoring.counters["seconds"] > 0
+
+
+def test_scores_of_a_classifier(classifier, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    folder, path = classifier
+    model = evaluation.load(str(path), "{}", [str(folder), "--cpu"], pytest.fail)
+    batches = layer_search.chosen_batches(model, "valid", 2)
+    plan = layer_search.plan(model, None, [2], None, "accuracy", len(batches))
+    scoring = layer_search.Scoring(model, plan, batches)
+    found = list(scoring(1, plan.candidates))
+    assert found == [one_by_one(model, plan, batches[1], c) for c in plan.candidates]
+    assert all(0 <= correct <= count == batches[1]["target"].numel() for _, count, correct in found)
+
+
+def test_the_whole_candidate_has_all_layers_of_stacks_that_are_not_searched(load):
+    model = load("transformer")
+    for stack, candidate, whole in [
+        ("encoder", ((1, 2),), ((1, 2), (0, 1, 2, 3))),
+        ("decoder", ((1, 2),), ((0, 1, 2, 3), (1, 2))),
+        ("both", ((0,), (1, 2)), ((0,), (1, 2))),
+    ]:
+        plan = layer_search.plan(model, stack, [2], "greedy", "loss", 1)
+        assert layer_search.Scoring(model, plan, []).whole(candidate) == whole
+
+
+def test_totals_are_those_of_a_measure(load):
+    model = load("roberta")
+    batches = layer_search.chosen_batches(model, "valid", None)
+    plan = layer_search.plan(model, None, [2], "exhaustive", "loss", len(batches))
+    scoring = layer_search.Scoring(model, plan, batches)
+    found = Measuring(scoring)(plan.candidates, range(len(batches)))
+    for candidate, totals in zip(plan.candidates, found):
+        assert scoring.totals(candidate).totals.tolist() == totals.tolist()
+
+
+@pytest.mark.parametrize("strategy", layer_search.STRATEGIES)
+def test_the_winner_by_brute_force(load, strategy):
+    model = load("transformer_lm", "--max-tokens", "64")
+    batches = layer_search.chosen_batches(model, "valid", None)
+    plan = layer_search.plan(model, None, [3], strategy, "loss", len(batches))
+    scoring = layer_search.Scoring(model, plan, batches)
+    ranked = layer_search.run(plan, Measuring(scoring), len(batches))
+    losses = {}
+    for candidate in search.all_candidates([4], [3]):  # one layer goes: even greed can't miss the best
+        tallies = [one_by_one(model, plan, batch, candidate) for batch in batches]
+        losses[candidate] = sum(t[0] for t in tallies) / sum(t[1] for t in tallies)
+    assert [r.candidate for r in ranked] == sorted(losses, key=losses.get)
+    assert [r.loss for r in ranked] == pytest.approx(sorted(losses.values()), rel=1e-12)
+
+
+def test_plan_of_both_stacks(load):
+    plan = layer_search.plan(load("transformer"), None, [3, 1], None, "loss", 10)
+    assert plan[:5] == (("encoder", "decoder"), (4, 4), (3, 1), "exhaustive", "loss")
+    assert plan.candidates == tuple(search.all_candidates([4, 4], [3, 1]))
+    assert plan.named == {
+        "every_other:3,1": ((0, 1, 2), (0,)),
+        "first:3,1": ((0, 1, 2), (0,)),
+        "last:3,1": ((1, 2, 3), (3,)),
+    }
+    assert plan.specs(((0, 2), (1,))) == {"encoder": "0,2", "decoder": "1"}
+    assert plan.model_overrides(((0, 2), (1,))) == "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '1'}"
+    assert layer_search.plan(load("transformer"), "both", [3, 1], None, "loss", 10) == plan
+
+
+@pytest.mark.parametrize(("batches", "strategy"), [(555, "exhaustive"), (556, "racing")])
+def test_the_default_strategy(load, batches, strategy):
+    """36 sets; 20,000 scores are long."""
+    assert layer_search.plan(load("transformer"), None, [2], None, "loss", batches).strategy == strategy
+
+
+def test_a_race_of_too_many_is_of_some(load, monkeypatch):
+    monkeypatch.setattr(search, "MOST", 20)
+    plan = layer_search.plan(load("transformer"), None, [2], "racing", "loss", 1)
+    assert plan.candidates == tuple(search.some_candidates([4, 4], [2, 2], 20, seed=1)) and len(plan.candidates) == 20
+
+
+def test_greedy_makes_its_own_candidates(load):
+    assert layer_search.plan(load("transformer"), None, [2], "greedy", "loss", 1).candidates == ()
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "said"),
+    [
+        (
+            "transformer_lm",
+            {"stack": "encoder"},
+            "`--stack` must be one that the model has, decoder, but is 'encoder' instead.",
+        ),
+        ("roberta", {"stack": "both"}, "`--stack` must be one that the model has, encoder, but is 'both' instead."),
+        (
+            "roberta",
+            {"keep": [2, 2]},
+            "`--keep` must be one number, or one for each of 1 stacks, but is '2,2'.",
+        ),
+        (
+            "transformer",
+            {"keep": [2, 2, 2]},
+            "`--keep` must be one number, or one for each of 2 stacks, but is '2,2,2'.",
+        ),
+        ("transformer", {"keep": [2, 5]}, "`--keep` must be at most the decoder's depth, 4, but is 5 instead."),
+        ("transformer", {"keep": [5]}, "`--keep` must be at most the encoder's depth, 4, but is 5 instead."),
+        (
+            "transformer",
+            {"metric": "accuracy"},
+            "`--metric accuracy` must go with a task that classifies sentences, but this one does not.",
+        ),
+    ],
+)
+def test_plans_that_do_not_fit(load, family, options, said):
+    chosen = {"stack": None, "keep": [2], "strategy": None, "metric": "loss", **options}
+    with pytest.raises(ValueError) as error:
+        layer_search.plan(load(family), batches=1, **chosen)
+    assert str(error.value) == said
+
+
+def test_more_sets_than_an_exhaustive_search_takes(load, monkeypatch):
+    monkeypatch.setattr(search, "TOO_MANY", 35)
+    with pytest.raises(ValueError) as error:
+        layer_search.plan(load("transformer"), None, [2], "exhaustive", "loss", 1)
+    assert str(error.value) == "`--strategy exhaustive` must not have more than 35 candidates, but has 36."
+
+
+@pytest.mark.parametrize("strategy", layer_search.STRATEGIES)
+@pytest.mark.parametrize(
+    ("family", "keep", "number"), [("transformer_lm", 2, 3), ("transformer_lm", 4, 2), ("roberta", 1, 6)]
+)
+def test_the_work_is_what_is_done(load, strategy, family, keep, number):
+    model = load(family, "--max-tokens", "64")
+    batches = layer_search.chosen_batches(model, "valid", number)
+    plan = layer_search.plan(model, None, [keep], strategy, "loss", len(batches))
+    done = []
+    layer_search.run(plan, Measuring(layer_search.Scoring(model, plan, batches), progress=done.append), len(batches))
+    assert sum(done) == layer_search.work(plan, len(batches)) > 0
+
+
+def test_batches_are_drawn_by_the_seed(load):
+    def ids(seed, number):
+        model = load("transformer", "--seed", str(seed), "--batch-size", "1")
+        return [int(sample["id"]) for sample in layer_search.chosen_batches(model, "valid", number)]
+
+    first = ids(1, None)
+    assert sorted(first) == list(range(24)) != first
+    assert ids(1, None) == first != ids(2, None)
+    assert ids(1, 5) == first[:5]
+    assert len(ids(1, 99)) == 24
+
+
+def settings(
+    model, path, stack="decoder", keep=2, strategy="racing", metric="loss", number=3, subset="valid", text="{}"
+):
+    batches = layer_search.chosen_batches(model, subset, number)
+    plan = layer_search.plan(model, stack, [keep], strategy, metric, len(batches))
+    found = layer_search.settings(plan, model, str(path), text, subset, batches)
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def changed(one, other):
+    assert list(one) == list(other)
+    return [name for name in one if one[name] != other[name]]
+
+
+def test_settings_name_all_that_matters(load, full):
+    model, path = load("transformer"), full["transformer"]
+    before = settings(model, path)
+    assert settings(model, path) == before
+    assert changed(settings(model, path, stack="encoder"), before) == ["stacks"]
+    assert changed(settings(model, path, keep=1), before) == ["keep"]
+    assert changed(settings(model, path, strategy="greedy"), before) == ["strategy"]
+    assert changed(settings(model, path, number=2), before) == ["batches"]
+    assert changed(settings(model, path, subset="test"), before) == ["split", "batches"]
+    assert changed(settings(model, full["roberta"]), before) == ["checkpoint"]
+    assert changed(settings(model, path, text="{'encoder_layers_to_keep': '0'}"), before) == ["model_overrides"]
+    assert changed(settings(load("transformer", "--seed", "2"), path), before) == ["batches", "seed"]
+    assert changed(settings(load("transformer", "--max-tokens", "40"), path), before) == ["batches"]
+    there_and_back = ["--source-lang", "de", "--target-lang", "en"]
+    assert changed(settings(load("transformer", *there_and_back), path), before) == ["batches"]
+
+
+def test_settings_know_the_inputs_too(load, full):
+    """The same targets, with another source before them."""
+    model, path = load("transformer"), full["transformer"]
+    batches = layer_search.chosen_batches(model, "valid", None)
+    plan = layer_search.plan(model, None, [2], None, "loss", len(batches))
+    before = layer_search.settings(plan, model, str(path), "{}", "valid", batches)
+    word = batches[-1]["net_input"]["src_tokens"][0]
+    word[-2] += 1
+    after = layer_search.settings(plan, model, str(path), "{}", "valid", batches)
+    word[-2] -= 1
+    assert changed(before, after) == ["batches"]
+    assert layer_search.settings(plan, model, str(path), "{}", "valid", batches) == before
+
+
+def test_a_fingerprint_sees_one_number_changed(full, tmp_path):
+    path = full["transformer_lm"]
+    state = torch.load(path, weights_only=False)
+    for name in ("same.pt", "other.pt"):
+        torch.save(state, tmp_path / name)
+        next(iter(w for w in state["model"].values() if w.is_floating_point() and w.dim() == 2))[0, 0] += 1e-3
+    os.rename(tmp_path / "same.pt", tmp_path / "a.pt")
+    os.rename(tmp_path / "other.pt", tmp_path / "b.pt")
+    first, second = (layer_search.fingerprint(str(tmp_path / name)) for name in ("a.pt", "b.pt"))
+    assert first != second and first.split(":")[0] == str(os.path.getsize(tmp_path / "a.pt"))
+
+
+def ranked(candidate, first, second=None):
+    """A candidate with a loss on each half, of 10 predictions each; one half, where there is no second."""
+    halves = [[10 * first, 10, 0], [0, 0, 0] if second is None else [10 * second, 10, 0]]
+    return Ranked(candidate, numpy.array(halves, dtype=float))
+
+
+def report(found, references=(), depths=(3,), keep=(1,), metric="loss", **options):
+    """A report on found and reference candidates of one stack; what is not found is scored, by a table."""
+    plan = layer_search.Plan(("decoder",), depths, keep, "racing", metric, ())
+    table = {r.candidate: r for r in references}
+    scoring = SimpleNamespace(
+        totals=table.__getitem__,
+        whole=lambda candidate: candidate,
+        batches=[None, None],
+        evaluation=SimpleNamespace(classifies=False),
+    )
+    counted = {"layer_evaluations": 7.0, "seconds": 1.5}
+    return search_report.report(plan, scoring, found, counted, **options)
+
+
+def test_report():
+    found = report([ranked(((1,),), 1, 2), ranked(((0,),), 3, 5)], [ranked(((2,),), 9, 9)])
+    rows = found.pop("ranking")
+    assert found == {
+        "stacks": {"decoder": 3},
+        "keep": {"decoder": 1},
+        "strategy": "racing",
+        "metric": "loss",
+        "batches": 2,
+        "predictions": 20,
+        "best": {"decoder": "1"},
+        "model_overrides": "{'decoder_layers_to_keep': '1'}",
+        "cost": {
+            "layer_evaluations": 7,
+            "seconds": 1.5,
+            "candidates": 3,
+            "exhaustive_layer_evaluations_a_batch": 3,
+            "one_by_one_layer_evaluations_a_batch": 3,
+        },
+        "warnings": [],
+    }
+    assert [(row["rank"], row["decoder"], row["loss"], row["perplexity"]) for row in rows] == [
+        *(("1", "1", 1.5, 2**1.5), ("2", "0", 4.0, 16.0), ("3", "2", 9.0, 512.0)),
+        *(("every_other:1", "0", 4.0, 16.0), ("first:1", "0", 4.0, 16.0), ("last:1", "2", 9.0, 512.0)),
+    ]
+    assert [(row["loss_1st_half"], row["loss_2nd_half"]) for row in rows[:2]] == [(1.0, 2.0), (3.0, 5.0)]
+
+
+def test_every_other_leads_where_a_race_has_passed_over_it():
+    found = report([ranked(((1,),), 1, 2)], [ranked(((0,),), 1, 1), ranked(((2,),), 9, 9)])
+    assert found["best"] == {"decoder": "0"}
+    assert [(row["rank"], row["decoder"]) for row in found["ranking"][:3]] == [("1", "0"), ("2", "1"), ("3", "2")]
+
+
+def test_ten_are_shown():
+    found = report([ranked(((i,),), i, i + 0.5) for i in range(12)], depths=(12,))
+    assert [row["rank"] for row in found["ranking"]] == [
+        *map(str, range(1, 11)),
+        *("every_other:1", "first:1", "last:1"),
+    ]
+
+
+def test_warnings_of_noise():
+    best, near, far = ranked(((1,),), 2, 3), ranked(((0,),), 2.5, 2.75), ranked(((2,),), 4, 5.25)
+    assert report([best, near, far])["warnings"] == [
+        "the best is better than Every Other by 0.1250 bits, which is noise: "
+        "the halves of the data disagree by 0.7500 bits; search on more data.",
+        "1 of the 2 next best differ from the best by noise: the halves of the data disagree by up to 0.7500 bits.",
+    ]
+
+
+def test_warnings_in_accuracy():
+    def of(candidate, first, second):
+        return Ranked(candidate, numpy.array([[5, 10, first], [5, 10, second]], dtype=float))
+
+    found = report([of(((1,),), 9, 7), of(((0,),), 8, 7), of(((2,),), 5, 3)], metric="accuracy")
+    assert found["warnings"] == [
+        "the best is better than Every Other by 5.00 points, which is noise: "
+        "the halves of the data disagree by 10.00 points; search on more data.",
+        "1 of the 2 next best differ from the best by noise: the halves of the data disagree by up to 10.00 points.",
+    ]
+
+
+def test_one_batch_cannot_tell_what_is_noise():
+    found = report([ranked(((i,),), i) for i in range(3)])
+    assert found["warnings"] == [
+        "the data make one batch, so what is noise can't be told; make --max-tokens or --batch-size smaller."
+    ]
+    assert [row["loss_2nd_half"] for row in found["ranking"]] == [None] * 6
+
+
+def test_losses_that_are_no_numbers_are_left_open():
+    nan, inf = float("nan"), float("inf")
+    found = report([ranked(((0,),), 1, 2000), ranked(((1,),), 1, inf), ranked(((2,),), nan, 1)])
+    rows = found["ranking"][:3]
+    assert [(row["decoder"], row["loss"], row["perplexity"]) for row in rows] == [
+        ("0", 1000.5, 2**1000.5),
+        ("1", None, None),
+        ("2", None, None),
+    ]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_second_split(load):
+    model = load("transformer_lm", "--max-tokens", "64")
+    batches = layer_search.chosen_batches(model, "valid", None)
+    plan = layer_search.plan(model, None, [2], "exhaustive", "loss", len(batches))
+    scoring = layer_search.Scoring(model, plan, batches)
+    found = layer_search.run(plan, Measuring(scoring), len(batches))
+    other = model.batches("test")
+    rows = search_report.report(plan, scoring, found, scoring.counters, report_split="test", report_batches=other)[
+        "report"
+    ]["rows"]
+    assert [row["rank"] for row in rows] == ["1", "every_other:2"]
+    for row, candidate in zip(rows, [found[0].candidate, ((0, 2),)]):
+        tallies = [one_by_one(model, plan, batch, candidate) for batch in other]
+        assert row["loss"] == pytest.approx(sum(t[0] for t in tallies) / sum(t[1] for t in tallies), rel=1e-12)
