@@ -1,0 +1,208 @@
+"""Figures of results, by matplotlib, which is an extra and imported only to draw."""
+
+import importlib.util
+import io
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+Row = Mapping[str, Any]
+
+QUALITIES = {
+    "bleu": "BLEU (higher is better)",
+    "accuracy": "accuracy, % (higher is better)",
+    "perplexity": "perplexity (lower is better)",
+}
+"""Columns that tell quality, the first that rows have is drawn."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+def check(path: str, option: str) -> None:
+    """Refuse, before long work, what can't be drawn.
+
+    Raises:
+        ValueError: one line: no PNG is asked for, or there is no matplotlib.
+    """
+    if not path.endswith(".png"):
+        raise ValueError(f"`{option}` must be a file that ends in .png, but is {path!r} instead.")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError(f"`{option}` needs matplotlib: pip install matplotlib.")
+
+
+def curves(rows: Sequence[Row]) -> Dict[Tuple[str, str], List[Row]]:
+    """Return for each checkpoint and strategy its rows, the full model's included, from few layers to many.
+
+    >>> rows = [{"checkpoint": "a", "strategy": s, "depth": d} for s, d in (("full", "4"), ("last", "2"))]
+    >>> {key: [row["depth"] for row in line] for key, line in curves(rows).items()}
+    {('a', 'last'): ['2', '4']}
+    """
+    found: Dict[Tuple[str, str], List[Row]] = {}
+    for row in rows:
+        if row["strategy"] != "full":
+            found.setdefault((row["checkpoint"], row["strategy"]), []).append(row)
+    for row in rows:
+        if row["strategy"] == "full":
+            own = [line for (checkpoint, _), line in found.items() if checkpoint == row["checkpoint"]]
+            for line in own or [found.setdefault((row["checkpoint"], "full"), [])]:
+                line.append(row)
+    return {key: sorted(line, key=layers) for key, line in found.items()}
+
+
+def chain(line: Sequence[Row]) -> Tuple[List[Row], List[Row]]:
+    """Return the rows to connect, in which no stack gets smaller, and those beside: 6+3 among 4+4 and 5+5.
+
+    >>> joined, loose = chain([{"depth": d} for d in ("4+4", "6+3", "5+5", "6+6")])
+    >>> [row["depth"] for row in joined], [row["depth"] for row in loose]
+    (['4+4', '5+5', '6+6'], ['6+3'])
+    """
+    joined: List[Row] = []
+    loose: List[Row] = []
+    for row in line:
+        smaller = bool(joined) and any(a < b for a, b in zip(_stacks(row), _stacks(joined[-1])))
+        (loose if smaller else joined).append(row)
+    return joined, loose
+
+
+def layers(row: Row) -> int:
+    """Return how many layers run.
+
+    >>> layers({"depth": "6+3"})
+    9
+    """
+    return sum(_stacks(row))
+
+
+def sweep(rows: Sequence[Row], title: str, speed: str) -> bytes:
+    """Return a PNG: quality over depth, and quality over speed, a line for each checkpoint and strategy.
+
+    Args:
+        rows: as a sweep gives them.
+        title: what it was measured on.
+        speed: what the tokens per second are of.
+    """
+    pyplot = _pyplot()
+    quality = next(name for name in QUALITIES if name in rows[0])
+    figure, (by_depth, by_speed) = pyplot.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+    lines = curves(rows)
+    checkpoints, strategies = (list(dict.fromkeys(names)) for names in zip(*lines))
+    for (checkpoint, strategy), line in lines.items():
+        number = strategies.index(strategy)
+        several = len(checkpoints) > 1
+        style = {"color": f"C{checkpoints.index(checkpoint) if several else number}", "marker": MARKERS[number % 6]}
+        for part, joining in zip(chain(line), (("-", "--", ":", "-.")[number % 4 if several else 0], "none")):
+            values = _numbers(part, quality)
+            label = _label(checkpoint, strategy, several, len(strategies) > 1) if joining != "none" else None
+            by_depth.plot([layers(row) for row in part], values, **style, linestyle=joining, label=label)
+            by_speed.plot(_numbers(part, "tokens_per_second"), values, **style, linestyle=joining)
+    _name_points(by_speed, rows, quality)
+    _depth_ticks(by_depth, rows)
+    by_depth.set(ylabel=QUALITIES[quality])
+    by_speed.set(xlabel=f"tokens per second, {speed}")
+    by_speed.xaxis.set_major_formatter("{x:,.0f}")
+    by_speed.margins(x=0.08)
+    if quality == "perplexity":
+        _logarithmic_where_wide(by_depth)
+    for axes in (by_depth, by_speed):
+        axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncol=4)
+    figure.suptitle(title)
+    return _png(figure)
+
+
+def importance(rows: Sequence[Row], title: str) -> bytes:
+    """Return a PNG, like figure 5 of the paper: what each layer of each stack is worth, a line for each checkpoint."""
+    pyplot = _pyplot()
+    stacks, checkpoints = (list(dict.fromkeys(row[name] for row in rows)) for name in ("stack", "checkpoint"))
+    figure, grid = pyplot.subplots(len(stacks), 3, figsize=(14, 4.4 * len(stacks)), squeeze=False, layout="constrained")
+    for stack, panels in zip(stacks, grid):
+        for number, checkpoint in enumerate(checkpoints):
+            line = [row for row in rows if (row["stack"], row["checkpoint"]) == (stack, checkpoint)]
+            name = f"{checkpoint}: " if len(checkpoints) > 1 else ""
+            _draw_importance(panels, line, f"C{number}", name)
+        titles = ("one layer left out", "random halves of the layers, mean", "how much a layer changes")
+        for axes, what in zip(panels, titles):
+            axes.set(title=f"{stack}: {what}", xlabel=f"{stack} layer, counted from 0", ylabel="loss (bits)")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.3)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2, frameon=False)
+        for axes in panels[:2]:
+            _logarithmic_where_wide(axes)
+        panels[2].set(ylabel="cosine distance of input and output")
+        panels[2].set_ylim(bottom=0)
+    figure.suptitle(title)
+    return _png(figure)
+
+
+def _draw_importance(panels: Sequence[Any], line: Sequence[Row], color: str, name: str) -> None:
+    """Add one checkpoint to the three panels of a stack."""
+    alone, networks, distance = panels
+    at, style = [row["layer"] for row in line], {"color": color, "marker": "o"}
+    alone.plot(at, _numbers(line, "loss_without"), **style, label=f"{name}without the layer")
+    alone.axhline(line[0]["loss_full"], color=color, linestyle=":", label=f"{name}full model")
+    networks.plot(at, _numbers(line, "subnetworks_with"), **style, label=f"{name}with the layer")
+    style["markerfacecolor"] = "white"
+    values = _numbers(line, "subnetworks_without")
+    networks.plot(at, values, **style, linestyle="--", label=f"{name}without the layer")
+    style["markerfacecolor"] = color
+    distance.plot(at, _numbers(line, "cosine_distance"), **style, label=f"{name}full model")
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")  # no display is needed
+    matplotlib.rcParams["text.parse_math"] = False  # a $ in the name of a checkpoint is just that
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _label(checkpoint: str, strategy: str, checkpoints: bool, strategies: bool) -> str:
+    """Name what there are several of."""
+    if not checkpoints:
+        return strategy
+    return f"{checkpoint}, {strategy}" if strategies else checkpoint
+
+
+def _stacks(row: Row) -> List[int]:
+    return [int(number) for number in row["depth"].split("+")]
+
+
+def _name_points(axes: Any, rows: Sequence[Row], quality: str) -> None:
+    for row in rows:
+        if row[quality] is not None:
+            at = (row["tokens_per_second"], row[quality])
+            axes.annotate(row["depth"], at, (5, 4), textcoords="offset points", fontsize=8)
+
+
+def _numbers(rows: Sequence[Row], name: str) -> List[float]:
+    """A column; what is missing leaves a gap."""
+    return [float("nan") if row[name] is None else row[name] for row in rows]
+
+
+def _depth_ticks(axes: Any, rows: Sequence[Row]) -> None:
+    """Write depths as the rows do, 6+3, at how many layers run in all."""
+    names: Dict[int, List[str]] = {}
+    for row in rows:
+        at = names.setdefault(layers(row), [])
+        at += [] if row["depth"] in at else [row["depth"]]
+    axes.set_xticks(list(names), ["\n".join(found) for found in names.values()])
+    stacks = "encoder + decoder" if "+" in rows[0]["depth"] else "in the stack"
+    axes.set(xlabel=f"layers that run ({stacks})")
+
+
+def _logarithmic_where_wide(axes: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    values = [v for line in axes.lines for v in line.get_ydata() if v == v]  # no nan
+    if values and max(values) > 5 * min(values) > 0:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, dpi=120, format="png")
+    _pyplot().close(figure)
+    return file.getvalue()

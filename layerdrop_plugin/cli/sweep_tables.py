@@ -1,0 +1,55 @@
+"""The tables that `layerdrop-sweep` prints."""
+
+from typing import Any, Callable, Dict, Sequence
+
+from . import results
+from .results import Row
+
+HEADERS = {
+    "tokens_per_second": "tokens/s",
+    "peak_memory_mib": "MiB",
+    "loss_full": "full loss",
+    "loss_without": "left out",
+    "subnetworks_with": "mean with",
+    "subnetworks_without": "mean without",
+    "cosine_distance": "cosine distance",
+}
+"""What stands over a column of the table where the data's name is long."""
+
+SHOW: Dict[str, Callable[[Any], str]] = {
+    "parameters": "{:,}".format,
+    **dict.fromkeys(("perplexity", "accuracy", "bleu"), "{:.2f}".format),
+    **dict.fromkeys(("tokens_per_second", "peak_memory_mib"), "{:,.0f}".format),
+    **dict.fromkeys(
+        ("loss", "loss_full", "loss_without", "subnetworks_with", "subnetworks_without", "cosine_distance"),
+        "{:.4f}".format,
+    ),
+}
+
+
+def text(found: Dict[str, Any]) -> str:
+    """Return tables of the results, but for which layers a strategy keeps and the ratio of losses."""
+    of = "generation" if found["bleu_signature"] else "evaluation"
+    lines = [
+        _table(found["rows"], ("encoder", "decoder", "loss_ratio")),
+        f"{found['split']}: {found['batches']} batches, {found['tokens']:,} tokens; tokens/s and MiB of {of} "
+        f"on {found['device']}, median of {found['repeats']}; x: relative to full depth",
+    ]
+    if found["bleu_signature"]:
+        lines.append(f"BLEU: sacrebleu {found['bleu_signature']}")
+    if "importance" in found:
+        lines += ["", _table(found["importance"], ())]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Row], without: Sequence[str]) -> str:
+    """The table of some rows, each ratio under an `x` after its value; one checkpoint's name is left out."""
+    if len({row["checkpoint"] for row in rows}) == 1:
+        without = ("checkpoint", *without)
+    headers = {name: HEADERS.get(name, name) for name in results.columns(rows) if name not in without}
+    show = {header: SHOW[name] for name, header in headers.items() if name in SHOW}
+    for name in headers:
+        if name.endswith("_ratio"):
+            headers[name] = f"x {headers[name[: -len('_ratio')]]}"
+            show[headers[name]] = "{:.2f}".format
+    return results.table([{header: row[name] for name, header in headers.items()} for row in rows], show)

@@ -1,0 +1,84 @@
+"""How much each layer matters (paper, figure 5), from the losses of sub-networks that lack it."""
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .prefixes import Candidate
+from .search import some_candidates
+
+
+def full(depths: Sequence[int]) -> Candidate:
+    """Return all layers of stacks of these depths."""
+    return tuple(tuple(range(depth)) for depth in depths)
+
+
+def without(depths: Sequence[int], stack: int, layer: int) -> Optional[Candidate]:
+    """Return all layers but one; None where its stack has no other.
+
+    >>> without([2, 3], stack=1, layer=1)
+    ((0, 1), (0, 2))
+    """
+    if depths[stack] == 1:
+        return None
+    return tuple(tuple(i for i in range(depth) if (s, i) != (stack, layer)) for s, depth in enumerate(depths))
+
+
+def random_halves(depths: Sequence[int], swept: Sequence[int], samples: int, seed: int) -> List[Candidate]:
+    """Return different sub-networks with a random half, rounded down but at least 1, of the layers of swept stacks.
+
+    They are drawn, each as likely as any other, by a generator of their own; where there are fewer than
+    `samples`, it is all.
+
+    Args:
+        swept: the numbers of the stacks that lose layers; the others stay whole.
+
+    >>> random_halves([2, 1], swept=[0], samples=9, seed=1)
+    [((0,), (0,)), ((1,), (0,))]
+    """
+    keep = [max(1, depth // 2) if stack in swept else depth for stack, depth in enumerate(depths)]
+    return some_candidates(depths, keep, samples, seed)
+
+
+def means(
+    networks: Sequence[Candidate], losses: Mapping[Candidate, float], stack: int, layer: int
+) -> Tuple[Optional[float], Optional[float]]:
+    """Return the mean loss of the networks with a layer and of those without it; None where there are none."""
+    found: Dict[bool, List[float]] = {True: [], False: []}
+    for network in networks:
+        found[layer in network[stack]].append(losses[network])
+    with_it, without_it = (sum(f) / len(f) if f else None for f in (found[True], found[False]))
+    return with_it, without_it
+
+
+def rows(
+    label: str,
+    depths: Mapping[str, int],
+    swept: Sequence[str],
+    networks: Sequence[Candidate],
+    losses: Mapping[Candidate, float],
+    distances: Mapping[str, Sequence[float]],
+) -> List[Dict[str, Any]]:
+    """Return a row for each layer of the swept stacks.
+
+    Args:
+        losses: of the full model, of it without each layer, and of `networks`, in bits a prediction.
+        distances: by stack, of each layer: cosine distance between its input and its output.
+    """
+    numbers = list(depths.values())
+    found = []
+    for stack, name in enumerate(depths):
+        for layer in range(depths[name] if name in swept else 0):
+            left_out = without(numbers, stack, layer)
+            with_it, without_it = means(networks, losses, stack, layer)
+            found.append(
+                {
+                    "checkpoint": label,
+                    "stack": name,
+                    "layer": layer,
+                    "loss_full": losses[full(numbers)],
+                    "loss_without": None if left_out is None else losses[left_out],
+                    "subnetworks_with": with_it,
+                    "subnetworks_without": without_it,
+                    "cosine_distance": distances[name][layer],
+                }
+            )
+    return found

@@ -1,0 +1,45 @@
+"""The most memory in use since a moment: of a GPU's tensors, or of this process."""
+
+import contextlib
+import ctypes
+import re
+from typing import Optional
+
+import torch
+
+CLEAR_REFS = "/proc/self/clear_refs"
+STATUS = "/proc/self/status"
+PEAK_TOO = "5"  # to CLEAR_REFS: "reset the peak resident set size to the current value" (Linux 4.0, proc(5))
+
+
+def reset(device: torch.device) -> bool:
+    """Begin to watch; return whether this system can.
+
+    On the CPU, memory that was freed, but that the C library holds for later, is given back first.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        with open(CLEAR_REFS, "w", encoding="ascii") as file:
+            file.write(PEAK_TOO)
+    except OSError:  # not Linux, or a sandbox
+        return False
+    return read(device) is not None
+
+
+def read(device: torch.device) -> Optional[int]:
+    """Return the most bytes in use at one time since `reset`: a GPU's tensors, or all that is resident.
+
+    None where the system does not tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        with open(STATUS, encoding="ascii") as file:
+            found = re.search(r"^VmHWM:\s*(\d+) kB$", file.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return 1024 * int(found[1]) if found else None

@@ -1,0 +1,207 @@
+"""A sweep over depths: which layers run at each, and the rows of what was measured, relative to the full model."""
+
+import math
+import os
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .selection import BY_COUNT, Kept
+
+FULL = "full"
+
+Depths = Tuple[int, ...]
+"""How many layers: of every stack alike, or of the encoder and of the decoder."""
+
+
+class Point(NamedTuple):
+    """A strategy, or "full", and the layers of every stack of the model that it keeps, in the stacks' order."""
+
+    strategy: str
+    kept: Tuple[Kept, ...]
+
+
+class Measured(NamedTuple):
+    """What was measured of a model while just some layers run."""
+
+    parameters: int
+    loss: float  # bits a prediction
+    accuracy: Optional[float]  # of 100; for a task that classifies
+    bleu: Optional[float]  # of 100
+    tokens_per_second: float
+    peak_memory: Optional[int]  # bytes
+
+
+def parse_depths(text: str) -> List[Depths]:
+    """Return the depths that an option lists.
+
+    Raises:
+        ValueError: one line: it is no such list.
+
+    >>> parse_depths("12,6+3")
+    [(12,), (6, 3)]
+    """
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}(\+0*[1-9][0-9]{0,8})?(,0*[1-9][0-9]{0,8}(\+0*[1-9][0-9]{0,8})?)*", text):
+        raise ValueError(
+            f"`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, "
+            f"but is {text!r} instead."
+        )
+    return list(dict.fromkeys(tuple(map(int, item.split("+"))) for item in text.split(",")))
+
+
+def parse_strategies(text: str) -> List[str]:
+    """Return the strategies that an option lists.
+
+    Raises:
+        ValueError: one line: one is unknown.
+
+    >>> parse_strategies("every_other,last")
+    ['every_other', 'last']
+    """
+    names = text.split(",")
+    for name in names:
+        if name not in BY_COUNT:
+            raise ValueError(f"`--strategies` must be some of {','.join(BY_COUNT)}, but has {name!r} in {text!r}.")
+    return list(dict.fromkeys(names))
+
+
+def default_depths(full: Mapping[str, int], swept: Sequence[str]) -> List[Depths]:
+    """Return three quarters, a half and a quarter of the swept stacks' depths.
+
+    >>> default_depths({"encoder": 12, "decoder": 6}, ["encoder", "decoder"])
+    [(9, 4), (6, 3), (3, 1)]
+    """
+    found = [tuple(max(1, full[name] * quarters // 4) for name in swept) for quarters in (3, 2, 1)]
+    return list(dict.fromkeys(depths[:1] if len(set(depths)) == 1 else depths for depths in found))
+
+
+def counts(depths: Depths, full: Mapping[str, int], swept: Sequence[str]) -> Depths:
+    """Return how many layers of each stack of the model run at one of `--depths`; a stack not swept runs whole.
+
+    Raises:
+        ValueError: one line: there are not so many layers, or not so many stacks.
+
+    >>> counts((3,), {"encoder": 6, "decoder": 6}, ["decoder"])
+    (6, 3)
+    """
+    if len(depths) not in (1, len(swept)):
+        raise ValueError(
+            f"`--depths` must be single numbers where only the {swept[0]} is swept, but has {name_of(depths)!r}."
+        )
+    wanted = dict(zip(swept, depths * (len(swept) if len(depths) == 1 else 1)))
+    for name, number in wanted.items():
+        if number > full[name]:
+            fits_other = len(depths) == 1 and any(number <= full[other] for other in swept)
+            hint = " Name both stacks, as in 12+6." if fits_other else ""
+            raise ValueError(
+                f"`--depths` must be at most the {name}'s depth, {full[name]}, but has {name_of(depths)}.{hint}"
+            )
+    return tuple(wanted.get(name, depth) for name, depth in full.items())
+
+
+def name_of(depths: Sequence[int]) -> str:
+    """Return how a depth is written.
+
+    >>> name_of((12, 6))
+    '12+6'
+    """
+    return "+".join(map(str, depths))
+
+
+def points(number: Depths, full: Mapping[str, int], strategies: Sequence[str]) -> List[Point]:
+    """Return the points at a number of layers of each stack; at full depth there is one.
+
+    >>> points((2,), {"decoder": 4}, ["every_other", "last"])
+    [Point(strategy='every_other', kept=((0, 2),)), Point(strategy='last', kept=((2, 3),))]
+    """
+    if number == tuple(full.values()):
+        return [Point(FULL, tuple(tuple(range(depth)) for depth in full.values()))]
+    return [
+        Point(name, tuple(BY_COUNT[name](depth, keep) for depth, keep in zip(full.values(), number)))
+        for name in strategies
+    ]
+
+
+def plan(
+    models: Mapping[str, Mapping[str, int]],
+    swept: Sequence[str],
+    depths: Sequence[Depths],
+    strategies: Sequence[str],
+) -> Tuple[Dict[str, List[Point]], List[str]]:
+    """Return the points of each model, the full one's first, and a line for each depth that a model does not have.
+
+    Args:
+        models: by label, the depth of each of its stacks, in their order.
+
+    Raises:
+        ValueError: one line: a depth is too large for every model.
+    """
+    found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
+    left_out = []
+    for number in depths:
+        refused: Dict[str, ValueError] = {}
+        for label, full in models.items():
+            try:
+                more = points(counts(number, full, swept), full, strategies)
+            except ValueError as error:
+                refused[label] = error
+                continue
+            found[label] += [point for point in more if point not in found[label]]
+        if len(refused) == len(models):
+            raise next(iter(refused.values()))
+        left_out += [f"{label} has no depth {name_of(number)}: its row is left out" for label in refused]
+    return found, left_out
+
+
+def rows(
+    label: str, stacks: Sequence[str], at: Sequence[Point], measured: Mapping[Tuple[Kept, ...], Measured]
+) -> List[Dict[str, Any]]:
+    """Return a row for each point of one checkpoint, the full model's first.
+
+    After each value comes, as `..._ratio`, its ratio to the full model's.
+    """
+    full = next(_values(measured[point.kept]) for point in at if point.strategy == FULL)
+    found = []
+    for strategy, kept in at:
+        row: Dict[str, Any] = {"checkpoint": label, "strategy": strategy, "depth": name_of([len(k) for k in kept])}
+        row.update({name: ",".join(map(str, k)) for name, k in zip(stacks, kept)})
+        for name, value in _values(measured[kept]).items():
+            row[name] = value
+            row[f"{name}_ratio"] = value / full[name] if value is not None and full[name] else None
+        found.append(row)
+    return found
+
+
+def _values(measured: Measured) -> Dict[str, Any]:
+    """The values by name; None is what was not measured, or is no number, as fp16 may have it."""
+    accuracy, bleu = measured.accuracy, measured.bleu
+    finite = math.isfinite(measured.loss)
+    values: Dict[str, Any] = {"parameters": measured.parameters, "loss": measured.loss if finite else None}
+    if accuracy is None:
+        values["perplexity"] = 2**measured.loss if finite and measured.loss < 1000 else None
+    else:
+        values["accuracy"] = accuracy
+    if bleu is not None:
+        values["bleu"] = bleu
+    memory = measured.peak_memory
+    return {
+        **values,
+        "tokens_per_second": measured.tokens_per_second,
+        "peak_memory_mib": None if memory is None else memory / 2**20,
+    }
+
+
+def labels(paths: Sequence[str]) -> List[str]:
+    """Return what tells the paths apart: the parts that they do not begin or end with alike.
+
+    >>> labels(["runs/with/checkpoint_best.pt", "runs/without/checkpoint_best.pt"]), labels(["runs/a.pt"])
+    (['with', 'without'], ['a.pt'])
+    """
+    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    begin = _alike(parts)
+    end = _alike([p[begin:][::-1] for p in parts])
+    return [os.sep.join(p[begin : len(p) - end]) or p[-1] for p in parts]
+
+
+def _alike(lists: Sequence[Sequence[str]]) -> int:
+    """With how many equal items all lists begin."""
+    return next((i for i, items in enumerate(zip(*lists)) if len(set(items)) > 1), min(map(len, lists)))

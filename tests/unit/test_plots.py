@@ -1,0 +1,75 @@
+"""Figures: what goes into them, and that they are drawn."""
+
+import importlib.util
+
+import pytest
+
+from layerdrop_plugin.cli import plots
+
+
+def row(checkpoint, strategy, depth, **values):
+    return {"checkpoint": checkpoint, "strategy": strategy, "depth": depth, "perplexity": 9.0,
+            "tokens_per_second": 100.0, **values}  # fmt: skip
+
+
+ROWS = [
+    row("a", "full", "4+4"),
+    row("a", "first", "2+2", perplexity=5000.0),
+    row("a", "last", "2+2", perplexity=None),
+    row("a", "first", "3+1", tokens_per_second=150.0),
+    row("b", "full", "2+2"),
+]
+
+
+def test_each_checkpoint_and_strategy_is_a_line_up_to_full_depth():
+    depths = {key: [r["depth"] for r in line] for key, line in plots.curves(ROWS).items()}
+    assert depths == {
+        ("a", "first"): ["2+2", "3+1", "4+4"],
+        ("a", "last"): ["2+2", "4+4"],
+        ("b", "full"): ["2+2"],
+    }
+
+
+def test_what_is_smaller_in_one_stack_is_not_joined():
+    line = [row("a", "first", depth) for depth in ("6+3", "6+6", "12+3", "12+6")]
+    joined, loose = plots.chain(line)
+    assert [r["depth"] for r in joined] == ["6+3", "6+6", "12+6"]
+    assert [r["depth"] for r in loose] == ["12+3"]
+
+
+def test_how_many_layers_a_depth_is():
+    assert [plots.layers({"depth": depth}) for depth in ("12", "6+3")] == [12, 9]
+
+
+@pytest.mark.parametrize("quality", ["perplexity", "accuracy", "bleu"])
+def test_a_sweep_is_drawn(quality):
+    pytest.importorskip("matplotlib")
+    rows = [{**r, quality: r["perplexity"]} for r in ROWS]
+    assert plots.sweep(rows, "valid, 9 tokens", "evaluation on cpu").startswith(b"\x89PNG\r\n")
+
+
+def test_a_dollar_in_a_name_is_no_formula():
+    pytest.importorskip("matplotlib")
+    assert plots.sweep([row("$b^$", "full", "2"), row("a", "full", "2")], "$b^$", "").startswith(b"\x89PNG\r\n")
+
+
+def test_importance_is_drawn():
+    pytest.importorskip("matplotlib")
+    values = {"loss_full": 1.0, "loss_without": None, "subnetworks_with": 2.0, "subnetworks_without": None}
+    rows = [
+        {"checkpoint": name, "stack": stack, "layer": layer, "cosine_distance": 0.5, **values}
+        for name in ("a", "b")
+        for stack in ("encoder", "decoder")
+        for layer in range(2)
+    ]
+    assert plots.importance(rows, "valid, 9 tokens").startswith(b"\x89PNG\r\n")
+
+
+def test_what_can_not_be_drawn_is_refused_at_once(monkeypatch):
+    with pytest.raises(ValueError) as error:
+        plots.check("figure.pdf", "--plot")
+    assert str(error.value) == "`--plot` must be a file that ends in .png, but is 'figure.pdf' instead."
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else 1 / 0)
+    with pytest.raises(ValueError) as error:
+        plots.check("figure.png", "--importance")
+    assert str(error.value) == "`--importance` needs matplotlib: pip install matplotlib."

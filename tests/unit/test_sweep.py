@@ -1,0 +1,162 @@
+"""Depths, points and rows of a sweep, worked out by hand."""
+
+import math
+
+import pytest
+
+from layerdrop_plugin import sweep
+from layerdrop_plugin.sweep import Measured, Point
+
+BOTH = ["encoder", "decoder"]
+
+
+@pytest.mark.parametrize(
+    ("text", "depths"),
+    [("6", [(6,)]), ("12,9,6", [(12,), (9,), (6,)]), ("12+6,3", [(12, 6), (3,)]), ("3,03,3+3", [(3,), (3, 3)])],
+)
+def test_depths_as_written(text, depths):
+    assert sweep.parse_depths(text) == depths
+
+
+@pytest.mark.parametrize("text", ["", "0", "3,", "3 6", "3+", "3+2+1", "-3", "1.5", "6,0+3", "all", "²"])
+def test_depths_that_are_none(text):
+    with pytest.raises(ValueError) as error:
+        sweep.parse_depths(text)
+    assert str(error.value) == (
+        "`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, "
+        f"but is {text!r} instead."
+    )
+
+
+def test_strategies_as_written():
+    assert sweep.parse_strategies("last,every_other,last") == ["last", "every_other"]
+
+
+@pytest.mark.parametrize(("text", "wrong"), [("best", "best"), ("first,,last", ""), ("first:3", "first:3")])
+def test_strategies_that_are_none(text, wrong):
+    with pytest.raises(ValueError) as error:
+        sweep.parse_strategies(text)
+    assert str(error.value) == (
+        f"`--strategies` must be some of every_other,first,last, but has {wrong!r} in {text!r}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("full", "swept", "depths"),
+    [
+        ({"decoder": 16}, ["decoder"], [(12,), (8,), (4,)]),
+        ({"decoder": 2}, ["decoder"], [(1,)]),
+        ({"encoder": 6, "decoder": 6}, BOTH, [(4,), (3,), (1,)]),
+        ({"encoder": 12, "decoder": 6}, BOTH, [(9, 4), (6, 3), (3, 1)]),
+        ({"encoder": 12, "decoder": 4}, ["decoder"], [(3,), (2,), (1,)]),
+    ],
+)
+def test_depths_by_default(full, swept, depths):
+    assert sweep.default_depths(full, swept) == depths
+
+
+@pytest.mark.parametrize(
+    ("depths", "swept", "counts"),
+    [
+        ((3,), BOTH, (3, 3)),
+        ((12, 3), BOTH, (12, 3)),
+        ((3,), ["encoder"], (3, 6)),
+        ((6,), ["decoder"], (12, 6)),
+    ],
+)
+def test_how_many_layers_run(depths, swept, counts):
+    assert sweep.counts(depths, {"encoder": 12, "decoder": 6}, swept) == counts
+
+
+@pytest.mark.parametrize(
+    ("depths", "swept", "message"),
+    [
+        ((9,), BOTH, "`--depths` must be at most the decoder's depth, 6, but has 9. Name both stacks, as in 12+6."),
+        ((13,), BOTH, "`--depths` must be at most the encoder's depth, 12, but has 13."),
+        ((12, 7), BOTH, "`--depths` must be at most the decoder's depth, 6, but has 12+7."),
+        ((13,), ["encoder"], "`--depths` must be at most the encoder's depth, 12, but has 13."),
+        ((12, 3), ["decoder"], "`--depths` must be single numbers where only the decoder is swept, but has '12+3'."),
+    ],
+)
+def test_more_layers_than_there_are(depths, swept, message):
+    with pytest.raises(ValueError) as error:
+        sweep.counts(depths, {"encoder": 12, "decoder": 6}, swept)
+    assert str(error.value) == message
+
+
+def test_points_of_two_models():
+    models = {"deep": {"decoder": 4}, "shallow": {"decoder": 2}}
+    points, left_out = sweep.plan(models, ["decoder"], [(4,), (3,), (1,)], ["every_other", "last"])
+    assert points == {
+        "deep": [
+            Point("full", ((0, 1, 2, 3),)),
+            Point("every_other", ((0, 1, 2),)),  # floor of 0, 1.33, 2.67
+            Point("last", ((1, 2, 3),)),
+            Point("every_other", ((0,),)),
+            Point("last", ((3,),)),
+        ],
+        "shallow": [Point("full", ((0, 1),)), Point("every_other", ((0,),)), Point("last", ((1,),))],
+    }
+    assert left_out == [
+        "shallow has no depth 4: its row is left out",
+        "shallow has no depth 3: its row is left out",
+    ]
+
+
+def test_a_depth_that_no_model_has():
+    with pytest.raises(ValueError) as error:
+        sweep.plan({"a": {"decoder": 4}, "b": {"decoder": 2}}, ["decoder"], [(2,), (5,)], ["first"])
+    assert str(error.value) == "`--depths` must be at most the decoder's depth, 4, but has 5."
+
+
+def measured(**values):
+    return Measured(**{"parameters": 100, "loss": 3.0, "accuracy": None, "bleu": None, "tokens_per_second": 50.0,
+                       "peak_memory": None, **values})  # fmt: skip
+
+
+def test_rows_relative_to_the_full_model():
+    full, half = ((0, 1, 2, 3), (0, 1)), ((0, 2), (0, 1))
+    found = sweep.rows(
+        "small",
+        BOTH,
+        [Point("full", full), Point("every_other", half)],
+        {
+            full: measured(bleu=20.0, peak_memory=3 * 2**20),
+            half: measured(parameters=60, loss=4.0, bleu=15.0, tokens_per_second=75.0, peak_memory=3 * 2**19),
+        },
+    )
+    assert list(found[0].values())[:5] == ["small", "full", "4+2", "0,1,2,3", "0,1"]
+    assert {value for name, value in found[0].items() if name.endswith("_ratio")} == {1.0}
+    assert found[1] == {
+        **{"checkpoint": "small", "strategy": "every_other", "depth": "2+2", "encoder": "0,2", "decoder": "0,1"},
+        **{"parameters": 60, "parameters_ratio": 0.6, "loss": 4.0, "loss_ratio": 4 / 3},
+        **{"perplexity": 16.0, "perplexity_ratio": 2.0, "bleu": 15.0, "bleu_ratio": 0.75},
+        **{"tokens_per_second": 75.0, "tokens_per_second_ratio": 1.5},
+        **{"peak_memory_mib": 1.5, "peak_memory_mib_ratio": 0.5},
+    }
+
+
+def test_rows_where_something_is_missing():
+    full, half = ((0, 1),), ((0,),)
+    points = [Point("full", full), Point("first", half), Point("last", half)]
+    rows = sweep.rows("a", ["encoder"], points, {full: measured(accuracy=0.0), half: measured(accuracy=50.0)})
+    assert [row["strategy"] for row in rows] == ["full", "first", "last"]
+    assert (rows[2]["accuracy"], rows[2]["accuracy_ratio"], "perplexity" in rows[2]) == (50.0, None, False)
+    assert (rows[2]["peak_memory_mib"], rows[2]["peak_memory_mib_ratio"]) == (None, None)
+    rows = sweep.rows("a", ["encoder"], points[:2], {full: measured(), half: measured(loss=math.nan)})
+    assert (rows[1]["loss"], rows[1]["perplexity"], rows[1]["perplexity_ratio"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels"),
+    [
+        (["checkpoints/checkpoint_best.pt"], ["checkpoint_best.pt"]),
+        (["/w/with/checkpoint_best.pt", "/w/without/checkpoint_best.pt"], ["with", "without"]),
+        (["a/x/best.pt", "b/best.pt", "./a/y/best.pt"], ["a/x", "b", "a/y"]),
+        (["run/best.pt", "run/last.pt"], ["best.pt", "last.pt"]),
+        (["best.pt", "run/best.pt"], ["best.pt", "run"]),
+        (["same.pt", "same.pt"], ["same.pt", "same.pt"]),
+    ],
+)
+def test_what_tells_paths_apart(paths, labels):
+    assert sweep.labels(paths) == labels
