@@ -46,6 +46,9 @@ sys.exit(not {"==": numbers[0] == numbers[1], ">=": numbers[0] >= numbers[1], "<
 PYTHON
 }
 
-complete() { installed "fairseq==0.12.2" && installed "torch>=1.13" && installed "layerdrop_plugin>=0" ; }
+complete() {
+    installed "fairseq==0.12.2" && installed "torch>=1.13" && installed "layerdrop_plugin>=0" || return
+    [ -z "$all" ] || { installed "ctranslate2>=4.0" && installed "transformers>=4.30"; }
+}
 
 works() { .venv/bin/python -c 'import babel, fairseq, matplotlib, sacrebleu, sentencepiece' > /dev/null; }

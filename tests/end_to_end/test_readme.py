@@ -46,6 +46,8 @@ def test_block_runs_as_printed(number, folder):
         (folder / "block.py").write_text(block, encoding="utf-8")
         assert run(f"'{sys.executable}' block.py 2>/dev/null", folder) == "3\n"
         return
+    if "--to ctranslate2" in block:
+        pytest.importorskip("ctranslate2")
     output = run(block, folder)
     pruned = re.findall("Pruning model to specified layer configuration: (.*)", output)
     expected = {

@@ -1,0 +1,106 @@
+"""`layerdrop-export`: a model, pruned or whole, as CTranslate2 or Hugging Face's transformers load it."""
+
+import importlib.util
+from argparse import Namespace
+from typing import Dict, Mapping, Optional, Sequence
+
+from .. import layer_spec, whole_folders
+from ..fairseq_adapter.export import MARKS
+from . import Parser, load_fairseq
+
+DESCRIPTION = """\
+Write a model, with all its layers or some of them, as a folder for another library:
+  ctranslate2  translation and language models for CTranslate2, which is fast on CPUs, with weights of fewer bits
+  huggingface  RoBERTa, with its masked LM's or a classification head, for AutoModel....from_pretrained
+What that library can't express, say adaptive input, is refused."""
+
+EXAMPLES = """\
+  layerdrop-export checkpoint_best.pt --to ctranslate2 out --encoder every_other:3 --decoder 0,2,4
+  layerdrop-export checkpoint_best.pt --to ctranslate2 out --quantization int8 --data data-bin/wmt16 --force
+  layerdrop-export roberta/checkpoint_best.pt --to huggingface out --encoder every_other:6
+  layerdrop-export roberta/checkpoint_best.pt --to huggingface out --head masked_lm
+"""
+STACKS = ("encoder", "decoder")
+PACKAGES = {"ctranslate2": ("ctranslate2",), "huggingface": ("transformers", "safetensors")}
+OPTIONS = {"ctranslate2": ("data", "source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
+"""By target: what must be installed, and options that no other target has."""
+QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32")
+NO_TOKENIZER = (
+    "no tokenizer goes with it: the numbers of words are their lines in the checkpoint's dict.txt, "
+    "after <s>, <pad>, </s> and <unk>."
+)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    with parser.errors():
+        specs = {stack: getattr(args, stack) for stack in STACKS if getattr(args, stack) is not None}
+        _check(args, specs)
+        load_fairseq()
+        _export(args, specs)
+
+
+def _check(args: Namespace, specs: Mapping[str, str]) -> None:
+    """Refuse what takes no look at the checkpoint."""
+    for stack, spec in specs.items():
+        layer_spec.check(spec, f"--{stack}")
+    for target, options in OPTIONS.items():
+        for option in options:
+            value = getattr(args, option)
+            if target != args.to and value is not None:
+                flag = "--" + option.replace("_", "-")
+                raise ValueError(f"`{flag}` must be left out with `--to {args.to}`, but is {value!r}.")
+    whole_folders.check(args.out, args.force, MARKS)
+    for package in PACKAGES[args.to]:
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f'`--to {args.to}` needs {package}: pip install "layerdrop_plugin[{args.to}]", '
+                "or in a checkout: bash scripts/setup.sh --all."
+            )
+
+
+def _export(args: Namespace, specs: Dict[str, str]) -> None:
+    if args.to == "ctranslate2":
+        from ..fairseq_adapter.export import to_ctranslate2
+
+        languages = (args.source_lang, args.target_lang)
+        kept = to_ctranslate2.export(
+            args.checkpoint, args.out, specs, args.data, languages, args.quantization, args.force
+        )
+        kind = f"CTranslate2, {args.quantization or 'float32'}"
+    else:
+        from ..fairseq_adapter.export import to_huggingface
+
+        kind, _, kept = to_huggingface.export(args.checkpoint, args.out, specs, args.head, args.force)
+    layers = "; ".join(f"{stack} layers {pruned}" for stack, pruned in kept.items()) or "all layers"
+    print(f"{args.out}: {kind}, {layers}")
+    if args.to == "huggingface":
+        print(f"{args.out}: {NO_TOKENIZER}")
+
+
+def _parser() -> Parser:
+    parser = Parser("layerdrop-export", DESCRIPTION, EXAMPLES)
+    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument("--to", required=True, choices=PACKAGES, help="the library that is to load it")
+    parser.add_argument("out", metavar="OUT", help="the new folder")
+    for stack in STACKS:
+        parser.add_argument(f"--{stack}", metavar="SPEC", help=f"{stack} layers to keep: {layer_spec.GRAMMAR}")
+    group = parser.add_argument_group("with --to ctranslate2")
+    group.add_argument(
+        "--data", metavar="DIR", help="the folder with the dictionaries, where it is not that of the training any more"
+    )
+    for side in ("source", "target"):
+        group.add_argument(
+            f"--{side}-lang", metavar="LANG", help=f"the {side} language, where neither checkpoint nor data name it"
+        )
+    group.add_argument("--quantization", choices=QUANTIZATIONS, help="the type of the weights (float32)")
+    group = parser.add_argument_group("with --to huggingface")
+    group.add_argument(
+        "--head",
+        metavar="NAME",
+        help="a classification head of the checkpoint, or masked_lm (the only classification head; masked_lm where "
+        "there is none)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is an earlier export")
+    return parser

@@ -1,0 +1,88 @@
+"""What is to be exported: a pruned checkpoint, with all options of its model and task in one place."""
+
+import contextlib
+from argparse import Namespace
+from typing import Any, Dict, Iterator, Mapping, NamedTuple
+
+from torch import Tensor
+
+from ...layer_spec import LayerSpec
+from ..checkpoint_prune import pruned
+from ..provenance import Pruned
+from ..pruning import State
+
+
+class Source(NamedTuple):
+    """A checkpoint's content.
+
+    Attributes:
+        state: as `checkpoint_prune.pruned` returns it.
+        kept: the layers of each stack that was pruned now.
+        options: of model and task, complete; `arch` is an architecture of fairseq's.
+        family: the name of fairseq's model of that architecture: `transformer`, `transformer_lm`, `roberta`, ...
+    """
+
+    state: State
+    kept: Dict[str, Pruned]
+    options: Namespace
+    family: str
+
+
+def read(path: str, specs: Mapping[str, LayerSpec]) -> Source:
+    """Return a checkpoint, pruned to `specs` by stack; fairseq must be imported.
+
+    Raises:
+        ValueError: one line: no whole checkpoint, layers that it lacks, or an architecture of neither fairseq's
+            nor this package.
+    """
+    from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY
+
+    from ..architectures import PREFIX
+
+    state, kept = pruned(path, specs)
+    options = _options(state)
+    arch = str(options.arch)
+    if arch.startswith(PREFIX):
+        options.arch = arch = arch[len(PREFIX) :]
+    if arch not in ARCH_MODEL_NAME_REGISTRY:
+        raise ValueError(f"`CKPT` must be of an architecture that fairseq has, but {path} is of {arch!r}.")
+    ARCH_CONFIG_REGISTRY[arch](options)  # fills in what checkpoints from before an option lack
+    return Source(state, kept, options, ARCH_MODEL_NAME_REGISTRY[arch])
+
+
+def weight(source: Source, name: str) -> Tensor:
+    """Return one of the weights.
+
+    Raises:
+        ValueError: one line: there is none of that name.
+    """
+    if name not in source.state["model"]:
+        raise ValueError(f"`CKPT` must hold the weights of the model that its options describe, but lacks {name}.")
+    found: Tensor = source.state["model"][name]
+    return found
+
+
+@contextlib.contextmanager
+def fitting() -> Iterator[None]:
+    """Let fairseq say in one line, a ValueError, that weights are none of the model that the options describe."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Error(s) in loading state_dict" not in str(error):
+            raise
+        raise ValueError(f"`CKPT` must hold the weights of the model that its options describe. {error}") from None
+
+
+def _options(state: State) -> Namespace:
+    """Return the options in a Namespace of their own: the state's stay as they are."""
+    cfg = state.get("cfg") or {}
+    model, task = _plain(state.get("args") or cfg.get("model")), _plain(cfg.get("task"))
+    merged = {**task, **model}
+    merged["arch"] = model.get("_name") or model.get("arch")
+    merged["task"] = task.get("_name") or task.get("task") or model.get("task")
+    merged.pop("_name", None)
+    return Namespace(**merged)
+
+
+def _plain(options: Any) -> Dict[str, Any]:
+    return dict(vars(options) if isinstance(options, Namespace) else options or {})

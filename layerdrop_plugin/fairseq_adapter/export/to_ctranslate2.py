@@ -1,0 +1,179 @@
+"""Export translation and language models to CTranslate2, whose own converter for fairseq does the work."""
+
+import contextlib
+import inspect
+import os
+import sys
+import tempfile
+from argparse import Namespace
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+
+import torch
+
+from ... import whole_files, whole_folders
+from ...layer_spec import LayerSpec
+from ..provenance import Pruned
+from . import MARKS, expressible, source
+from .source import Source
+
+TARGET = "CTranslate2"
+TASKS = {"transformer": "translation", "transformer_lm": "language_modeling"}
+"""The families that the converter knows and LayerDrop is made for, with the task that each needs."""
+
+
+def export(
+    path: str,
+    out: str,
+    specs: Mapping[str, LayerSpec],
+    data: Optional[str] = None,
+    languages: Tuple[Optional[str], Optional[str]] = (None, None),
+    quantization: Optional[str] = None,
+    force: bool = False,
+) -> Dict[str, Pruned]:
+    """Write a folder that `ctranslate2.Translator`, or `Generator`, loads; return what was pruned.
+
+    fairseq and ctranslate2 must be installed, and our models registered.
+
+    Args:
+        specs: layers to keep, by stack; empty keeps all.
+        data: the folder with the dictionaries; None takes the one that the model was trained on.
+        languages: source and target, which name the dictionaries of a translation model; None takes what the
+            checkpoint or the files in `data` say.
+        quantization: one of CTranslate2's types of weights; None keeps float32.
+        force: whether `out` may replace a folder with an earlier export.
+
+    Raises:
+        ValueError: one line: CTranslate2 can't express the model, there are no dictionaries, or `out` can't be
+            written.
+    """
+    whole_folders.check(out, force, MARKS)
+    whole_folders.check_apart(out, path, "CKPT")
+    model = source.read(path, specs)
+    check(model)
+    folder = _data_folder(model.options, data)
+    whole_folders.check_apart(out, folder, "--data")
+    if model.family == "transformer":
+        _set_languages(model.options, languages, folder)
+    _check_dictionaries(model, folder)
+    with tempfile.TemporaryDirectory() as work, whole_folders.writing(out, force, MARKS) as passing:
+        checkpoint = os.path.join(work, "checkpoint.pt")
+        with whole_files.writing(checkpoint, option="TMPDIR") as file:  # its errors are one line
+            torch.save({**model.state, "args": model.options, "cfg": None}, file)
+        _convert(checkpoint, folder, passing, quantization)
+    return model.kept
+
+
+def check(model: Source) -> None:
+    """Refuse models that CTranslate2 can't express.
+
+    Raises:
+        ValueError: one line with the option, what CTranslate2 wants, and the value.
+    """
+    if model.family not in TASKS:
+        raise ValueError(f"`CKPT` must be a translation or language model for {TARGET}, but is a {model.family}.")
+    options = model.options
+    if options.task != TASKS[model.family]:
+        expressible.refuse("task", TASKS[model.family], TARGET, options.task)
+    if model.family == "transformer_lm":
+        expressible.check(options, expressible.CTRANSLATE2_LANGUAGE_MODEL, TARGET)
+        _check_projections(options)
+        return
+    expressible.check(options, expressible.CTRANSLATE2_TRANSLATION, TARGET)
+    for one, other in (
+        ("decoder_normalize_before", "encoder_normalize_before"),
+        ("decoder_attention_heads", "encoder_attention_heads"),
+        ("decoder_input_dim", "decoder_embed_dim"),
+        ("decoder_output_dim", "decoder_embed_dim"),
+    ):
+        expressible.check_equal(options, one, other, TARGET)
+
+
+def _check_projections(options: Namespace) -> None:
+    """The converter wants a projection both after the embeddings and before the output layer, or neither."""
+    width, first, last = options.decoder_embed_dim, options.decoder_input_dim, options.decoder_output_dim
+    if (first == width) != (last == width):
+        other = "" if first == width else "other than "
+        expressible.refuse("decoder_output_dim", f"{other}{width}, as `--decoder-input-dim` is,", TARGET, last)
+
+
+def _data_folder(options: Namespace, data: Optional[str]) -> str:
+    if data is not None:
+        if os.pathsep in data:  # fairseq would split it there
+            raise ValueError(f"`--data` must be one folder, with no {os.pathsep!r} in its name, but is {data!r}.")
+        return data
+    trained_on = (getattr(options, "data", None) or "").split(os.pathsep)[0]
+    if not os.path.isdir(trained_on):
+        raise ValueError(
+            f"`--data` must be given, a folder with the dictionaries: {trained_on!r}, "
+            "where the checkpoint was trained, does not exist here."
+        )
+    return trained_on
+
+
+def _set_languages(options: Namespace, given: Tuple[Optional[str], Optional[str]], folder: str) -> None:
+    """Set both languages, in place: fairseq leaves them out where it finds them by itself, too."""
+    from fairseq.data.data_utils import infer_language_pair
+
+    saved = (getattr(options, f"{side}_lang", None) for side in ("source", "target"))
+    known = _named(given, saved, "the checkpoint says")
+    if None in known and os.path.isdir(folder):
+        known = _named(known, infer_language_pair(folder), f"the data in {folder} say")
+    if None in known:
+        raise ValueError(
+            "`--source-lang` and `--target-lang` must be given: the checkpoint does not name them, "
+            f"and {folder} has no data that do."
+        )
+    options.source_lang, options.target_lang = known
+
+
+def _named(given: Iterable[Optional[str]], found: Iterable[Optional[str]], who: str) -> List[Optional[str]]:
+    """Return what either names; with the wrong dictionary, of the same size perhaps, all words would be wrong ones."""
+    known = []
+    for side, one, other in zip(("source", "target"), given, found):
+        if one and other and one != other:
+            raise ValueError(f"`--{side}-lang` must be {other!r}, as {who}, but is {one!r}.")
+        known.append(one or other)
+    return known
+
+
+def _check_dictionaries(model: Source, folder: str) -> None:
+    """Refuse a folder without dictionaries, or with those of another model.
+
+    Raises:
+        ValueError: one line that names the file.
+    """
+    from fairseq.data import Dictionary
+
+    for stack, name in _dictionaries(model).items():
+        file = os.path.join(folder, name)
+        if not os.path.isfile(file):
+            raise ValueError(f"`--data` must be a folder with {name}, but {folder} has none.")
+        try:
+            words = len(Dictionary.load(file))
+        except Exception as error:  # fairseq's are of no class of their own
+            raise ValueError(f"`--data` must hold dictionaries, but {file} is none: {error}.") from None
+        rows = len(source.weight(model, f"{stack}.embed_tokens.weight"))
+        if words != rows:
+            raise ValueError(
+                f"`--data` must hold the dictionaries of the model, whose {stack} knows {rows} words, "
+                f"but {file} has {words}."
+            )
+
+
+def _dictionaries(model: Source) -> Dict[str, str]:
+    """Return the file of each stack's dictionary."""
+    if model.family == "transformer_lm":
+        return {"decoder": "dict.txt"}
+    return {"encoder": f"dict.{model.options.source_lang}.txt", "decoder": f"dict.{model.options.target_lang}.txt"}
+
+
+def _convert(checkpoint: str, data: str, out: str, quantization: Optional[str]) -> None:
+    from ctranslate2.converters import FairseqConverter
+
+    # ctranslate2 4.8 lets torch load nothing but tensors; torch 2.5 and older can't then read the Namespace beside them
+    # ("Unsupported global: argparse.Namespace"). This file is ours, of what was read safely before.
+    known = inspect.signature(FairseqConverter.__init__).parameters
+    trust = {name: True for name in ("unsafe_deserialization",) if name in known}
+    converter = FairseqConverter(checkpoint, data, **trust)
+    with source.fitting(), contextlib.redirect_stdout(sys.stderr):  # fairseq prints as it renames old weights
+        converter.convert(out, quantization=quantization, force=True)
