@@ -74,7 +74,7 @@ def check(evaluation: Evaluation) -> None:
     if cfg.generation.beam < 1:
         raise ValueError(f"`--beam` must be at least 1, but is {cfg.generation.beam} instead.")
     try:
-        post_process("", cfg.common_eval.post_process)
+        post_process("", cfg.common_eval.post_process)  # no text: it only says whether it knows the name
     except NotImplementedError:
         raise ValueError(
             f"`--post-process` must be one that fairseq knows, but is {cfg.common_eval.post_process!r} instead."

@@ -17,10 +17,12 @@ import resource
 import sys
 import time
 import types
-from typing import Any, Callable, TextIO
+from typing import Any, Callable, NoReturn, TextIO
 
 import numpy
 import torch
+
+PLUGIN = {"stock": [], "ours": ["--user-dir", "layerdrop_plugin"]}
 
 
 def mend_by_hand() -> None:
@@ -40,24 +42,28 @@ def main() -> None:
     os.dup2(2, 1)  # fairseq logs to standard output
     if side == "stock":
         mend_by_hand()
-    plugin = ["--user-dir", "layerdrop_plugin"] if side == "ours" else []
-    try:
-        {"run": run, "save": save, "load": load}[job](answers, plugin, *words)
-    finally:  # `run` ends by SystemExit
-        if ("layerdrop_plugin" in sys.modules) != (side == "ours"):
-            os._exit(3)
+    {"run": run, "save": save, "load": load}[job](answers, side, *words)
+    leave(side)
 
 
-def run(answers: TextIO, plugin: list[str], command: str, *words: str) -> None:
+def leave(side: str) -> NoReturn:
+    """Ends the process, with status 3 where it was not the side that it should be.
+
+    Python's own end is left out: fairseq may be reading ahead in a thread, for which C++ aborts the process there.
+    """
+    os._exit(0 if ("layerdrop_plugin" in sys.modules) == (side == "ours") else 3)
+
+
+def run(answers: TextIO, side: str, command: str, *words: str) -> None:
     from fairseq.modules.transformer_layer import TransformerDecoderLayerBase
     from fairseq.sequence_scorer import SequenceScorer
     from fairseq.trainer import Trainer
 
-    turns = Turns(answers)
+    turns = Turns(answers, side)
     TransformerDecoderLayerBase.forward = turns.counted(TransformerDecoderLayerBase.forward)
     Trainer.train_step = turns.timed(Trainer.train_step, lambda trainer, samples: sum(s["ntokens"] for s in samples))
     SequenceScorer.generate = turns.timed(SequenceScorer.generate, lambda scorer, models, sample: sample["ntokens"])
-    sys.argv = [command, *words, *plugin]
+    sys.argv = [command, *words, *PLUGIN[side]]
     if command == "fairseq-train":
         from fairseq_cli.train import cli_main
     else:
@@ -71,8 +77,9 @@ class Turns:
     A step lasts until the next one begins, so reading data and logging are part of it.
     """
 
-    def __init__(self, answers: TextIO) -> None:
+    def __init__(self, answers: TextIO, side: str) -> None:
         self.answers = answers
+        self.side = side
         self.left = 0
         self.steps: list[tuple[float, int, int]] = []
         self.layers = self.words = 0
@@ -100,15 +107,15 @@ class Turns:
         if self.left == 0:
             if self.steps:
                 print(json.dumps(self.steps), file=self.answers, flush=True)
-            self.left, self.steps = int(sys.stdin.readline() or sys.exit()), []
+            self.left, self.steps = int(sys.stdin.readline() or leave(self.side)), []
 
 
-def save(answers: TextIO, plugin: list[str], file: str, *words: str) -> None:
+def save(answers: TextIO, side: str, file: str, *words: str) -> None:
     from fairseq import options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.trainer import Trainer
 
-    sys.argv = ["fairseq-train", *words, *plugin]
+    sys.argv = ["fairseq-train", *words, *PLUGIN[side]]
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser()))
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)
@@ -119,11 +126,11 @@ def save(answers: TextIO, plugin: list[str], file: str, *words: str) -> None:
     print(json.dumps(answer), file=answers, flush=True)
 
 
-def load(answers: TextIO, plugin: list[str], file: str, kept: str = "") -> None:
+def load(answers: TextIO, side: str, file: str, kept: str = "") -> None:
     from fairseq import checkpoint_utils, utils
 
-    if plugin:
-        utils.import_user_module(argparse.Namespace(user_dir=plugin[1]))
+    if side == "ours":
+        utils.import_user_module(argparse.Namespace(user_dir="layerdrop_plugin"))
     before, start = peak(), time.perf_counter()
     overrides = {"decoder_layers_to_keep": kept} if kept else {}
     models, _, _ = checkpoint_utils.load_model_ensemble_and_task([file], arg_overrides=overrides)

@@ -29,6 +29,7 @@ def mended():
     """What the mends put in place of fairseq's own."""
     from fairseq import checkpoint_utils, utils
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
+    from fairseq.data.iterators import BackgroundConsumer
     from fairseq.distributed import utils as distributed_utils
     from fairseq.models import distributed_fairseq_model
     from fairseq.modules import AdaptiveInput, AdaptiveSoftmax
@@ -37,7 +38,7 @@ def mended():
     places = [utils.import_user_module, utils.__dict__.get("eval"), checkpoint_utils.torch, Layer.__init__]
     places += [Layer._load_from_state_dict, AdaptiveLoss.build_criterion.__func__]
     places += [AdaptiveInput.forward, AdaptiveSoftmax.forward]
-    places += [distributed_utils.distributed_main, distributed_utils.call_main]
+    places += [distributed_utils.distributed_main, distributed_utils.call_main, BackgroundConsumer.run]
     return [*places, distributed_fairseq_model.DistributedDataParallel]
 
 

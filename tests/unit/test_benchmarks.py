@@ -115,10 +115,28 @@ def test_an_evaluation_has_the_batches_of_the_training():
     assert speed.batches(args) == ["--tokens-per-sample", "64", "--batch-size", "3"]
 
 
-def test_a_process_takes_as_many_steps_as_it_is_told_and_answers_before_it_waits(monkeypatch):
+@pytest.fixture
+def exits(monkeypatch):
+    """`os._exit` raises SystemExit."""
+    monkeypatch.setattr(fairseq_side.os, "_exit", sys.exit)
+
+
+@pytest.mark.parametrize(
+    ("side", "plugin", "status"), [("stock", False, 0), ("stock", True, 3), ("ours", False, 3), ("ours", True, 0)]
+)
+def test_a_process_that_was_the_other_side_ends_with_status_3(side, plugin, status, exits, monkeypatch):
+    monkeypatch.setitem(sys.modules, "layerdrop_plugin", None)
+    if not plugin:
+        monkeypatch.delitem(sys.modules, "layerdrop_plugin")
+    with pytest.raises(SystemExit) as end:
+        fairseq_side.leave(side)
+    assert end.value.code == status
+
+
+def test_a_process_takes_as_many_steps_as_it_is_told_and_answers_before_it_waits(exits, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("2\n1\n"))
     answers = io.StringIO()
-    turns = fairseq_side.Turns(answers)
+    turns = fairseq_side.Turns(answers, "stock")
     layer = turns.counted(lambda x: x + 1)
     step = turns.timed(lambda words, layers: [layer(0) for _ in range(layers)], lambda words: words)
     assert step(10, layers=3) == [1, 1, 1]

@@ -1,0 +1,69 @@
+"""A command that stops before its data end is aborted as it ends: "terminate called without an active exception".
+
+fairseq 0.12.2 and main, any torch, Python 3.13 and older: fairseq-train at --max-update, any command after an error.
+fairseq reads --data-buffer-size batches ahead in a thread that nobody stops. Where this is in torch's C++ code as the
+interpreter ends, Python ends the thread when it comes back, which C++ takes for a fault (SIGABRT, exit status 134).
+"""
+
+import atexit
+import functools
+import math
+import threading
+import time
+from typing import Any, Iterable, Iterator, Optional
+
+SECONDS = 5.0
+"""The most that the end of a process waits, for all threads together: the next batch may never come."""
+
+_ending = threading.Event()
+
+
+def needed() -> Optional[str]:
+    """The reason, where fairseq reads ahead in a thread that the end of the interpreter does not wait for."""
+    from fairseq.data.iterators import BufferedIterator
+
+    if "daemon" in BufferedIterator._create_consumer.__code__.co_names:
+        return "fairseq leaves the thread that reads batches ahead to the end of the interpreter"
+    return None
+
+
+def apply() -> None:
+    """Lets these threads stop after the batch that they are at when the interpreter ends, which waits for that."""
+    from fairseq.data.iterators import BackgroundConsumer
+
+    original = BackgroundConsumer.run
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def run(self: Any) -> None:
+        self._source = _UntilTheEnd(self._source)
+        original(self)
+
+    BackgroundConsumer.run = run
+    atexit.register(_stop, BackgroundConsumer)  # torch was imported before: its own handlers run after this one
+
+
+class _UntilTheEnd:
+    """An iterable without what comes after the end of the interpreter has begun; like it, it holds no iterator."""
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        self.source = source
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.source:
+            yield item
+            if _ending.is_set():
+                break
+
+
+def _stop(kind: type) -> None:
+    threads: Any = [thread for thread in threading.enumerate() if isinstance(thread, kind)]
+    _ending.set()
+    for queue in (thread._queue for thread in threads):
+        with queue.mutex:  # a thread may wait for room in its queue: nobody reads from it any more
+            queue.maxsize = math.inf
+            queue.not_full.notify_all()
+    deadline = time.monotonic() + SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
