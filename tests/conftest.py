@@ -176,6 +176,55 @@ def classifier(tiny, data, text, full, train, tmp_path_factory):
     return folder, save / "checkpoint_last.pt"
 
 
+@pytest.fixture(scope="session")
+def load_model():
+    """A function from a checkpoint to its model, ready to be evaluated, and the model's configuration."""
+    from fairseq import checkpoint_utils
+
+    def load(path, **overrides):
+        models, cfg, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
+        return models[0].eval(), cfg.model
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tokens():
+    """Two sentences for a model of any family."""
+    import torch
+
+    return torch.tensor([[5, 6, 7, 8, 2], [9, 10, 11, 2, 1]])  # the second is padded
+
+
+@pytest.fixture(scope="session")
+def outputs(tokens):
+    """A function from a model of a family to its logits for `tokens`, which for a translation are the target too."""
+    import torch
+
+    def run(model, family):
+        with torch.no_grad():
+            return model(tokens, None, tokens)[0] if family == "transformer" else model(tokens)[0]
+
+    return run
+
+
+@pytest.fixture
+def error_of(capsys):
+    """A function that calls the `main` of one of our commands, and returns its one line as it ends with status 2."""
+
+    def run(main, *argv):
+        with pytest.raises(SystemExit) as end:
+            main(argv)
+        written = capsys.readouterr()
+        assert (end.value.code, written.out) == (2, "")
+        (line,) = written.err.splitlines()
+        start = f"layerdrop-{main.__module__.rpartition('.')[2]}: error: "
+        assert line.startswith(start)
+        return line[len(start) :]
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def fairseq_logs():
     """Our commands, run in this process, tell fairseq to log no more than warnings; the next test may want more."""

@@ -6,9 +6,13 @@ import logging
 import os
 import sys
 import warnings
-from typing import Iterator, NoReturn
+from typing import Dict, Iterator, NoReturn
 
 from tqdm import tqdm
+
+from .. import layer_spec
+
+STACKS = ("encoder", "decoder")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +49,24 @@ class Parser(argparse.ArgumentParser):
             self.error(str(error))
         except KeyboardInterrupt:
             self.exit(130, f"{self.prog}: interrupted\n")
+
+
+def add_stack_options(parser: Parser) -> None:
+    """Add --encoder and --decoder, the layers to keep."""
+    for stack in STACKS:
+        parser.add_argument(f"--{stack}", metavar="SPEC", help=f"{stack} layers to keep: {layer_spec.GRAMMAR}")
+
+
+def stack_specs(args: argparse.Namespace) -> Dict[str, str]:
+    """Return the values of --encoder and --decoder that are given, by stack.
+
+    Raises:
+        ValueError: one line: what is wrong with one at any depth.
+    """
+    specs = {stack: getattr(args, stack) for stack in STACKS if getattr(args, stack) is not None}
+    for stack, spec in specs.items():
+        layer_spec.check(spec, f"--{stack}")
+    return specs
 
 
 def add_evaluation_options(parser: Parser) -> None:

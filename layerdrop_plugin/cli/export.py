@@ -2,11 +2,11 @@
 
 import importlib.util
 from argparse import Namespace
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
-from .. import layer_spec, whole_folders
+from .. import whole_folders
 from ..fairseq_adapter.export import MARKS
-from . import Parser, load_fairseq
+from . import Parser, add_stack_options, load_fairseq, stack_specs
 
 DESCRIPTION = """\
 Write a model, with all its layers or some of them, as a folder for another library:
@@ -20,7 +20,6 @@ EXAMPLES = """\
   layerdrop-export roberta/checkpoint_best.pt --to huggingface out --encoder every_other:6
   layerdrop-export roberta/checkpoint_best.pt --to huggingface out --head masked_lm
 """
-STACKS = ("encoder", "decoder")
 PACKAGES = {"ctranslate2": ("ctranslate2",), "huggingface": ("transformers", "safetensors")}
 OPTIONS = {"ctranslate2": ("data", "source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
 """By target: what must be installed, and options that no other target has."""
@@ -35,16 +34,14 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
-        specs = {stack: getattr(args, stack) for stack in STACKS if getattr(args, stack) is not None}
-        _check(args, specs)
+        specs = stack_specs(args)
+        _check(args)
         load_fairseq()
         _export(args, specs)
 
 
-def _check(args: Namespace, specs: Mapping[str, str]) -> None:
+def _check(args: Namespace) -> None:
     """Refuse what takes no look at the checkpoint."""
-    for stack, spec in specs.items():
-        layer_spec.check(spec, f"--{stack}")
     for target, options in OPTIONS.items():
         for option in options:
             value = getattr(args, option)
@@ -84,8 +81,7 @@ def _parser() -> Parser:
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
     parser.add_argument("--to", required=True, choices=PACKAGES, help="the library that is to load it")
     parser.add_argument("out", metavar="OUT", help="the new folder")
-    for stack in STACKS:
-        parser.add_argument(f"--{stack}", metavar="SPEC", help=f"{stack} layers to keep: {layer_spec.GRAMMAR}")
+    add_stack_options(parser)
     group = parser.add_argument_group("with --to ctranslate2")
     group.add_argument(
         "--data", metavar="DIR", help="the folder with the dictionaries, where it is not that of the training any more"

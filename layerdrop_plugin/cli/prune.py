@@ -3,8 +3,8 @@
 from argparse import ArgumentTypeError, Namespace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .. import layer_spec, whole_files
-from . import Parser, describe, load_fairseq, needing_fairseq, results
+from .. import whole_files
+from . import Parser, add_stack_options, describe, load_fairseq, needing_fairseq, results, stack_specs
 
 DESCRIPTION = """\
 Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
@@ -16,7 +16,6 @@ EXAMPLES = """\
   layerdrop-prune checkpoint_best.pt --output small.pt --decoder drop:0.5 --stock --dtype float16
   layerdrop-prune checkpoint_last.pt --output small.pt --decoder 0-3,8 --keep-optimizer --json small.json
 """
-STACKS = ("encoder", "decoder")
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -24,7 +23,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
-        specs = {stack: getattr(args, stack) for stack in STACKS if getattr(args, stack) is not None}
+        specs = stack_specs(args)
         _check(args, specs)
         if args.stock:
             load_fairseq()
@@ -44,8 +43,6 @@ def _check(args: Namespace, specs: Mapping[str, str]) -> None:
     """Refuse what takes no look at the checkpoint."""
     if not specs and not args.stock and args.dtype is None:
         raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
-    for stack, spec in specs.items():
-        layer_spec.check(spec, f"--{stack}")
     whole_files.check(args.output, args.force)
     results.check(args, args.checkpoint, args.output)
 
@@ -83,8 +80,7 @@ def _parser() -> Parser:
     parser = Parser("layerdrop-prune", DESCRIPTION, EXAMPLES)
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the new checkpoint")
-    for stack in STACKS:
-        parser.add_argument(f"--{stack}", metavar="SPEC", help=f"{stack} layers to keep: {layer_spec.GRAMMAR}")
+    add_stack_options(parser)
     parser.add_argument(
         "--stock",
         action="store_true",

@@ -40,18 +40,6 @@ def average(*argv, output="out.pt"):
     return torch.load(output)
 
 
-def error(capsys, *argv):
-    """What the command says as it ends with status 2."""
-    with pytest.raises(SystemExit) as end:
-        main(argv)
-    assert end.value.code == 2
-    written = capsys.readouterr()
-    assert written.out == ""
-    (line,) = written.err.splitlines()
-    assert line.startswith("layerdrop-average: error: ")
-    return line[len("layerdrop-average: error: ") :]
-
-
 def test_the_mean_with_what_else_the_first_holds(folder, capsys):
     save("a.pt", 1.0, 2.0)
     save("b.pt", 3.0, 6.0)
@@ -88,10 +76,10 @@ def test_models_of_the_same_layers_keep_their_origin(folder):
         (None, "all layers"),
     ],
 )
-def test_models_of_different_layers_have_no_mean(folder, capsys, other, layers):
+def test_models_of_different_layers_have_no_mean(folder, error_of, other, layers):
     save("a.pt", 1.0, layerdrop=ORIGIN)
     save("b.pt", 2.0, layerdrop=other)
-    assert error(capsys, "--inputs", "a.pt", "b.pt", "--output", "out.pt") == (
+    assert error_of(main, "--inputs", "a.pt", "b.pt", "--output", "out.pt") == (
         f"checkpoints to average must hold the same layers, but a.pt holds decoder layers 0,2 of 4, b.pt {layers}."
     )
     assert not os.path.exists("out.pt")
@@ -205,7 +193,7 @@ def test_files_stay_in_the_order_given(folder):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_one_line_for_what_is_wrong(folder, capsys, argv, message):
+def test_one_line_for_what_is_wrong(folder, error_of, argv, message):
     for name in ("a.pt", "checkpoint1-shard0.pt", "checkpoint2.pt", "old.pt"):
         save(name, 1.0)
     save("wide.pt", 1.0, 2.0)
@@ -216,15 +204,15 @@ def test_one_line_for_what_is_wrong(folder, capsys, argv, message):
     os.symlink("a.pt", "link.pt")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     output = [] if "--output" in argv else ["--output", "out.pt"]
-    assert error(capsys, "--inputs", *argv, *output) == message
+    assert error_of(main, "--inputs", *argv, *output) == message
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_damaged_file(folder, capsys):
+def test_a_damaged_file(folder, error_of):
     save("a.pt", *[1.0] * 5000)
     content = (folder / "a.pt").read_bytes()
     (folder / "b.pt").write_bytes(content[: len(content) // 2])
-    assert error(capsys, "--inputs", "a.pt", "b.pt", "--output", "out.pt").startswith(
+    assert error_of(main, "--inputs", "a.pt", "b.pt", "--output", "out.pt").startswith(
         "`--inputs` must be the file of a checkpoint, but b.pt is damaged or no checkpoint at all."
     )
     assert not os.path.exists("out.pt")

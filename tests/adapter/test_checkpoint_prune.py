@@ -21,19 +21,6 @@ KEPT = {
     "transformer_lm": {"decoder": Pruned(4, (0, 2))},
     "roberta": {"encoder": Pruned(4, (2, 3))},
 }
-TOKENS = torch.tensor([[5, 6, 7, 8, 2], [9, 10, 11, 2, 1]])  # the second is padded
-
-
-def load(path, **overrides):
-    from fairseq import checkpoint_utils
-
-    models, cfg, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
-    return models[0].eval(), cfg.model
-
-
-def outputs(model, family):
-    with torch.no_grad():
-        return model(TOKENS, None, TOKENS)[0] if family == "transformer" else model(TOKENS)[0]
 
 
 def same(value, other):
@@ -53,11 +40,11 @@ def depth_options(specs):
 
 @pytest.mark.parametrize("family", list(SPECS))
 @pytest.mark.parametrize("stock", [False, True], ids=["ours", "stock"])
-def test_it_loads_without_options_as_the_full_one_with_them(family, stock, full, tmp_path):
+def test_it_loads_without_options_as_the_full_one_with_them(family, stock, full, tmp_path, load_model, outputs):
     path = tmp_path / "small.pt"
     assert prune_checkpoint(str(full[family]), str(path), SPECS[family], stock=stock) == KEPT[family]
-    small, cfg = load(path)
-    wanted, _ = load(full[family], **{f"{stack}_layers_to_keep": spec for stack, spec in SPECS[family].items()})
+    small, cfg = load_model(path)
+    wanted, _ = load_model(full[family], **{f"{stack}_layers_to_keep": spec for stack, spec in SPECS[family].items()})
     assert torch.equal(outputs(small, family), outputs(wanted, family))
     assert cfg._name == cfg.arch == ("" if stock else "layerdrop_") + family
     assert [getattr(cfg, f"{stack}_layers") for stack in SPECS[family]] == [2] * len(SPECS[family])
@@ -190,14 +177,14 @@ def test_stock_of_old_options(saved):
     assert state["args"] == after
 
 
-def test_stock_stays_stock(stock_full, tmp_path):
+def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
     """Its encoders' copies of weights are left out: who needs them makes them."""
     path = tmp_path / "small.pt"
     prune_checkpoint(str(stock_full), str(path), SPECS["transformer"], stock=True)
     names = list(torch.load(path)["model"])
     assert "encoder.layers.1.fc1.weight" in names and "encoder.layers.1.fc1_weight" not in names
-    small, cfg = load(path)
-    wanted, _ = load(stock_full, encoder_layers_to_keep="0,3", decoder_layers_to_keep="1,2")
+    small, cfg = load_model(path)
+    wanted, _ = load_model(stock_full, encoder_layers_to_keep="0,3", decoder_layers_to_keep="1,2")
     assert torch.equal(outputs(small, "transformer"), outputs(wanted, "transformer"))
     assert cfg.arch == "transformer"
 
@@ -214,14 +201,14 @@ def test_stocks_optimiser_counts_the_copies_and_so_they_stay(stock_full):
     assert state["last_optimizer_state"]["param_groups"][0]["params"] == list(range(len(names)))
 
 
-def test_a_language_model_that_stock_trained(data, tiny, train, tmp_path):
+def test_a_language_model_that_stock_trained(data, tiny, train, tmp_path, load_model, outputs):
     words = [word for word in tiny["transformer_lm"] if word not in ("--decoder-layerdrop", "0.3")]
     train(data["transformer_lm"], "--arch", "transformer_lm", *words, "--max-update", 2, "--save-dir", tmp_path)
     path = tmp_path / "checkpoint_last.pt"
     assert isinstance(torch.load(path)["cfg"]["model"], dict)
     prune_checkpoint(str(path), str(tmp_path / "small.pt"), {"decoder": "0,2"}, stock=True, keep_optimizer=True)
-    small, cfg = load(tmp_path / "small.pt")
-    wanted, _ = load(path, decoder_layers_to_keep="0,2")
+    small, cfg = load_model(tmp_path / "small.pt")
+    wanted, _ = load_model(path, decoder_layers_to_keep="0,2")
     assert torch.equal(outputs(small, "transformer_lm"), outputs(wanted, "transformer_lm"))
     assert cfg.decoder_layers == 2
 
@@ -258,12 +245,12 @@ def stored_bytes(weights):
 
 
 @pytest.fixture(scope="module")
-def small(full, tmp_path_factory):
+def small(full, tmp_path_factory, load_model, outputs):
     """A pruned file of each family, with its optimiser's state, and the outputs of the model."""
     paths = {family: tmp_path_factory.mktemp("small") / f"{family}.pt" for family in SPECS}
     for family, path in paths.items():
         prune_checkpoint(str(full[family]), str(path), SPECS[family], keep_optimizer=True)
-    return {family: (torch.load(path), outputs(load(path)[0], family)) for family, path in paths.items()}
+    return {family: (torch.load(path), outputs(load_model(path)[0], family)) for family, path in paths.items()}
 
 
 CHANGES = {"args": as_args, "YAML": as_yaml, "from a GPU": as_from_a_gpu, "parts": as_a_part, "legacy": None}
@@ -271,7 +258,7 @@ CHANGES = {"args": as_args, "YAML": as_yaml, "from a GPU": as_from_a_gpu, "parts
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 @pytest.mark.parametrize("family", list(SPECS))
-def test_checkpoints_of_other_forms_give_the_same(family, change, full, small, tmp_path):
+def test_checkpoints_of_other_forms_give_the_same(family, change, full, small, tmp_path, load_model, outputs):
     state = torch.load(full[family])
     if change is not None:
         change(state)
@@ -281,7 +268,7 @@ def test_checkpoints_of_other_forms_give_the_same(family, change, full, small, t
     for part in ("model", "last_optimizer_state", "layerdrop"):
         assert same(found[part], expected[part]), part
     assert stored_bytes(found["model"]) == stored_bytes(expected["model"])
-    assert torch.equal(outputs(load(tmp_path / "small.pt")[0], family), output)
+    assert torch.equal(outputs(load_model(tmp_path / "small.pt")[0], family), output)
 
 
 def test_the_flat_optimiser_of_training_in_fp16(full, tmp_path):
@@ -324,7 +311,7 @@ def test_the_oldest_optimisers_are_left_out_as_fairseq_wants_them(saved):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("family", list(SPECS))
-def test_another_type(dtype, family, full, tmp_path):
+def test_another_type(dtype, family, full, tmp_path, load_model, outputs):
     path = tmp_path / "small.pt"
     prune_checkpoint(str(full[family]), str(path), SPECS[family], dtype=dtype)
     weights = torch.load(path)["model"]
@@ -334,8 +321,8 @@ def test_another_type(dtype, family, full, tmp_path):
     if family == "transformer":
         names = ("encoder.embed_tokens", "decoder.embed_tokens", "decoder.output_projection")
         assert len({weights[f"{name}.weight"].data_ptr() for name in names}) == 1
-    small, _ = load(path)
-    wanted, _ = load(full[family], **{f"{stack}_layers_to_keep": spec for stack, spec in SPECS[family].items()})
+    small, _ = load_model(path)
+    wanted, _ = load_model(full[family], **{f"{stack}_layers_to_keep": spec for stack, spec in SPECS[family].items()})
     tolerance = {"float32": 0, "float16": 0.01, "bfloat16": 0.1}[dtype]
     assert torch.allclose(outputs(small, family), outputs(wanted, family), rtol=0, atol=tolerance)
 
@@ -475,7 +462,7 @@ TWO_GROUPS = {"state": {}, "param_groups": [{"params": [0]}] * 2}
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_one_line_for_what_is_wrong(argv, message, saved, tmp_path, capsys):
+def test_one_line_for_what_is_wrong(argv, message, saved, tmp_path, error_of):
     prune_checkpoint(saved(), "half.pt", {"decoder": "1"})
     saved(name="model-shard0.pt")
     saved({"decoder.layers.0.w": torch.tensor([1e5])}, "large.pt")
@@ -490,11 +477,7 @@ def test_one_line_for_what_is_wrong(argv, message, saved, tmp_path, capsys):
     (tmp_path / "text.pt").write_text("no checkpoint\n" * 10)
     os.symlink("model.pt", "link.pt")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(SystemExit) as end:
-        main(argv)
-    written = capsys.readouterr()
-    assert (written.err, written.out) == (f"layerdrop-prune: error: {message}\n", "")
-    assert end.value.code == 2
+    assert error_of(main, *argv) == message
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
