@@ -1,42 +1,61 @@
-"""LayerDrop (paper, section 3.2): a stack of layers that skips some of them in training."""
+"""Structured dropout (paper, section 3.2): a stack that skips layers, or parts of them, in training."""
 
 import contextlib
 import hashlib
 import itertools
 import struct
-from typing import Any, Callable, Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, distributed, nn
 
-from .rates import check_rate
+from .learned_rates import Learning, is_own, of_layer
+from .rates import Rates, Schedule, check_rate
+
+Mask = Tuple[bool, ...]
+"""True where a group is dropped."""
 
 
-def dropped_layers(
-    depth: int, rate: float, *, seed: int, update: int, forward_pass: int, stack: str
-) -> Tuple[bool, ...]:
-    """Return for each layer whether it is dropped: True with probability `rate`, independently.
+def dropped_groups(rates: Sequence[float], *, seed: int, update: int, forward_pass: int, name: str) -> Mask:
+    """Return for each group whether it is dropped: True with the probability of its rate, independently.
 
     A pure function of its arguments, so it is the same on every worker and after a restart,
-    and it leaves every random generator alone. Layer i is dropped when a number hashed from
-    (seed, update, forward pass, stack, i), uniform in [0, 1), is below `rate`; so a mask does
-    not depend on the depth, and a higher rate drops the same layers and more.
+    and it leaves every random generator alone. Group i is dropped when a number hashed from
+    (seed, update, forward pass, name, i), uniform in [0, 1), is below its rate; so a mask does
+    not depend on how many groups there are, and a higher rate drops the same groups and more.
 
     Args:
+        rates: one for each group, from 0 to 1.
         forward_pass: counts the passes of one update from 0: with `--update-freq 2` there are two.
-        stack: a name that sets stacks apart, "encoder" or "decoder".
+        name: sets one kind of group apart from others; the layers of a stack go by the stack's,
+            "encoder" or "decoder".
     """
-    key = hashlib.blake2b(struct.pack("<qqq", seed, update, forward_pass) + stack.encode(), digest_size=32).digest()
-    return tuple(_uniform(key, layer) < rate for layer in range(depth))
+    key = hashlib.blake2b(struct.pack("<qqq", seed, update, forward_pass) + name.encode(), digest_size=32).digest()
+    return tuple(rate > 0.0 and _uniform(key, i) < rate for i, rate in enumerate(rates))
 
 
-def _uniform(key: bytes, layer: int) -> float:
-    digest = hashlib.blake2b(struct.pack("<q", layer), key=key, digest_size=8).digest()
+def _uniform(key: bytes, group: int) -> float:
+    digest = hashlib.blake2b(struct.pack("<q", group), key=key, digest_size=8).digest()
     return (struct.unpack("<Q", digest)[0] >> 11) * 2.0**-53
 
 
+class Groups(NamedTuple):
+    """One kind of group inside of every layer: the heads of an attention, say, or the FFN."""
+
+    name: str
+    rates: Rates  # one for each layer
+    size: int = 1  # groups in a layer
+
+
+RunWithout = Callable[..., Any]
+"""Called as `run(layer, dropped, x, *args, **kwargs)`: runs a layer without some of its groups.
+
+`dropped` has a mask for each kind of group of which one is dropped, by name.
+"""
+
+
 class LayerDropStack(nn.ModuleList):
-    """A `torch.nn.ModuleList` whose layers are dropped while training.
+    """A `torch.nn.ModuleList` whose layers, or parts of them, are dropped while training.
 
     Iterate over it and call what comes, as one does with a `ModuleList`; there are always as
     many items as layers, and a dropped one hands its input on:
@@ -44,44 +63,103 @@ class LayerDropStack(nn.ModuleList):
         for layer in stack:
             x = layer(x, padding_mask=mask)
 
-    In evaluation every layer runs, or those chosen with `running`. Indexing, `len`, the state
-    dict and attributes of the items are those of the layers.
+    In evaluation every layer runs, whole, or those chosen with `running`. Indexing, `len`, the
+    state dict and attributes of the items are those of the layers.
 
     Args:
         layers: the modules; the first argument of each is the hidden state.
-        rate: the drop rate p, 0 <= p < 1.
+        rate: the drop rate p, 0 <= p < 1, or one for each layer.
         name: sets this stack apart from others in the same model.
         extra_outputs: how many values a layer returns after the hidden state, in a tuple; a
             dropped layer returns None for each of them.
         seed: of the masks.
 
+    Attributes:
+        groups: what else is dropped, inside of layers; with `run_without`, which does it.
+        schedule: of all rates over time.
+        learning: learns the rates of the layers around the given mean; None where they are fixed.
+
     Raises:
-        ValueError: the rate is out of range.
+        ValueError: the rate is out of range, or there are not as many as layers.
     """
 
     def __init__(
         self,
         layers: Iterable[nn.Module] = (),
-        rate: float = 0.0,
+        rate: Union[float, Sequence[float]] = 0.0,
         name: str = "stack",
         extra_outputs: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(layers)
-        self.rate = check_rate(rate)
+        self.rate = tuple(map(check_rate, rate)) if isinstance(rate, Sequence) else check_rate(rate)
+        if isinstance(self.rate, tuple) and len(self.rate) != len(self):
+            raise ValueError(f"`rate` must be one, or one for each of {len(self)} layers, but is {self.rate}.")
         self.name = name
         self.extra_outputs = extra_outputs
         self.seed = seed
+        self.groups: Tuple[Groups, ...] = ()
+        self.run_without: Optional[RunWithout] = None
+        self.schedule = Schedule()
+        self.learning: Optional[Learning] = None
         self.update = 0
         self.forward_passes = 0
+        self.drawn = self.dropped = 0  # layers, since `take_share`
         self._running: Optional[Tuple[int, ...]] = None
         self._instead: Optional[Tuple[Callable[..., Any], ...]] = None
+
+    @property
+    def rates(self) -> Rates:
+        """The drop rate of each layer, once the schedule's warm-up is over; of learned ones, the mean."""
+        return self.rate if isinstance(self.rate, tuple) else (self.rate,) * len(self)
+
+    @property
+    def learned_rates(self) -> Optional[Rates]:
+        """The drop rate of each layer after the last update, if they are learned: what layers are chosen by."""
+        if self.learning is None:
+            return None
+        return tuple(of_layer(self[i]).rate.item() for i in range(len(self)))
+
+    def rates_now(self) -> Rates:
+        """The drop rate of each layer in this update."""
+        if self.learning is not None:
+            return self.learning.rates(list(self._modules.values()), self.mean_rate_now())
+        factor = self.schedule.factor(self.update)
+        return tuple(rate * factor for rate in self.rates)
+
+    def mean_rate_now(self) -> float:
+        """The mean over layers of their drop rates in this update."""
+        return _mean(self.rates) * self.schedule.factor(self.update)
 
     def set_num_updates(self, num_updates: int) -> None:
         """Begin update `num_updates`: the forward passes are counted from 0 again."""
         if num_updates != self.update:
             self.update = num_updates
             self.forward_passes = 0
+            if self.learning is not None:
+                self.learning.finish_update(list(self._modules.values()), _mean(self.rates))
+
+    def take_share(self) -> Optional[float]:
+        """Return the share of layers that were dropped since the last call, None if there was no forward pass."""
+        share = self.dropped / self.drawn if self.drawn else None
+        self.drawn = self.dropped = 0
+        return share
+
+    def surrogate(self, loss: Tensor) -> Tensor:
+        """Return what to add to a training loss so that learned rates get their gradient; see `Learning.surrogate`."""
+        assert self.learning is not None
+        return self.learning.surrogate(list(self._modules.values()), loss)
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
+        """Learned rates begin anew where a checkpoint has none, and are left out where none are learned here."""
+        for name in [n for n in state_dict if n.startswith(prefix) and is_own(n)]:
+            if self.learning is None:
+                del state_dict[name]
+        if self.learning is not None:
+            for name, value in self.state_dict(prefix=prefix).items():
+                if is_own(name):
+                    state_dict.setdefault(name, value)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @contextlib.contextmanager
     def running(self, kept: Sequence[int]) -> Iterator["LayerDropStack"]:
@@ -115,7 +193,7 @@ class LayerDropStack(nn.ModuleList):
 
     def __iter__(self) -> Iterator[Any]:
         layers = tuple(self._modules.values())
-        if self.training and self.rate > 0.0:
+        if self.training and (self.groups or any(self.rates)):
             one_pass = _ForwardPass(self)
             return iter([_Droppable(one_pass, i, layer) for i, layer in enumerate(layers)])
         if not self.training and self._instead is not None:
@@ -125,26 +203,43 @@ class LayerDropStack(nn.ModuleList):
         return iter(layers)
 
 
+def _mean(rates: Rates) -> float:
+    return sum(rates) / max(1, len(rates))
+
+
 class _ForwardPass:
-    """One pass over a stack: the mask is drawn when a layer is first called, not when listed."""
+    """One pass over a stack: the masks are drawn when a layer is first called, not when listed."""
 
     def __init__(self, stack: LayerDropStack) -> None:
         self.stack = stack
-        self.mask: Optional[Tuple[bool, ...]] = None
+        self.layers: Optional[Mask] = None
+        self.groups: Dict[str, Mask] = {}
 
     def drops(self, layer: int) -> bool:
-        if self.mask is None:
-            stack = self.stack
-            self.mask = dropped_layers(
-                len(stack),
-                stack.rate,
-                seed=stack.seed,
-                update=stack.update,
-                forward_pass=stack.forward_passes,
-                stack=stack.name,
-            )
-            stack.forward_passes += 1
-        return self.mask[layer]
+        if self.layers is None:
+            self.layers = self._draw()
+        return self.layers[layer]
+
+    def drops_of(self, layer: int) -> Dict[str, Mask]:
+        """The masks of the groups in a layer, where one of them is dropped."""
+        found = {g.name: self.groups[g.name][layer * g.size : (layer + 1) * g.size] for g in self.stack.groups}
+        return {name: mask for name, mask in found.items() if any(mask)}
+
+    def _draw(self) -> Mask:
+        stack = self.stack
+        key = {"seed": stack.seed, "update": stack.update, "forward_pass": stack.forward_passes}
+        rates = stack.rates_now()
+        layers = dropped_groups(rates, **key, name=stack.name)
+        factor = stack.schedule.factor(stack.update)
+        for g in stack.groups:
+            of_groups = [rate * factor for rate in g.rates for _ in range(g.size)]
+            self.groups[g.name] = dropped_groups(of_groups, **key, name=f"{stack.name}.{g.name}")
+        stack.forward_passes += 1
+        stack.drawn += len(layers)
+        stack.dropped += sum(layers)
+        if stack.learning is not None:
+            stack.learning.note_mask(layers, stack.mean_rate_now())
+        return layers
 
 
 class _Droppable:
@@ -154,12 +249,23 @@ class _Droppable:
         vars(self).update(_pass=one_pass, _index=index, _layer=layer)
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not self._pass.drops(self._index):
-            return self._layer(x, *args, **kwargs)
-        # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.
-        x = hand_on(x, itertools.chain(args, kwargs.values(), self._layer.parameters()))
-        extra = self._pass.stack.extra_outputs
-        return (x,) + (None,) * extra if extra else x
+        stack = self._pass.stack
+        if self._pass.drops(self._index):
+            # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.
+            x = hand_on(x, itertools.chain(args, kwargs.values(), self._layer.parameters()))
+            extra = stack.extra_outputs
+            return (x,) + (None,) * extra if extra else x
+        if stack.learning is None:
+            return self._run(x, *args, **kwargs)
+        result = self._run(hand_on(x, stack.learning.parameters(self._layer)), *args, **kwargs)
+        stack.learning.note_change(self._index, x, result[0] if stack.extra_outputs else result)
+        return result
+
+    def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        dropped = self._pass.drops_of(self._index)
+        if dropped:
+            return self._pass.stack.run_without(self._layer, dropped, x, *args, **kwargs)
+        return self._layer(x, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "_layer":  # copying and pickling ask before there is a layer

@@ -9,18 +9,25 @@ from .selection import Kept
 
 LayerSpec = Union[str, int, Sequence[int]]
 
+STRATEGIES = (*selection.BY_COUNT, "learned")
+"""What may stand before the number of layers to keep."""
+
 GRAMMAR = (
     "indices from 0 as in '0,2,4' or '0-3,8', "
-    + ", ".join(f"'{name}:K'" for name in selection.BY_COUNT)
+    + ", ".join(f"'{name}:K'" for name in STRATEGIES)
     + ", or 'drop:P' with 0 < P <= 0.5"
 )
 """What a specification may look like, for help texts and errors."""
 
 
-def parse(spec: LayerSpec, depth: int, option: str = "layers_to_keep") -> Kept:
+def parse(
+    spec: LayerSpec, depth: int, option: str = "layers_to_keep", learned_rates: Optional[Sequence[float]] = None
+) -> Kept:
     """Return the kept layers of a stack that has `depth` layers, counted from 0, ascending.
 
-    `option` is the name that an error gives to the value.
+    Args:
+        option: the name that an error gives to the value.
+        learned_rates: the drop rate of each layer, for 'learned:K'; None where none were learned.
 
     Raises:
         ValueError: one line with the option, the rule that is broken and the value.
@@ -31,19 +38,35 @@ def parse(spec: LayerSpec, depth: int, option: str = "layers_to_keep") -> Kept:
     (0, 2, 4)
     >>> parse("drop:0.5", depth=6)
     (0, 2, 4)
+    >>> parse("learned:2", depth=3, learned_rates=(0.1, 0.4, 0.1))
+    (0, 2)
     """
     kept = _parse(spec, depth, option)
-    assert kept is not None  # only an unknown depth leaves it open
+    if kept is None:  # only learned rates are left open
+        if learned_rates is None:
+            raise ValueError(
+                f"`{option}` must not be {spec!r} where no drop rates were learned (with --*-layerdrop-learned)."
+            )
+        kept = selection.learned(learned_rates, keep=int(str(spec).partition(":")[2]))
     return kept
 
 
-def check(spec: LayerSpec, option: str = "layers_to_keep") -> None:
-    """Refuse what is wrong at any depth, before the depth is known.
+def check(spec: LayerSpec, option: str = "layers_to_keep", depth: Optional[int] = None) -> None:
+    """Refuse what is wrong at this depth, or at any, before learned rates are known.
 
     Raises:
         ValueError: as `parse`.
     """
-    _parse(spec, None, option)
+    _parse(spec, depth, option)
+
+
+def is_learned(spec: LayerSpec) -> bool:
+    """Return whether it takes learned rates to know the layers.
+
+    >>> is_learned("learned:3"), is_learned("first:3")
+    (True, False)
+    """
+    return isinstance(spec, str) and spec.partition(":")[0].strip() == "learned"
 
 
 def describe(kept: Sequence[int]) -> str:
@@ -70,7 +93,7 @@ def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]
                 f"`{option}`: the rate P of 'drop:P' must be a number with 0 < P <= 0.5, but is {value!r} in {spec!r}."
             )
         return None if depth is None else selection.drop(depth, rate)
-    if name not in selection.BY_COUNT:
+    if name not in STRATEGIES:
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
     if not re.fullmatch("[0-9]{1,9}", value) or int(value) < 1:
         raise ValueError(
@@ -80,7 +103,7 @@ def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]
         return None
     if int(value) > depth:
         raise ValueError(f"`{option}` must not keep more layers than there are, but {spec!r} keeps {value} of {depth}.")
-    return selection.BY_COUNT[name](depth, int(value))
+    return None if name == "learned" else selection.BY_COUNT[name](depth, int(value))
 
 
 def _fraction(text: str) -> Optional[Fraction]:

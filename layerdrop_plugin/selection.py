@@ -1,7 +1,7 @@
 """Which layers stay, as pure functions of depth: the strategies of the paper (section 3.2.3)."""
 
 from fractions import Fraction
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 Kept = Tuple[int, ...]
 
@@ -43,6 +43,15 @@ def drop(depth: int, rate: Fraction) -> Kept:
     """
     step = 1 / rate // 1
     return tuple(i for i in range(depth) if (i + 1) % step != 0)
+
+
+def learned(rates: Sequence[float], keep: int) -> Kept:
+    """Keep the layers of the lowest drop rates; of equal ones, those nearest to the input.
+
+    >>> learned((0.3, 0.1, 0.3, 0.1), keep=3)
+    (0, 1, 3)
+    """
+    return tuple(sorted(sorted(range(len(rates)), key=lambda layer: rates[layer])[:keep]))
 
 
 BY_COUNT: Dict[str, Callable[[int, int], Kept]] = {

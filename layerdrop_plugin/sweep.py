@@ -5,7 +5,9 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .selection import BY_COUNT, Kept
+from . import layer_spec
+from .rates import Rates
+from .selection import Kept
 
 FULL = "full"
 
@@ -59,8 +61,9 @@ def parse_strategies(text: str) -> List[str]:
     """
     names = text.split(",")
     for name in names:
-        if name not in BY_COUNT:
-            raise ValueError(f"`--strategies` must be some of {','.join(BY_COUNT)}, but has {name!r} in {text!r}.")
+        if name not in layer_spec.STRATEGIES:
+            known = ",".join(layer_spec.STRATEGIES)
+            raise ValueError(f"`--strategies` must be some of {known}, but has {name!r} in {text!r}.")
     return list(dict.fromkeys(names))
 
 
@@ -107,7 +110,9 @@ def name_of(depths: Sequence[int]) -> str:
     return "+".join(map(str, depths))
 
 
-def points(number: Depths, full: Mapping[str, int], strategies: Sequence[str]) -> List[Point]:
+def points(
+    number: Depths, full: Mapping[str, int], strategies: Sequence[str], learned: Mapping[str, Rates] = {}
+) -> List[Point]:
     """Return the points at a number of layers of each stack; at full depth there is one.
 
     >>> points((2,), {"decoder": 4}, ["every_other", "last"])
@@ -115,10 +120,13 @@ def points(number: Depths, full: Mapping[str, int], strategies: Sequence[str]) -
     """
     if number == tuple(full.values()):
         return [Point(FULL, tuple(tuple(range(depth)) for depth in full.values()))]
-    return [
-        Point(name, tuple(BY_COUNT[name](depth, keep) for depth, keep in zip(full.values(), number)))
-        for name in strategies
-    ]
+
+    def kept(strategy: str, stack: str, keep: int) -> Kept:
+        if keep == full[stack]:
+            return tuple(range(keep))
+        return layer_spec.parse(f"{strategy}:{keep}", full[stack], "--strategies", learned.get(stack))
+
+    return [Point(name, tuple(kept(name, stack, keep) for stack, keep in zip(full, number))) for name in strategies]
 
 
 def plan(
@@ -126,22 +134,31 @@ def plan(
     swept: Sequence[str],
     depths: Sequence[Depths],
     strategies: Sequence[str],
+    learned: Mapping[str, Mapping[str, Rates]] = {},
 ) -> Tuple[Dict[str, List[Point]], List[str]]:
     """Return the points of each model, the full one's first, and a line for each depth that a model does not have.
 
     Args:
         models: by label, the depth of each of its stacks, in their order.
+        learned: by label, the drop rates of the layers of each stack that learned them.
 
     Raises:
-        ValueError: one line: a depth is too large for every model.
+        ValueError: one line: a depth is too large for every model, or a model has not learned its rates.
     """
+    for label in models if "learned" in strategies else ():
+        for stack in swept:
+            if stack not in learned.get(label, {}):
+                raise ValueError(
+                    f"`--strategies` must not have 'learned' for {label}, whose {stack} has no learned drop rates "
+                    f"(--{stack}-layerdrop-learned)."
+                )
     found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
     left_out = []
     for number in depths:
         refused: Dict[str, ValueError] = {}
         for label, full in models.items():
             try:
-                more = points(counts(number, full, swept), full, strategies)
+                more = points(counts(number, full, swept), full, strategies, learned.get(label, {}))
             except ValueError as error:
                 refused[label] = error
                 continue

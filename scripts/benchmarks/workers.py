@@ -29,7 +29,7 @@ from report import (
 )
 from torch import distributed, multiprocessing, nn
 
-from layerdrop_plugin.dropping import LayerDropStack, dropped_layers
+from layerdrop_plugin.dropping import LayerDropStack, dropped_groups
 
 WORDS = 1000
 KINDS = ("same", "independent")
@@ -191,7 +191,8 @@ def take_steps(
         optimizer.step()
         seconds = time.perf_counter() - start
         kept = max(
-            len(stack) - sum(dropped_layers(len(stack), rate, seed=s, update=update, forward_pass=0, stack=stack.name))
+            len(stack)
+            - sum(dropped_groups((rate,) * len(stack), seed=s, update=update, forward_pass=0, name=stack.name))
             for s in range(workers)
         )
         steps.append(Step(rate, kind, number, kept, seconds))

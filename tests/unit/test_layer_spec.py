@@ -4,7 +4,10 @@ import pytest
 
 from layerdrop_plugin import layer_spec
 
-GRAMMAR = "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', or 'drop:P' with 0 < P <= 0.5"
+GRAMMAR = (
+    "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', "
+    "or 'drop:P' with 0 < P <= 0.5"
+)
 NO_RATE = "`o`: the rate P of 'drop:P' must be a number with 0 < P <= 0.5, but is "
 NO_COUNT = "must be a whole number of at least 1, but is "
 
@@ -56,6 +59,7 @@ def test_kept_layers(spec, depth, kept):
         ("every_other:7", "`o` must not keep more layers than there are, but 'every_other:7' keeps 7 of 6."),
         ("first:7", "`o` must not keep more layers than there are, but 'first:7' keeps 7 of 6."),
         ("last:99", "`o` must not keep more layers than there are, but 'last:99' keeps 99 of 6."),
+        ("learned:7", "`o` must not keep more layers than there are, but 'learned:7' keeps 7 of 6."),
     ],
 )
 def test_what_does_not_fit_the_depth_is_refused(spec, message):
@@ -96,6 +100,9 @@ def test_what_does_not_fit_the_depth_is_refused(spec, message):
         ("every_other:", f"`o`: the K of 'every_other:K' {NO_COUNT}'' in 'every_other:'."),
         ("first:1.5", f"`o`: the K of 'first:K' {NO_COUNT}'1.5' in 'first:1.5'."),
         ("last:x", f"`o`: the K of 'last:K' {NO_COUNT}'x' in 'last:x'."),
+        ("learned:0", f"`o`: the K of 'learned:K' {NO_COUNT}'0' in 'learned:0'."),
+        ("learned:", f"`o`: the K of 'learned:K' {NO_COUNT}'' in 'learned:'."),
+        ("learned", f"`o` must be {GRAMMAR}, but is 'learned' instead."),
         ("drop:0.7", f"{NO_RATE}'0.7' in 'drop:0.7'."),
         ("drop:0", f"{NO_RATE}'0' in 'drop:0'."),
         ("drop:-0.2", f"{NO_RATE}'-0.2' in 'drop:-0.2'."),
@@ -128,3 +135,50 @@ def test_a_rate_is_a_short_plain_number(value):
     with pytest.raises(ValueError) as error:
         layer_spec.parse(f"drop:{value}", 6, "o")
     assert str(error.value) == f"{NO_RATE}{value!r} in {f'drop:{value}'!r}."
+
+
+@pytest.mark.parametrize(
+    ("spec", "learned_rates", "kept"),
+    [
+        ("learned:1", (0.3, 0.1, 0.2), (1,)),
+        ("learned:2", (0.3, 0.1, 0.2), (1, 2)),
+        ("learned:3", (0.3, 0.1, 0.2), (0, 1, 2)),
+        (" learned : 2 ", [0.1, 0.4, 0.1], (0, 2)),
+    ],
+)
+def test_the_layers_of_the_lowest_learned_rates(spec, learned_rates, kept):
+    assert layer_spec.parse(spec, 3, learned_rates=learned_rates) == kept
+
+
+def test_learned_layers_are_unknown_where_nothing_was_learned():
+    layer_spec.check("learned:2", "o", 3)
+    with pytest.raises(ValueError) as error:
+        layer_spec.parse("learned:2", 3, "o")
+    assert str(error.value) == (
+        "`o` must not be 'learned:2' where no drop rates were learned (with --*-layerdrop-learned)."
+    )
+
+
+@pytest.mark.parametrize("spec", ["first:2", "0,1", "drop:1/3", [0, 1]])
+def test_learned_rates_change_no_other_specification(spec):
+    assert layer_spec.parse(spec, 3, learned_rates=(0.3, 0.2, 0.1)) == (0, 1)
+
+
+def test_a_check_at_a_depth_is_that_of_parse():
+    layer_spec.check("0,5", "o", 6)
+    layer_spec.check("learned:6", "o", 6)
+    for spec, message in [
+        ("0,6", "`o` must name layers from 0 to 5, but has 6 in '0,6'."),
+        ("learned:7", "`o` must not keep more layers than there are, but 'learned:7' keeps 7 of 6."),
+    ]:
+        with pytest.raises(ValueError) as error:
+            layer_spec.check(spec, "o", 6)
+        assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("spec", "learned"),
+    [("learned:3", True), (" learned :3", True), ("first:3", False), ("0,1", False), ([0, 1], False), (3, False)],
+)
+def test_which_specifications_need_learned_rates(spec, learned):
+    assert layer_spec.is_learned(spec) == learned

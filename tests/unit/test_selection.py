@@ -53,5 +53,21 @@ def test_drop_takes_every_nth_layer_out(depth, rate, kept):
     assert selection.drop(depth, Fraction(rate)) == kept
 
 
+@pytest.mark.parametrize(
+    ("rates", "keep", "kept"),
+    [
+        ((0.5,), 1, (0,)),
+        ((0.1, 0.2, 0.3), 2, (0, 1)),
+        ((0.3, 0.2, 0.1), 2, (1, 2)),
+        ((0.3, 0.1, 0.3, 0.1), 2, (1, 3)),
+        ((0.3, 0.1, 0.3, 0.1), 3, (0, 1, 3)),  # of equal ones, the first
+        ((0.2, 0.2, 0.2, 0.2), 2, (0, 1)),
+        ((0.4, 0.3, 0.2, 0.1), 4, (0, 1, 2, 3)),
+    ],
+)
+def test_learned_keeps_the_lowest_rates(rates, keep, kept):
+    assert selection.learned(rates, keep) == kept
+
+
 def test_a_specification_can_name_these_strategies():
     assert list(selection.BY_COUNT) == ["every_other", "first", "last"]

@@ -30,6 +30,7 @@ def test_depths_that_are_none(text):
 
 def test_strategies_as_written():
     assert sweep.parse_strategies("last,every_other,last") == ["last", "every_other"]
+    assert sweep.parse_strategies("learned") == ["learned"]
 
 
 @pytest.mark.parametrize(("text", "wrong"), [("best", "best"), ("first,,last", ""), ("first:3", "first:3")])
@@ -37,7 +38,7 @@ def test_strategies_that_are_none(text, wrong):
     with pytest.raises(ValueError) as error:
         sweep.parse_strategies(text)
     assert str(error.value) == (
-        f"`--strategies` must be some of every_other,first,last, but has {wrong!r} in {text!r}."
+        f"`--strategies` must be some of every_other,first,last,learned, but has {wrong!r} in {text!r}."
     )
 
 
@@ -107,6 +108,39 @@ def test_a_depth_that_no_model_has():
     with pytest.raises(ValueError) as error:
         sweep.plan({"a": {"decoder": 4}, "b": {"decoder": 2}}, ["decoder"], [(2,), (5,)], ["first"])
     assert str(error.value) == "`--depths` must be at most the decoder's depth, 4, but has 5."
+
+
+def test_points_of_learned_rates():
+    learned = {"a": {"encoder": (0.1, 0.4, 0.2, 0.3), "decoder": (0.5, 0.1)}, "b": {"encoder": (0.3, 0.1, 0.1, 0.3)}}
+    points, left_out = sweep.plan(
+        {"a": {"encoder": 4, "decoder": 2}}, BOTH, [(3, 1), (2, 2)], ["learned", "first"], learned
+    )
+    assert points == {
+        "a": [
+            Point("full", ((0, 1, 2, 3), (0, 1))),
+            Point("learned", ((0, 2, 3), (1,))),
+            Point("first", ((0, 1, 2), (0,))),
+            Point("learned", ((0, 2), (0, 1))),
+            Point("first", ((0, 1), (0, 1))),
+        ]
+    }
+    assert left_out == []
+    # A stack that is not swept runs whole, and needs no learned rates.
+    points, _ = sweep.plan({"b": {"encoder": 4, "decoder": 2}}, ["encoder"], [(2,)], ["learned"], learned)
+    assert points == {"b": [Point("full", ((0, 1, 2, 3), (0, 1))), Point("learned", ((1, 2), (0, 1)))]}
+
+
+def test_learned_is_for_models_that_learned_their_rates():
+    models = {"a": {"encoder": 4, "decoder": 2}, "b": {"encoder": 4, "decoder": 2}}
+    learned = {"a": {"encoder": (0.1,) * 4, "decoder": (0.1,) * 2}, "b": {"encoder": (0.1,) * 4}}
+    with pytest.raises(ValueError) as error:
+        sweep.plan(models, BOTH, [(1,)], ["first", "learned"], learned)
+    assert str(error.value) == (
+        "`--strategies` must not have 'learned' for b, whose decoder has no learned drop rates "
+        "(--decoder-layerdrop-learned)."
+    )
+    assert set(sweep.plan(models, ["encoder"], [(1,)], ["learned"], learned)[0]) == {"a", "b"}
+    sweep.plan(models, BOTH, [(1,)], ["first"])  # nobody asks for them
 
 
 def measured(**values):

@@ -1,0 +1,223 @@
+"""Data Driven Pruning (paper, section 3.2.3): drop rates that are learned, one for each layer, around a given mean.
+
+The paper has "a non-linear function of the activation" of each layer and a softmax over layers, and leaves the rest
+open. What was chosen here, and why:
+
+- Activation: a_d = log(|y - x| / |x|), how much layer d changes its input x, over a whole batch. One number tells
+  whether a layer does anything, in models of any width, before and after a layer norm. It is averaged over the
+  training data (and over workers), so that rates and selection do not hang on one input; the mask of a layer would
+  otherwise depend on later layers, which have not run yet.
+- Non-linearity: score s_d = 4 tanh(3/4 (w_d a_d + b_d)), with w_d = b_d = 0 at first, so all rates begin at the
+  mean. The limit keeps every layer in play: odds of two layers differ by e^8 at most. The 3 lets an optimiser made
+  for weights move scores within one training, yet not in its first updates: a layer that is dropped a lot before it
+  could learn anything stays useless (with 10 that was seen).
+- Softmax and constraint: shares q = softmax(s), drop rates r_d = c q_d / (1 + c q_d). For small rates this is a
+  share of all dropping; the denominator keeps each below 1, in the same order and with a gradient everywhere, as
+  clipping would not. The one c that makes the mean of the rates exact is found by bisection; the gradient goes
+  through it as through any other function (implicit differentiation).
+- Gradient: that of the log-probability of the mask, times how much worse than usual the loss was (the score function
+  estimator, with a running mean of the loss as baseline). It is unbiased and lets a dropped layer cost nothing.
+  Straight-through gradients need what a dropped layer would have given, and those of the layers that ran vanish just
+  where a layer is trained well, as its weights could be scaled as well. The factor of 0.01 keeps the scores'
+  gradient out of the way of clipping; it changes nothing for Adam.
+
+The more a layer is missed, the lower its rate gets. `learned:K` keeps the K layers of the lowest rates.
+"""
+
+import math
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+
+import torch
+from torch import Tensor, distributed, nn
+
+from . import state_dict as names
+from .rates import Rates
+
+LIMIT, GAIN, GRADIENT = 4.0, 3.0, 0.01
+KEEP_OF_CHANGE, KEEP_OF_LOSS = 0.99, 0.95
+"""How much of a running mean stays, from update to update."""
+
+
+class LearnedRate(nn.Module):
+    """What a layer carries to have its rate learned: it is saved, pruned and renumbered with the layer.
+
+    `change` and `loss` are running means of the activation and of the loss; `rate` is the drop rate after the last
+    update, the schedule left out: what a layer is chosen by.
+    """
+
+    change: Tensor
+    loss: Tensor
+    rate: Tensor
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.register_buffer("change", torch.zeros(1))
+        self.register_buffer("loss", torch.zeros(1))
+        self.register_buffer("rate", torch.full((1,), rate))
+
+
+BUFFERS = ("change", "loss", "rate")
+NAME = "learned_rate"
+"""Of the module in a layer, and in the names of its parameters."""
+
+
+def rates(scores: Tensor, mean: float) -> Tensor:
+    """Return drop rates in the order of the scores, between 0 and 1, whose mean is `mean`.
+
+    Args:
+        scores: (layers,), float64.
+        mean: from 0, below 1.
+
+    Returns:
+        (layers,), differentiable by the scores.
+
+    >>> rates(torch.tensor([0.0, 0.0, 2.0], dtype=torch.float64), mean=0.5).mean().item()
+    0.5
+    """
+    if mean <= 0.0:
+        return scores * 0.0
+    log_c = _log_c(scores.detach().tolist(), mean)
+    with torch.no_grad():
+        slope = _sigmoid_slope(scores + log_c)
+    # The value is 0 up to rounding; the gradient is that of c by the scores.
+    correction = (mean - torch.sigmoid(scores + log_c).mean()) / slope.mean()
+    return torch.sigmoid(scores + log_c + correction)
+
+
+def _sigmoid_slope(x: Tensor) -> Tensor:
+    return torch.sigmoid(x) * torch.sigmoid(-x)
+
+
+def _log_c(scores: Sequence[float], mean: float) -> float:
+    """log(c), less the logarithm of the softmax's denominator: c q / (1 + c q) is the sigmoid of score + log_c."""
+    odds = math.log(mean / (1.0 - mean))
+    low, high = odds - max(scores), odds - min(scores)
+    while low < (middle := (low + high) / 2) < high:
+        if sum(1.0 / (1.0 + math.exp(-s - middle)) for s in scores) < mean * len(scores):
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+class Learning:
+    """Learns the rates of a stack's layers, each of which has a `LearnedRate`."""
+
+    def __init__(self, depth: int) -> None:
+        self.masks: List[Tuple[Tuple[bool, ...], float]] = []  # with the mean rate, of passes without their loss yet
+        self.changes: List[List[Tensor]] = [[] for _ in range(depth)]
+        self.losses: List[Tensor] = []
+
+    @staticmethod
+    def parameters(layer: nn.Module) -> Iterator[nn.Parameter]:
+        return of_layer(layer).parameters()
+
+    @staticmethod
+    def rates(layers: Sequence[nn.Module], mean: float) -> Rates:
+        """The drop rate of each layer, as its scores are now."""
+        with torch.no_grad():
+            return tuple(rates(scores(layers), mean).tolist())
+
+    def note_mask(self, mask: Tuple[bool, ...], mean: float) -> None:
+        self.masks.append((mask, mean))
+
+    def note_change(self, layer: int, x: Tensor, y: Tensor) -> None:
+        with torch.no_grad():
+            before, change = x.detach().float(), y.detach().float() - x.detach().float()
+            self.changes[layer].append((change.norm() / before.norm().clamp(min=1e-20)).clamp(min=1e-20).log())
+
+    def surrogate(self, layers: Sequence[nn.Module], loss: Tensor) -> Tensor:
+        """Return 0, with the gradient by the scores that the expected loss has, as estimated from the last passes.
+
+        Args:
+            loss: the mean over what the criterion counts, in its units, of the passes since the last call.
+        """
+        loss = loss.detach().double().cpu()
+        self.losses.append(loss)
+        usual = of_layer(layers[0]).loss.double().cpu()
+        log_probability = torch.zeros((), dtype=torch.float64)
+        for mask, mean in self.masks:
+            if mean > 0.0:
+                dropped = torch.tensor(mask)
+                r = rates(scores(layers), mean)
+                log_probability = log_probability + torch.where(dropped, r, 1.0 - r).log().sum()
+        self.masks.clear()
+        worse = torch.where(usual > 0.0, loss - usual, torch.zeros_like(loss))
+        return GRADIENT * (worse * (log_probability - log_probability.detach())).sum()
+
+    def finish_update(self, layers: Sequence[nn.Module], mean: float) -> None:
+        """Take what was noted in an update, on all workers, into the running means."""
+        own = list(map(of_layer, layers))
+        if self.losses or any(self.changes):
+            *changes, loss = self._means(own[0].loss.device)
+            for rate, change in zip(own, changes):
+                if math.isfinite(change):  # else the layer did not run
+                    rate.change.mul_(KEEP_OF_CHANGE).add_((1 - KEEP_OF_CHANGE) * change)
+                if math.isfinite(loss):
+                    keep = KEEP_OF_LOSS if rate.loss.item() > 0.0 else 0.0
+                    rate.loss.mul_(keep).add_((1 - keep) * loss)
+        self.masks.clear()
+        self.losses.clear()
+        for noted in self.changes:
+            noted.clear()
+        for rate, value in zip(own, self.rates(layers, mean)):
+            rate.rate.fill_(value)
+
+    def _means(self, device: torch.device) -> List[float]:
+        """The mean change of each layer and the mean loss, over passes and workers; nan where there is none."""
+        noted = [*self.changes, self.losses]
+        sums = [float(torch.stack(values).double().sum()) if values else 0.0 for values in noted]
+        counts = [float(len(values)) for values in noted]
+        both = torch.tensor([sums, counts], dtype=torch.float64, device=device)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(both)
+        means: List[float] = (both[0] / both[1]).tolist()
+        return means
+
+
+def of_layer(layer: nn.Module) -> LearnedRate:
+    """Return what a layer carries."""
+    found = getattr(layer, NAME)
+    assert isinstance(found, LearnedRate)
+    return found
+
+
+def scores(layers: Sequence[nn.Module]) -> Tensor:
+    """The score of each layer, (layers,), float64, on the CPU; the higher, the more it is dropped."""
+    linear = torch.cat([r.weight * r.change + r.bias for r in map(of_layer, layers)])
+    return LIMIT * torch.tanh(GAIN / LIMIT * linear.double().cpu())
+
+
+def saved(weights: Mapping[str, Tensor]) -> Dict[str, Rates]:
+    """Return the learned drop rate of each layer, by stack, that a checkpoint's weights hold; nothing if it has none.
+
+    >>> saved({"decoder.layers.0.learned_rate.rate": torch.tensor([0.5])})
+    {'decoder': (0.5,)}
+    """
+    found: Dict[str, Dict[int, float]] = {}
+    for name, value in weights.items():
+        layer = names.layer_of(name)
+        if layer is not None and name.endswith(f".{NAME}.rate"):
+            found.setdefault(layer[0], {})[layer[1]] = float(value)
+    return {stack: tuple(rate for _, rate in sorted(of_layers.items())) for stack, of_layers in found.items()}
+
+
+def without(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """Return the weights without what learning adds to layers."""
+    return {name: value for name, value in weights.items() if not is_own(name)}
+
+
+def is_buffer(name: str) -> bool:
+    """Return whether this is the name of what learning adds to a layer, but of no parameter."""
+    return is_own(name) and name.rpartition(".")[2] in BUFFERS
+
+
+def is_own(name: str) -> bool:
+    """Return whether this is the name of something that learning adds to a layer.
+
+    >>> is_own("decoder.layers.0.learned_rate.bias"), is_own("decoder.layers.0.fc1.bias")
+    (True, False)
+    """
+    return names.layer_of(name) is not None and name.split(".")[-2] == NAME
