@@ -305,6 +305,7 @@ def stock_full(stock, tiny, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stock_full")
     argv = ["fairseq-train", data["transformer"], "--arch", "transformer", *tiny["transformer"]]
     argv += ["--encoder-layerdrop", 0, "--decoder-layerdrop", 0, "--max-update", 5, "--save-dir", folder]
+    argv += ["--data-buffer-size", 0]  # stock's thread that reads ahead may abort the process as it ends
     stock("from fairseq_cli.train import cli_main\nsys.argv = sys.argv[1:]\ncli_main()", *argv)
     return folder / "checkpoint_last.pt"
 

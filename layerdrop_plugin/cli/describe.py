@@ -40,6 +40,7 @@ def text(description: Mapping[str, Any]) -> str:
         "architecture": description["architecture"] or "not said",
         "task": description["task"] or "not said",
         **{stack: _stack(s) for stack, s in description["stacks"].items()},
+        **{f"{stack} rates": _learned(s["learned_rates"]) for stack, s in description["stacks"].items()},
         "heads": ", ".join(description["classification_heads"]),
         "parameters": f"{description['parameters']:,} in all ({description['dtype']})",
         "training": _training(description),
@@ -56,6 +57,7 @@ def row(description: Mapping[str, Any]) -> Dict[str, Any]:
         cells.update(
             {f"{stack}_{name}": value for name, value in s.items() if name not in ("layer_parameters", "pruned")}
         )
+        cells[f"{stack}_learned_rates"] = _rates(s["learned_rates"])
         cells[f"{stack}_layer_parameters"] = max(s["layer_parameters"])
         cells[f"{stack}_layers"] = kept(s["pruned"])
     cells["classification_heads"] = ",".join(description["classification_heads"]) or None
@@ -75,12 +77,26 @@ def kept(pruned: Optional[Mapping[str, Any]]) -> Optional[str]:
 def _stack(s: Mapping[str, Any]) -> str:
     parts = [f"{s['depth']} layer{'s' * (s['depth'] > 1)}"]
     parts += [f"pruned to {kept(s['pruned'])}"] if s["pruned"] else []
-    parts += [f"layer-drop {s['layerdrop']:g}"] if s["layerdrop"] is not None else []
+    parts += [f"layer-drop {_rate(s['layerdrop'])}"] if s["layerdrop"] is not None else []
+    parts += [f"{name}-drop {_rate(s[name + 'drop'])}" for name in ("head", "ffn", "sublayer") if s[name + "drop"]]
     parts += [f"embed {s['embed_dim']}, ffn {s['ffn_embed_dim']}"] if s["embed_dim"] is not None else []
     parts += [f"{s['attention_heads']} heads"] if s["attention_heads"] is not None else []
     low, high = min(s["layer_parameters"]), max(s["layer_parameters"])
     parts += [f"{low:,} parameters a layer" if low == high else f"{low:,} to {high:,} parameters a layer"]
     return ", ".join(parts)
+
+
+def _learned(rates: Optional[Sequence[float]]) -> str:
+    """Say the learned drop rate of each layer; one a line would be long."""
+    return "" if rates is None else f"learned, by layer: {' '.join(f'{rate:.3g}' for rate in rates)}"
+
+
+def _rate(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _rates(learned: Optional[Sequence[float]]) -> Optional[str]:
+    return None if learned is None else ",".join(f"{rate:.3g}" for rate in learned)
 
 
 def _training(description: Mapping[str, Any]) -> str:

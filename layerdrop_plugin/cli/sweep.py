@@ -5,8 +5,7 @@ from argparse import Namespace
 from os.path import realpath
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
-from .. import sweep, whole_files
-from ..selection import BY_COUNT
+from .. import layer_spec, sweep, whole_files
 from . import Parser, add_evaluation_options, at_least_1, load_fairseq, plots, progress, results, sweep_tables
 
 if TYPE_CHECKING:
@@ -82,7 +81,8 @@ def _subjects(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[
     depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
     swept = layer_sweep.swept(depths, args.stack)
     wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
-    points, left_out = sweep.plan(depths, swept, wanted, args.strategies)
+    learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
+    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned)
     for line in left_out:
         print(f"{parser.prog}: warning: {line}", file=sys.stderr)
     subjects = [
@@ -162,7 +162,7 @@ def _parser() -> Parser:
         "--strategies",
         default="every_other",
         metavar="LIST",
-        help=f"which layers to keep: some of {','.join(BY_COUNT)} (default: every_other)",
+        help=f"which layers to keep: some of {','.join(layer_spec.STRATEGIES)} (default: every_other)",
     )
     parser.add_argument(
         "--stack",

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import torch
 from torch import Tensor
 
+from .. import learned_rates
 from .compat.encoder_weight_copies import COPIES
 from .optimizer_state import Parameter
 
@@ -23,7 +24,7 @@ def is_buffer(name: str) -> bool:
     >>> is_buffer("decoder.version"), is_buffer("decoder.embed_tokens.weight")
     (True, False)
     """
-    return name.rpartition(".")[2] in BUFFERS
+    return name.rpartition(".")[2] in BUFFERS or learned_rates.is_buffer(name)
 
 
 def is_copy(name: str) -> bool:

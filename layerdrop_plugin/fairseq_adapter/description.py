@@ -7,10 +7,12 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from torch import Tensor
 
+from .. import learned_rates
 from .. import state_dict as names
 from . import checkpoint_parameters, provenance, pruning
 from .config import ModelConfig, get
 from .optimizer_state import Parameter
+from .options import DROPS
 from .provenance import Origin
 from .pruning import State
 from .whole_checkpoint import read_whole, settled
@@ -60,6 +62,7 @@ def _option(state: State, group: str, name: str) -> Any:
 
 def _stacks(state: State, model: ModelConfig, parameters: List[Parameter]) -> Dict[str, Dict[str, Any]]:
     origins = provenance.read(state)
+    learned = {stack: list(rates) for stack, rates in learned_rates.saved(state["model"]).items()}
     found: Dict[str, Dict[str, Any]] = {}
     for stack, depth in pruning.depths_or_none(state["model"]).items():
         layers: List[Dict[str, Parameter]] = [{} for _ in range(depth)]
@@ -71,6 +74,8 @@ def _stacks(state: State, model: ModelConfig, parameters: List[Parameter]) -> Di
         found[stack] = {
             "depth": depth,
             "layerdrop": get(model, f"{stack}_layerdrop"),
+            "learned_rates": learned.get(stack),
+            **{kind: get(model, f"{stack}_{kind}") or None for kind in DROPS if kind != "layerdrop"},
             "embed_dim": embed,
             "ffn_embed_dim": ffn,
             "attention_heads": get(model, f"{stack}_attention_heads"),

@@ -11,8 +11,9 @@ from fairseq.criterions.adaptive_loss import AdaptiveLoss
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
-from .. import layer_spec
+from .. import learned_rates
 from ..dropping import LayerDropStack
+from ..rates import Rates
 from ..selection import Kept
 from . import pruning
 from .adaptive_loss import adaptive_loss
@@ -185,8 +186,11 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
 
 def _held(path: str, changes: Mapping[str, Any]) -> Dict[str, Kept]:
     specs = pruning.requested(changes)
-    depths = pruning.depths_or_none(safe_loading.read(path, "--path")["model"]) if specs else {}
-    return {stack: layer_spec.parse(spec, depths[stack]) for stack, spec in specs.items()}
+    if not specs:
+        return {}
+    weights = safe_loading.read(path, "--path")["model"]
+    plan = pruning.plan(specs, pruning.depths_or_none(weights), learned_rates.saved(weights))
+    return {stack: pruned.kept for stack, pruned in plan.items()}
 
 
 def _device(cfg: Any) -> torch.device:
@@ -233,6 +237,12 @@ def stacks_of(model: Any) -> Dict[str, LayerDropStack]:
     if not found:
         raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
     return {name: found[name] for name in ("encoder", "decoder") if name in found}
+
+
+def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> Dict[str, Rates]:
+    """Return the drop rates of the layers of each stack that learned them."""
+    found = {name: stack.learned_rates for name, stack in stacks.items()}
+    return {name: rates for name, rates in found.items() if rates is not None}
 
 
 def _max_tokens(dataset: Any, at_least: int) -> int:

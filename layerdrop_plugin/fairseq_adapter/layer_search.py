@@ -9,16 +9,17 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 import numpy
 import torch
 
-from .. import __version__, layer_spec, search, selection
+from .. import __version__, layer_spec, search
 from ..measuring import Measuring
 from ..prefixes import Candidate, SharedPrefixes
+from ..rates import Rates
 from ..search import Ranked
 from ..selection import Kept
-from .evaluation import Evaluation, Sample
+from .evaluation import Evaluation, Sample, learned_rates_of
 from .options import KEEP
 
 STRATEGIES = ("exhaustive", "greedy", "racing")
-REFERENCES = ("every_other", "first", "last")
+REFERENCES = ("every_other", "first", "last", "learned")
 
 
 class Plan(NamedTuple):
@@ -32,14 +33,18 @@ class Plan(NamedTuple):
     candidates: Tuple[Candidate, ...]  # to begin with; greedy makes its own
     held: Mapping[str, Kept] = {}  # by stack that --model-overrides prunes, the checkpoint's layers that are left
     overrides: Mapping[str, Any] = {}  # what it says
+    learned: Mapping[str, Rates] = {}  # by stack that learned them, the layers' drop rates
 
     @property
     def named(self) -> Dict[str, Candidate]:
-        """Every Other, first K and last K."""
-        ways = {name: selection.BY_COUNT[name] for name in REFERENCES}
+        """Every Other, first K, last K, and the layers of the lowest learned rates where there are such."""
+        names = [n for n in REFERENCES if n != "learned" or all(stack in self.learned for stack in self.stacks)]
         return {
-            f"{name}:{','.join(map(str, self.keep))}": tuple(way(d, k) for d, k in zip(self.depths, self.keep))
-            for name, way in ways.items()
+            f"{name}:{','.join(map(str, self.keep))}": tuple(
+                layer_spec.parse(f"{name}:{keep}", depth, learned_rates=self.learned.get(stack))
+                for stack, depth, keep in zip(self.stacks, self.depths, self.keep)
+            )
+            for name in names
         }
 
     def specs(self, candidate: Candidate) -> Dict[str, str]:
@@ -90,7 +95,8 @@ def plan(
     number = search.count_candidates(depths, counts)
     chosen = strategy or ("exhaustive" if number * batches <= search.LONG else "racing")
     candidates = _first_candidates(chosen, depths, counts, evaluation)
-    return Plan(stacks, depths, counts, chosen, metric, candidates, evaluation.held, evaluation.overrides)
+    learned = learned_rates_of(evaluation.stacks)
+    return Plan(stacks, depths, counts, chosen, metric, candidates, evaluation.held, evaluation.overrides, learned)
 
 
 def _first_candidates(

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import torch
 from torch import Tensor
 
+from .. import learned_rates
 from .. import state_dict as names
 from .provenance import Pruned
 
@@ -85,7 +86,7 @@ def _parameters_before(
                 before.extend(
                     Parameter(name, tuple(w.shape))
                     for name, w in weights.items()
-                    if names.layer_of(name) == (layer[0], index)
+                    if names.layer_of(name) == (layer[0], index) and not learned_rates.is_buffer(name)
                 )
     return before
 

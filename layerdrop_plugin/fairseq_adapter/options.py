@@ -1,22 +1,35 @@
-"""The four LayerDrop options: declared once, for the command line, YAML and `--model-overrides`."""
+"""The options of structured dropout and pruning: declared once, for the command line, YAML and `--model-overrides`."""
 
 import argparse
-from typing import Any, Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from .. import layer_spec, rates
-from .config import depths_of, get, has, put
+from .config import ModelConfig, depths_of, get, has, put
 from .errors import one_line
 
 STACKS = ("encoder", "decoder")
 
 
+class Kind(NamedTuple):
+    """What an option takes.
+
+    Attributes:
+        read: turns the command line's string, or what YAML holds, into the value that the configuration keeps.
+            Raises ValueError.
+        off: what stands in the configuration of a model that was not asked for it.
+    """
+
+    read: Callable[[Any, str], Any]
+    metavar: Optional[str]  # None for a switch
+    off: Any
+
+
 class Option(NamedTuple):
-    """One option of one stack."""
+    """One option, of one stack or of all."""
 
     name: str  # with underscores, as in YAML
-    stack: str
-    check: Callable[[Any, str], Any]  # raises ValueError; what it returns is not used
-    metavar: str
+    stack: Optional[str]
+    kind: Kind
     help: str
 
     @property
@@ -24,28 +37,106 @@ class Option(NamedTuple):
         return "--" + self.name.replace("_", "-")
 
 
-OPTIONS: Tuple[Option, ...] = tuple(
-    option
-    for stack in STACKS
-    for option in (
+def _read_rates(value: Any, option: str) -> Any:
+    """A float where one number stands for all layers, as fairseq has it; else the text."""
+    rates.check(value, option)
+    if isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _read_layers(value: Any, option: str) -> Any:
+    layer_spec.check(value, option)
+    return value
+
+
+def _read_switch(value: Any, option: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"`{option}` must be true or false, but is {value!r} instead.")
+    return value
+
+
+def _read_updates(value: Any, option: str) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
+        raise ValueError(f"`{option}` must be a whole number of at least 0, but is {value!r} instead.")
+    return int(text)
+
+
+RATES = Kind(_read_rates, "P", 0.0)
+LAYERS = Kind(_read_layers, "LAYERS", None)
+SWITCH = Kind(_read_switch, None, False)
+UPDATES = Kind(_read_updates, "N", 0)
+
+
+def _of_stack(stack: str) -> Tuple[Option, ...]:
+    parts = "self-attention, cross-attention, FFN" if stack == "decoder" else "self-attention, FFN"
+    return (
         Option(
             f"{stack}_layerdrop",
             stack,
-            rates.check_rate,
-            "P",
-            f"drop each {stack} layer with this probability while training, 0 <= P < 1; 0.1 to 0.2 "
-            "for quality, 0.5 to prune half of the layers or more (e.g. 0.2)",
+            RATES,
+            f"drop each {stack} layer with this probability while training; 0.1 to 0.2 for quality, 0.5 to prune half "
+            f"of the layers or more: {rates.GRAMMAR} (e.g. 0.2)",
+        ),
+        Option(
+            f"{stack}_layerdrop_learned",
+            stack,
+            SWITCH,
+            f"learn the drop rate of each {stack} layer while training, around the mean that --{stack}-layerdrop "
+            f"gives; 'learned:K' then keeps the K layers of the lowest rates (e.g. with --{stack}-layerdrop 0.2)",
+        ),
+        Option(
+            f"{stack}_headdrop",
+            stack,
+            RATES,
+            f"drop each head of the {stack}'s attentions with this probability while training: {rates.GRAMMAR}, N "
+            "being the heads of an attention (e.g. 0.2)",
+        ),
+        Option(
+            f"{stack}_ffndrop",
+            stack,
+            RATES,
+            f"skip each FFN of the {stack} with this probability while training: {rates.GRAMMAR} (e.g. linear:0:0.4)",
+        ),
+        Option(
+            f"{stack}_sublayerdrop",
+            stack,
+            RATES,
+            f"skip each sub-layer of the {stack} ({parts}) with this probability while training: {rates.GRAMMAR} "
+            "(e.g. 0.2)",
         ),
         Option(
             f"{stack}_layers_to_keep",
             stack,
-            layer_spec.check,
-            "LAYERS",
+            LAYERS,
             f"{stack} layers to keep when pruning: {layer_spec.GRAMMAR} (e.g. every_other:3)",
         ),
     )
+
+
+OPTIONS: Tuple[Option, ...] = (
+    *_of_stack("encoder"),
+    *_of_stack("decoder"),
+    Option(
+        "layerdrop_warmup_updates",
+        None,
+        UPDATES,
+        "raise all these rates from 0 over the first N updates, linearly (e.g. 4000)",
+    ),
+    Option(
+        "layerdrop_cooldown_updates",
+        None,
+        UPDATES,
+        "lower all these rates to 0 over the last N updates before --max-update, linearly (e.g. 4000)",
+    ),
 )
 KEEP: Dict[str, str] = {stack: f"{stack}_layers_to_keep" for stack in STACKS}
+DROPS = ("layerdrop", "headdrop", "ffndrop", "sublayerdrop")
+"""What follows the stack in the names of the options that are rates."""
 
 
 def add_options(parser: Any, model: str, stacks: Tuple[str, ...]) -> None:
@@ -53,32 +144,43 @@ def add_options(parser: Any, model: str, stacks: Tuple[str, ...]) -> None:
     group = parser.add_argument_group() if isinstance(parser, argparse.ArgumentParser) else parser
     handler, group.conflict_handler = group.conflict_handler, "resolve"
     for option in OPTIONS:
-        if option.stack in stacks:
-            group.add_argument(option.flag, type=_checked(option), metavar=option.metavar, help=option.help)
+        if option.stack is not None and option.stack not in stacks:
+            nargs = "?" if option.kind is SWITCH else None
+            refuse = _refused(option, model)
+            group.add_argument(option.flag, type=refuse, action=_Refuse, nargs=nargs, help=argparse.SUPPRESS)
+        elif option.kind is SWITCH:
+            group.add_argument(option.flag, action="store_true", default=None, help=option.help)
         else:
-            group.add_argument(option.flag, type=_refused(option, model), help=argparse.SUPPRESS)
+            group.add_argument(option.flag, type=_checked(option), metavar=option.kind.metavar, help=option.help)
     group.conflict_handler = handler
 
 
 def _checked(option: Option) -> Callable[[str], Any]:
     def parse(value: str) -> Any:
         with one_line():
-            option.check(value, option.flag)
-        return value if option.check is layer_spec.check else float(value)
+            return option.kind.read(value, option.flag)
 
     return parse
 
 
-def _refused(option: Option, model: str) -> Callable[[str], Any]:
-    def parse(value: str) -> Any:
+def _refused(option: Option, model: str) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
         with one_line():
             raise ValueError(f"`{option.flag}` must be left out: {model} has no {option.stack} (got {value!r}).")
 
     return parse
 
 
-def check_options(cfg: Any) -> None:
-    """Check all four in a model configuration that is complete, and make its rates floats, in place.
+class _Refuse(argparse.Action):
+    """For a switch, whose missing value no type sees."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        assert self.type is not None
+        self.type(True)  # type: ignore[operator]
+
+
+def check_options(cfg: ModelConfig) -> None:
+    """Check all of them in a model configuration that is complete, and put their values in order, in place.
 
     Raises:
         ValueError: one line with the option, the rule and the value.
@@ -86,14 +188,66 @@ def check_options(cfg: Any) -> None:
     depths = depths_of(cfg)
     for option in OPTIONS:
         value = get(cfg, option.name)
-        if option.stack not in depths:
+        if option.stack is not None and option.stack not in depths:
             if value:
                 raise ValueError(
                     f"`{option.name}` must be left out: "
                     f"{get(cfg, '_name') or get(cfg, 'arch')} has no {option.stack} (got {value!r})."
                 )
-        elif option.check is rates.check_rate:
-            if value is not None or has(cfg, option.name):
-                put(cfg, option.name, rates.check_rate(value or 0.0, option.flag))
         elif value is not None:
-            layer_spec.parse(value, depths[option.stack], option.flag)
+            value = option.kind.read(value, option.flag)
+            if option.kind is LAYERS:
+                layer_spec.check(value, option.flag, depths[str(option.stack)])
+            else:
+                put(cfg, option.name, value)
+        elif option.kind is RATES and has(cfg, option.name):
+            put(cfg, option.name, 0.0)  # fairseq compares it with 0
+    for stack in depths:
+        for kind in DROPS:
+            drop_rates(cfg, stack, kind, depths[stack])
+
+
+def check_stock(cfg: ModelConfig) -> None:
+    """Refuse for a model of fairseq's own what only ours can do; it would ignore it, or fail on a rate that is text.
+
+    Raises:
+        ValueError: as `check_options`.
+    """
+    for option in OPTIONS:
+        value = get(cfg, option.name)
+        known = option.kind is LAYERS or (option.name.endswith("_layerdrop") and not isinstance(value, str))
+        if value and not known:
+            wanted = "one number" if option.name.endswith("_layerdrop") else "left out"
+            model = get(cfg, "_name") or get(cfg, "arch")
+            raise ValueError(f"`{option.flag}` must be {wanted} for {model}, which is fairseq's, but is {value!r}.")
+
+
+def check_training(cfg: ModelConfig, max_update: int) -> None:
+    """Check what matters only to a model that is trained.
+
+    Raises:
+        ValueError: as `check_options`.
+    """
+    schedule(cfg, max_update).check()
+    for stack, depth in depths_of(cfg).items():
+        if get(cfg, f"{stack}_layerdrop_learned") and not any(drop_rates(cfg, stack, "layerdrop", depth)):
+            raise ValueError(
+                f"`--{stack}-layerdrop-learned` must go with a `--{stack}-layerdrop` above 0, the mean of the rates."
+            )
+
+
+def drop_rates(cfg: ModelConfig, stack: str, kind: str, depth: int) -> rates.Rates:
+    """Return the rate of each of a stack's layers, for one kind of group of `DROPS`.
+
+    Raises:
+        ValueError: one line with the option, the rule and the value.
+    """
+    name = f"{stack}_{kind}"
+    heads = int(get(cfg, f"{stack}_attention_heads") or 0) if kind == "headdrop" else None
+    return rates.parse(get(cfg, name) or 0.0, depth, "--" + name.replace("_", "-"), heads)
+
+
+def schedule(cfg: ModelConfig, max_update: int) -> rates.Schedule:
+    """Return what becomes of the rates over time."""
+    warmup, cooldown = (int(get(cfg, f"layerdrop_{time}_updates") or 0) for time in ("warmup", "cooldown"))
+    return rates.Schedule(warmup, cooldown, max_update)

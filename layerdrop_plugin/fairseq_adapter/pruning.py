@@ -1,13 +1,13 @@
 """Prune a checkpoint that was read: weights, configuration and origin change together."""
 
 import logging
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Callable, Dict, Iterator, Mapping
 
-from .. import layer_spec
+from .. import layer_spec, learned_rates, rates
 from .. import state_dict as names
 from . import provenance
 from .config import ModelConfig, get, put
-from .options import KEEP
+from .options import DROPS, KEEP, drop_rates
 from .provenance import Pruned
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,15 @@ def requested(cfg: Mapping[str, Any]) -> Dict[str, layer_spec.LayerSpec]:
     return {stack: cfg[name] for stack, name in KEEP.items() if cfg.get(name) is not None}
 
 
-def plan(specs: Mapping[str, layer_spec.LayerSpec], depths: Mapping[str, int]) -> Dict[str, Pruned]:
+def plan(
+    specs: Mapping[str, layer_spec.LayerSpec],
+    depths: Mapping[str, int],
+    learned: Mapping[str, rates.Rates] = {},
+) -> Dict[str, Pruned]:
     """Return which layers stay.
+
+    Args:
+        learned: drop rates of the layers of each stack that learned them.
 
     Raises:
         ValueError: a specification that no stack of these depths fits.
@@ -30,7 +37,7 @@ def plan(specs: Mapping[str, layer_spec.LayerSpec], depths: Mapping[str, int]) -
         if stack not in depths:
             raise ValueError(f"`{KEEP[stack]}` must be left out: the model has no {stack} (got {spec!r}).")
     return {
-        stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], KEEP[stack]))
+        stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], KEEP[stack], learned.get(stack)))
         for stack, spec in specs.items()
     }
 
@@ -60,7 +67,7 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in model_configs(state)):
         raise ValueError(f"`{KEEP['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     try:
-        pruned = plan(specs, names.depths(state["model"]))
+        pruned = plan(specs, names.depths(state["model"]), learned_rates.saved(state["model"]))
     except ValueError as error:
         if not before:
             raise
@@ -73,11 +80,7 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
 def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
     """Take the layers out of a checkpoint, in place: weights, averaged weights, configuration."""
     kept = {stack: p.kept for stack, p in pruned.items()}
-    state["model"] = names.prune(state["model"], kept)
-    averages = state.get("extra_state") or {}
-    for key in ("ema", "ema_fp32_params"):
-        if isinstance(averages.get(key), dict):
-            averages[key] = names.prune(averages[key], kept)
+    change_weights(state, lambda weights: names.prune(weights, kept))
     for cfg in model_configs(state):
         configure(cfg, pruned)
     entry = provenance.as_entry(provenance.compose(provenance.read(state), pruned))
@@ -85,9 +88,22 @@ def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
         state[provenance.KEY] = entry
 
 
+def change_weights(state: State, change: Callable[[Mapping[str, Any]], Dict[str, Any]]) -> None:
+    """Replace a checkpoint's weights and their moving averages, in place."""
+    state["model"] = change(state["model"])
+    averages = state.get("extra_state") or {}
+    for key in ("ema", "ema_fp32_params"):
+        if isinstance(averages.get(key), dict):
+            averages[key] = change(averages[key])
+
+
 def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
-    """Make a configuration agree with pruned weights: smaller depth, nothing left to prune."""
+    """Make a configuration agree with pruned weights: smaller depth, nothing left to prune; rates stay with layers."""
     for stack, p in pruned.items():
+        for kind in DROPS:
+            if isinstance(get(cfg, f"{stack}_{kind}"), str):
+                before = drop_rates(cfg, stack, kind, p.depth)
+                put(cfg, f"{stack}_{kind}", rates.describe([before[i] for i in p.kept]))
         put(cfg, f"{stack}_layers", len(p.kept))
         put(cfg, KEEP[stack], None)
 
@@ -112,8 +128,12 @@ def settle(state: State) -> None:
             spec = get(cfg, KEEP[stack])
             if spec:
                 full = max(declared or 0, depth, _highest(spec) + 1)
-                done = len(layer_spec.parse(spec, full, KEEP[stack])) == depth
-                kept = tuple(range(depth)) if done else layer_spec.parse(spec, depth, KEEP[stack])
+                learned = learned_rates.saved(state["model"]).get(stack)
+                if layer_spec.is_learned(spec):
+                    kept = layer_spec.parse(spec, depth, KEEP[stack], learned)
+                else:
+                    done = len(layer_spec.parse(spec, full, KEEP[stack])) == depth
+                    kept = tuple(range(depth)) if done else layer_spec.parse(spec, depth, KEEP[stack])
                 apply(state, {stack: Pruned(depth, kept)})
                 break
             if isinstance(declared, int) and declared > depth and not get(cfg, "base_layers"):

@@ -4,9 +4,10 @@ from fairseq.models import register_model
 from fairseq.models.roberta import RobertaModel
 
 from .architectures import register_architectures
-from .config import as_namespace, take_from_task
+from .config import take_from_task
 from .options import add_options
-from .stacks import with_layerdrop
+from .stacks import with_layerdrop, without_rates
+from .structured_dropout import configure
 
 
 @register_model("layerdrop_roberta")
@@ -25,7 +26,9 @@ class LayerDropRobertaModel(RobertaModel):
     @classmethod
     def build_model(cls, args, task):
         take_from_task(args, task, ("tokens_per_sample",))
-        return super().build_model(as_namespace(args), task)
+        with without_rates(args) as options:
+            model = super().build_model(options, task)
+        return configure(model, args)
 
 
 register_architectures("roberta")

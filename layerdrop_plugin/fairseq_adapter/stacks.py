@@ -1,9 +1,15 @@
 """Put a LayerDrop stack in the place of the layers that fairseq has built."""
 
+import contextlib
+from argparse import Namespace
+from typing import Iterator
+
 from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
 from torch import nn
 
 from ..dropping import LayerDropStack
+from .config import ModelConfig, as_namespace, get, has
+from .options import STACKS
 
 
 class _CountsRunningLayers:
@@ -30,7 +36,7 @@ DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: La
 
 
 def with_layerdrop(part: nn.Module, stack: str) -> nn.Module:
-    """Return fairseq's transformer encoder or decoder, the same object, with a `LayerDropStack`.
+    """Return fairseq's transformer encoder or decoder, the same object, with a `LayerDropStack` of rate 0.
 
     fairseq's loops over `part.layers` stay: `enumerate` counts dropped layers too, so
     `alignment_layer` does not move, as it does with fairseq's own LayerDropModuleList.
@@ -38,9 +44,28 @@ def with_layerdrop(part: nn.Module, stack: str) -> nn.Module:
     layers = [part.layers[i] for i in range(len(part.layers))]  # iterating might drop some
     part.layers = LayerDropStack(
         layers,
-        rate=getattr(part, f"{stack}_layerdrop") or 0.0,
         name=stack,
         extra_outputs=2 if stack == "decoder" else 0,  # attention and incremental state
     )
     part.__class__ = DECODERS.get(type(part), type(part))  # fairseq names the class to build itself
     return part
+
+
+@contextlib.contextmanager
+def without_rates(cfg: ModelConfig) -> Iterator[Namespace]:
+    """Let fairseq build a model, from the options given here, whose layers are never dropped.
+
+    It compares a rate with 0, which may be text here. A Namespace is changed for that time, not copied: fairseq notes
+    in it what it decides.
+    """
+    options = as_namespace(cfg)
+    rates = {
+        f"{stack}_layerdrop": get(options, f"{stack}_layerdrop")
+        for stack in STACKS
+        if has(options, f"{stack}_layerdrop")
+    }
+    vars(options).update(dict.fromkeys(rates, 0.0))
+    try:
+        yield options
+    finally:
+        vars(options).update(rates)

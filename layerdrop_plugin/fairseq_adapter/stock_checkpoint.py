@@ -3,16 +3,19 @@
 from argparse import Namespace
 from typing import Any, Dict, Optional
 
+from .. import learned_rates
 from .config import get
-from .options import KEEP, STACKS
-from .pruning import model_configs
+from .options import OPTIONS
+from .pruning import change_weights, model_configs
 
-HARMLESS = {**{f"{stack}_layerdrop": 0.0 for stack in STACKS}, **dict.fromkeys(KEEP.values()), "user_dir": None}
+HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "user_dir": None}
 """What takes the place of our options, and of the folder from which fairseq imports this package."""
 
 
 def as_stock(state: Dict[str, Any]) -> None:
     """Change a checkpoint's configuration, in place, to that of fairseq's architecture of the same layers.
+
+    Learned drop rates go, which fairseq would not expect among the weights.
 
     Raises:
         ValueError: one line: the architecture is neither fairseq's nor made from one.
@@ -23,6 +26,7 @@ def as_stock(state: Dict[str, Any]) -> None:
     architectures = [get(cfg, "_name") or get(cfg, "arch") for cfg in model_configs(state)]
     for arch in architectures or [None]:
         _check(arch)
+    change_weights(state, learned_rates.without)
     for options in (state.get("args"), state.get("cfg")):
         _clean(options, PREFIX)
 

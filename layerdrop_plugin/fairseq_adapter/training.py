@@ -18,20 +18,25 @@ from fairseq import checkpoint_utils, models
 from fairseq.trainer import Trainer
 from omegaconf import DictConfig, open_dict
 
+from .. import layer_spec, learned_rates
 from .. import state_dict as names
 from ..dropping import LayerDropStack
-from . import backends, checkpoints, optimizer_state, provenance, pruning
+from . import backends, checkpoints, dropout_in_training, optimizer_state, provenance, pruning
 from .architectures import PREFIX, check_names
 from .compat import safe_loading
 from .config import depths_of, get, put, root_option
 from .errors import in_command, one_line
 from .hooks import wrap
 from .optimizer_state import Parameter
-from .options import KEEP, check_options
+from .options import KEEP, check_options, check_stock, check_training, schedule
 from .provenance import Pruned
+from .roberta import LayerDropRobertaModel
+from .transformer import LayerDropTransformerModel
+from .transformer_lm import LayerDropTransformerLanguageModel
 
 logger = logging.getLogger(__name__)
 
+OURS = (LayerDropTransformerModel, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
 DEFAULT_RESTORE_FILE = "checkpoint_last.pt"  # fairseq's, which may be missing
 OPTIMIZER_IS_LOST = "layerdrop_optimizer_is_lost"
 RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
@@ -44,6 +49,7 @@ def install() -> None:
     wrap(checkpoint_utils, "load_checkpoint", _restore)
     wrap(Trainer, "load_checkpoint", _load_checkpoint)
     wrap(Trainer, "state_dict", _state_dict)
+    wrap(Trainer, "train_step", dropout_in_training.train_step)
 
 
 def _build_model(stock, cfg, task, *args, **kwargs):
@@ -57,8 +63,15 @@ def _build_model(stock, cfg, task, *args, **kwargs):
             with open_dict(cfg) if isinstance(cfg, DictConfig) else contextlib.nullcontext():
                 models.ARCH_CONFIG_REGISTRY[arch](cfg)  # sets the depths; fairseq does so again
         check_options(cfg)
+        if not issubclass(models.ARCH_MODEL_REGISTRY.get(arch) or models.MODEL_REGISTRY.get(arch) or object, OURS):
+            check_stock(cfg)
         specs = {stack: get(cfg, name) for stack, name in KEEP.items() if get(cfg, name) is not None}
-        plan = pruning.plan(specs, depths_of(cfg))
+        max_update = int(root_option(cfg, "optimization", "max_update") or 0)
+        learned = {}
+        if not checkpoints.is_loading():
+            check_training(cfg, max_update)
+            specs, learned = _with_learned(cfg, specs)
+        plan = pruning.plan(specs, depths_of(cfg), learned)
     if plan:
         pruning.log(plan)
         pruning.configure(cfg, plan)
@@ -66,6 +79,9 @@ def _build_model(stock, cfg, task, *args, **kwargs):
     for module in model.modules():
         if isinstance(module, LayerDropStack):
             module.seed = int(root_option(cfg, "common", "seed") or 0)
+            module.schedule = schedule(cfg, max_update)
+            if not checkpoints.is_loading():
+                dropout_in_training.log(module)
     model.layerdrop_plan = plan
     return model
 
@@ -79,6 +95,29 @@ def _check_before_training(cfg, arch):
             path = root_option(cfg, "checkpoint", name)
             if path and path != DEFAULT_RESTORE_FILE:
                 safe_loading.check_file(path, "--" + name.replace("_", "-"))
+
+
+def _with_learned(cfg, specs):
+    """Return specifications and learned rates, where one asks for them, as in the checkpoint that this run begins with.
+
+    A run that was pruned so, and is started again, keeps the layers that it has.
+    """
+    if not any(map(layer_spec.is_learned, specs.values())):
+        return specs, {}
+    own = _own_checkpoint(root_option(cfg, "checkpoint", "save_dir"))
+    if os.path.exists(own):
+        state = safe_loading.read(own, "--save-dir")
+        for stack, origin in provenance.read(state).items():
+            if stack in specs and layer_spec.is_learned(specs[stack]):
+                specs = {**specs, stack: layer_spec.describe(origin.last.kept)}
+        return specs, learned_rates.saved(state["model"])
+    for name in ("finetune_from_model", "restore_file"):
+        path = root_option(cfg, "checkpoint", name)
+        if path and path != DEFAULT_RESTORE_FILE:
+            option = "--" + name.replace("_", "-")
+            safe_loading.check_file(path, option)
+            return specs, learned_rates.saved(safe_loading.read(path, option)["model"])
+    return specs, {}
 
 
 def _plan(trainer):
@@ -213,7 +252,7 @@ def _check_depths(state, run, path):
 
 def _carry_optimizer_over(state, weights, pruned, parameters):
     ours = {p.name for p in parameters if names.layer_of(p.name)}
-    if not pruned and ours == {name for name in weights if names.layer_of(name)}:
+    if not pruned and ours == {name for name in weights if names.layer_of(name) and not learned_rates.is_buffer(name)}:
         return
     optimizer = state["last_optimizer_state"]
     try:

@@ -4,9 +4,9 @@ from fairseq.models import register_model
 from fairseq.models.transformer import TransformerModel
 
 from .architectures import register_architectures
-from .config import as_namespace
 from .options import add_options
-from .stacks import with_layerdrop
+from .stacks import with_layerdrop, without_rates
+from .structured_dropout import configure
 
 
 @register_model("layerdrop_transformer")
@@ -23,7 +23,9 @@ class LayerDropTransformerModel(TransformerModel):
 
     @classmethod
     def build_model(cls, args, task):
-        return super().build_model(as_namespace(args), task)
+        with without_rates(args) as options:
+            model = super().build_model(options, task)
+        return configure(model, args)
 
 
 register_architectures("transformer")

@@ -5,9 +5,10 @@ from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 
 from .architectures import register_architectures
-from .config import as_namespace, take_from_task
+from .config import take_from_task
 from .options import add_options
-from .stacks import with_layerdrop
+from .stacks import with_layerdrop, without_rates
+from .structured_dropout import configure
 
 
 # Registered without the dataclass of fairseq's own: with one, `_name: layerdrop_transformer_lm_wiki103`
@@ -27,7 +28,9 @@ class LayerDropTransformerLanguageModel(TransformerLanguageModel):
     @classmethod
     def build_model(cls, args, task):
         take_from_task(args, task, ("tokens_per_sample", "max_target_positions"))
-        return super().build_model(as_namespace(args), task)
+        with without_rates(args) as options:
+            model = super().build_model(options, task)
+        return configure(model, args)
 
 
 def _set_dataclass_defaults(args):

@@ -158,6 +158,40 @@ def test_by_hand(saved):
     assert state["extra_state"] == {"train_iterator": {"epoch": 1}}
 
 
+def learned(*rates):
+    """The weights of `by_hand` with learned rates, whose buffers no optimiser knows."""
+    names = ("weight", "bias", "change", "loss", "rate")
+    added = {
+        f"decoder.layers.{i}.learned_rate.{name}": torch.tensor([rate])
+        for i, rate in enumerate(rates)
+        for name in names
+    }
+    return {**by_hand(), **added}
+
+
+@pytest.mark.parametrize("stock", [False, True], ids=["ours", "stock"])
+def test_the_layer_of_the_lowest_learned_rate_with_its_moments(stock, saved):
+    # Parameters, in order: embedding, for each layer fc1 and the weight and bias of its rate.
+    weights = {name: value for name, value in learned(0.4, 0.1).items() if "version" not in name}
+    order = ["decoder.embed_tokens.weight"] + [
+        f"decoder.layers.{i}.{name}"
+        for i in (0, 1)
+        for name in ("fc1.weight", "learned_rate.weight", "learned_rate.bias")
+    ]
+    weights = {**{n: weights[n] for n in order}, **weights}
+    moments = {i: {"exp_avg": torch.full(weights[name].shape, float(i))} for i, name in enumerate(order)}
+    optimizer = {"state": moments, "param_groups": [{"params": list(range(7))}]}
+    path = saved(weights, last_optimizer_state=optimizer)
+    state, kept = pruned(path, {"decoder": "learned:1"}, stock=stock, keep_optimizer=True)
+    assert kept == {"decoder": Pruned(2, (1,))}
+    assert state["model"]["decoder.layers.0.fc1.weight"].tolist() == [[20.0, 21.0]]
+    assert any("learned_rate" in name for name in state["model"]) == (not stock)
+    found = [
+        entry["exp_avg"].flatten()[0].item() for _, entry in sorted(state["last_optimizer_state"]["state"].items())
+    ]
+    assert found == ([0, 4] if stock else [0, 4, 5, 6])
+
+
 @pytest.mark.parametrize("kind", [dict, argparse.Namespace])
 def test_stock_leaves_nothing_of_ours_in_the_options(kind, saved):
     options = {"_name": "layerdrop_transformer_lm_gpt", "arch": "layerdrop_transformer_lm_gpt", "decoder_layers": 2}
@@ -392,6 +426,10 @@ TWO_GROUPS = {"state": {}, "param_groups": [{"params": [0]}] * 2}
             ["half.pt", "-o", "out.pt", "--decoder", "0,1"],
             "`--decoder` must name layers from 0 to 0, but has 1 in '0,1'. "
             "The checkpoint was pruned before and holds decoder layers 1 of 2.",
+        ),
+        (
+            ["model.pt", "-o", "out.pt", "--decoder", "learned:1"],
+            "`--decoder` must not be 'learned:1' where no drop rates were learned (with --*-layerdrop-learned).",
         ),
         (
             ["model.pt", "-o", "out.pt", "--encoder", "0"],

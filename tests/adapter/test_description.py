@@ -15,11 +15,13 @@ from layerdrop_plugin.fairseq_adapter.description import describe
 # A translation's decoder layer has the 4 projections of its second attention and one norm more.
 LAYER = 1960
 DECODER_LAYER = 3080
+NO_OTHER_DROPS = {"learned_rates": None, "headdrop": None, "ffndrop": None, "sublayerdrop": None}
 
 
 def stack(layer, depth=4, rate=0.3, pruned=None):
     sizes = {"embed_dim": 16, "ffn_embed_dim": 24, "attention_heads": 2}
-    return {"depth": depth, "layerdrop": rate, **sizes, "layer_parameters": [layer] * depth, "pruned": pruned}
+    drops = {"layerdrop": rate, **NO_OTHER_DROPS}
+    return {"depth": depth, **drops, **sizes, "layer_parameters": [layer] * depth, "pruned": pruned}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,7 @@ def test_old_options(save):
         "encoder": {
             "depth": 1,
             "layerdrop": None,
+            **NO_OTHER_DROPS,
             "embed_dim": 4,
             "ffn_embed_dim": 8,
             "attention_heads": 2,
@@ -188,12 +191,62 @@ def test_the_data(save, tmp_path):
     assert json.loads((tmp_path / "out.json").read_text()) == [describe("a.pt"), describe("b.pt")]
     a, b = (os.path.getsize(name) for name in ("a.pt", "b.pt"))
     assert (tmp_path / "out.csv").read_text().splitlines() == [
-        "checkpoint,architecture,task,encoder_depth,encoder_layerdrop,encoder_embed_dim,encoder_ffn_embed_dim,"
-        "encoder_attention_heads,encoder_layer_parameters,encoder_layers,classification_heads,parameters,dtype,"
+        "checkpoint,architecture,task,encoder_depth,encoder_layerdrop,encoder_learned_rates,encoder_headdrop,"
+        "encoder_ffndrop,encoder_sublayerdrop,encoder_embed_dim,encoder_ffn_embed_dim,encoder_attention_heads,"
+        "encoder_layer_parameters,encoder_layers,classification_heads,parameters,dtype,"
         "updates,best,best_metric,file_bytes,weights_bytes,optimizer_bytes",
-        f'a.pt,layerdrop_roberta_base,masked_lm,2,0.2,4,8,12,32,"0,2 of 4",,64,float32,12345,3.25,loss,{a},256,4000',
-        f"b.pt,,,1,,,,,32,,x,33,float32,,,,{b},132,0",
+        'a.pt,layerdrop_roberta_base,masked_lm,2,0.2,,,,,4,8,12,32,"0,2 of 4",,64,float32,12345,3.25,loss,'
+        f"{a},256,4000",
+        f"b.pt,,,1,,,,,,,,,32,,x,33,float32,,,,{b},132,0",
     ]
+
+
+def save_structured(save):
+    """Rates of every kind, and learned ones."""
+    options = argparse.Namespace(arch="layerdrop_transformer_lm", decoder_layers=2, decoder_attention_heads=4)
+    options.decoder_layerdrop, options.decoder_layerdrop_learned = 0.25, True
+    options.decoder_headdrop, options.decoder_ffndrop, options.decoder_sublayerdrop = "target:3", "0.1,0.2", 0.0
+    weights = {}
+    for i, rate in enumerate((0.375, 0.12345)):
+        weights[f"decoder.layers.{i}.fc1.weight"] = torch.zeros(8, 4)
+        for name in ("weight", "bias", "change", "loss", "rate"):
+            weights[f"decoder.layers.{i}.learned_rate.{name}"] = torch.tensor([rate])
+    save("c.pt", cfg={"model": options}, model=weights)
+
+
+def test_rates_of_every_kind(save):
+    save_structured(save)
+    found = describe("c.pt")
+    assert found["stacks"]["decoder"] == {
+        "depth": 2,
+        "layerdrop": 0.25,
+        "learned_rates": [0.375, pytest.approx(0.12345)],
+        "headdrop": "target:3",
+        "ffndrop": "0.1,0.2",
+        "sublayerdrop": None,
+        "embed_dim": 4,
+        "ffn_embed_dim": 8,
+        "attention_heads": 4,
+        "layer_parameters": [34, 34],  # 32, and the two by which a rate is learned
+        "pruned": None,
+    }
+    assert (found["parameters"], found["dtype"]) == (68, "float32")
+
+
+def test_the_text_and_the_table_of_rates_of_every_kind(save, capsys, tmp_path):
+    save_structured(save)
+    main(["c.pt", "--csv", "out.csv"])
+    assert capsys.readouterr().out.splitlines()[3:5] == [
+        "  decoder       2 layers, layer-drop 0.25, head-drop target:3, ffn-drop 0.1,0.2, embed 4, ffn 8, 4 heads, "
+        "34 parameters a layer",
+        "  decoder rates learned, by layer: 0.375 0.123",
+    ]
+    head, row = (line.split(",decoder_embed_dim")[0] for line in (tmp_path / "out.csv").read_text().splitlines())
+    assert head == (
+        "checkpoint,architecture,task,decoder_depth,decoder_layerdrop,decoder_learned_rates,decoder_headdrop,"
+        "decoder_ffndrop,decoder_sublayerdrop"
+    )
+    assert row.startswith('c.pt,layerdrop_transformer_lm,,2,0.25,"0.375,0.123",target:3,"0.1,0.2",,4,8,4,34,')
 
 
 @pytest.mark.parametrize(
@@ -221,7 +274,7 @@ def test_the_data(save, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_one_line_for_what_is_wrong(argv, message, save, tmp_path, capsys):
+def test_one_line_for_what_is_wrong(argv, message, save, tmp_path, error_of):
     for name in ("a.pt", "a-shard1.pt"):
         save(name)
     save("list.pt", model=[torch.zeros(1)])
@@ -230,7 +283,7 @@ def test_one_line_for_what_is_wrong(argv, message, save, tmp_path, capsys):
     (tmp_path / os.fsdecode(b"a\xff.pt")).write_bytes((tmp_path / "a.pt").read_bytes())
     os.mkfifo("pipe")
     (tmp_path / "text.pt").write_text("no checkpoint\n" * 10)
-    assert error(capsys, argv) == message
+    assert error_of(main, *argv) == message
 
 
 def test_one_that_is_wrong_among_others(save, tmp_path, capsys):
@@ -272,27 +325,15 @@ KINDS = "`CKPT` must be as fairseq writes it, but `{}` in a.pt is or holds a {}.
     ],
     ids=str,
 )
-def test_what_fairseq_never_wrote(entries, message, save, capsys):
+def test_what_fairseq_never_wrote(entries, message, save, error_of):
     save("a.pt", **entries)
-    assert error(capsys, ["a.pt"]) == message
+    assert error_of(main, "a.pt") == message
 
 
-def test_a_damaged_file(save, tmp_path, capsys):
+def test_a_damaged_file(save, tmp_path, error_of):
     save("a.pt", model={"encoder.layers.0.w": torch.zeros(5000)})
     content = (tmp_path / "a.pt").read_bytes()
     (tmp_path / "b.pt").write_bytes(content[: len(content) // 2])
-    assert error(capsys, ["b.pt"]).startswith(
+    assert error_of(main, "b.pt").startswith(
         "`CKPT` must be the file of a checkpoint, but b.pt is damaged or no checkpoint at all."
     )
-
-
-def error(capsys, argv):
-    """What the command says as it ends with status 2."""
-    with pytest.raises(SystemExit) as end:
-        main(argv)
-    assert end.value.code == 2
-    written = capsys.readouterr()
-    assert written.out == ""
-    (line,) = written.err.splitlines()
-    assert line.startswith("layerdrop-describe: error: ")
-    return line[len("layerdrop-describe: error: ") :]

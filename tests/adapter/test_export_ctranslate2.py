@@ -112,6 +112,36 @@ def test_the_same_scores_pruned(family, kept, to_ctranslate2, lively, tmp_path):
     assert torch.allclose(exported_scores(tmp_path / "out", family), expected, atol=1e-4)
 
 
+LEARNED = {
+    "transformer": [
+        *("--encoder-layerdrop", "0.1,0.2,0.3,0.4", "--encoder-sublayerdrop", "linear:0:0.5"),
+        *("--decoder-layerdrop-learned", "--decoder-headdrop", "target:1", "--layerdrop-warmup-updates", "9"),
+    ],
+    "transformer_lm": [
+        "--decoder-layerdrop",
+        "linear:0:0.4",
+        "--decoder-layerdrop-learned",
+        "--decoder-ffndrop",
+        "0.1",
+    ],
+}
+
+
+@pytest.mark.parametrize(("kept", "layers"), [({}, "0-3"), ({"decoder": "learned:2"}, "1,3")], ids=["full", "pruned"])
+@pytest.mark.parametrize("family", list(LEARNED))
+def test_the_same_scores_with_rates_by_layer_and_learned_ones(
+    family, kept, layers, to_ctranslate2, lively, load_model, tmp_path
+):
+    path, _, task = lively(family, *LEARNED[family])
+    state = torch.load(path)
+    for i, rate in enumerate((0.4, 0.1, 0.3, 0.2)):
+        state["model"][f"decoder.layers.{i}.learned_rate.rate"].fill_(rate)
+    torch.save(state, path)
+    expected = scores(load_model(path, decoder_layers_to_keep=layers)[0], task)
+    to_ctranslate2.export(path, str(tmp_path / "out"), kept)
+    assert torch.allclose(exported_scores(tmp_path / "out", family), expected, atol=1e-4)
+
+
 def test_a_checkpoint_of_stock_fairseq(to_ctranslate2, stock_full, tmp_path):
     from fairseq import checkpoint_utils
 
@@ -228,6 +258,9 @@ TAKEN_OVER = {
 NOTHING_AT_INFERENCE = {
     *("activation_dropout", "attention_dropout", "dropout", "relu_dropout", "quant_noise_pq_block_size"),
     *("encoder_layerdrop", "decoder_layerdrop", "encoder_layers_to_keep", "decoder_layers_to_keep"),  # settled before
+    *("encoder_headdrop", "encoder_ffndrop", "encoder_sublayerdrop", "encoder_layerdrop_learned"),
+    *("decoder_headdrop", "decoder_ffndrop", "decoder_sublayerdrop", "decoder_layerdrop_learned"),
+    *("layerdrop_warmup_updates", "layerdrop_cooldown_updates"),
     *("checkpoint_activations", "offload_activations", "min_params_to_wrap", "export", "_name", "arch"),
     *("encoder_embed_path", "decoder_embed_path", "char_inputs"),
     *("adaptive_input_cutoff", "adaptive_input_factor", "adaptive_softmax_dropout", "adaptive_softmax_factor"),

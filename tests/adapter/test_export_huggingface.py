@@ -136,6 +136,23 @@ def test_the_same_logits_of_a_classifier(kept, activation, to_huggingface, class
     assert alike(logits(transformers.AutoModelForSequenceClassification, tmp_path / "out"), expected)
 
 
+def test_the_same_logits_with_learned_rates(to_huggingface, full, lively, tmp_path):
+    learned = {
+        f"encoder.sentence_encoder.layers.{i}.learned_rate.{name}": torch.full((1,), rate)
+        for i, rate in enumerate((0.4, 0.1, 0.3, 0.2))
+        for name in ("weight", "bias", "change", "loss", "rate")
+    }
+    options = {
+        "encoder_layerdrop": "0.1,0.2,0.3,0.4",
+        "encoder_layerdrop_learned": True,
+        "encoder_headdrop": "target:1",
+    }
+    path = changed(lively(full["roberta"]), tmp_path / "learned.pt", learned, **options)
+    to_huggingface.export(path, str(tmp_path / "out"), {"encoder": "learned:2"})
+    expected, words = fairseqs_logits(path, encoder_layers_to_keep="1,3"), TOKENS.ne(1)
+    assert alike(logits(transformers.AutoModelForMaskedLM, tmp_path / "out")[words], expected[words])
+
+
 @torch.no_grad()
 def test_the_model_without_a_head(to_huggingface, full, tmp_path):
     from fairseq import checkpoint_utils
@@ -241,7 +258,10 @@ TAKEN_OVER = {
 NOTHING_AT_INFERENCE = {
     *("activation_dropout", "quant_noise_pq_block_size", "ffn_reg_scale_factor", "mha_reg_scale_factor"),
     *("encoder_layerdrop", "encoder_layers_to_keep", "min_params_to_wrap", "load_checkpoint_heads", "_name", "arch"),
+    *("encoder_headdrop", "encoder_ffndrop", "encoder_sublayerdrop", "encoder_layerdrop_learned"),
+    *("layerdrop_warmup_updates", "layerdrop_cooldown_updates"),
     *("decoder_layerdrop", "decoder_layers_to_keep", "base_layers"),  # of other models
+    *("decoder_headdrop", "decoder_ffndrop", "decoder_sublayerdrop", "decoder_layerdrop_learned"),
 }
 
 

@@ -12,6 +12,7 @@ import torch
 
 from layerdrop_plugin import prefixes, search
 from layerdrop_plugin.fairseq_adapter import evaluation, layer_search, search_report
+from layerdrop_plugin.learned_rates import LearnedRate, Learning
 from layerdrop_plugin.measuring import Measuring
 from layerdrop_plugin.search import Ranked
 
@@ -125,6 +126,38 @@ def test_plan_of_both_stacks(load):
     assert plan.specs(((0, 2), (1,))) == {"encoder": "0,2", "decoder": "1"}
     assert plan.model_overrides(((0, 2), (1,))) == "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '1'}"
     assert layer_search.plan(load("transformer"), "both", [3, 1], None, "loss", 10) == plan
+
+
+def test_learned_rates_are_a_reference_where_all_searched_stacks_have_them(load):
+    model = load("transformer")
+    plan = layer_search.plan(model, None, [2], None, "loss", 1)
+    assert plan.learned == {}
+    encoder, decoder = {"encoder": (0.4, 0.1, 0.2, 0.3)}, {"decoder": (0.2, 0.2, 0.1, 0.2)}
+    usual = ["every_other:2,2", "first:2,2", "last:2,2"]
+    assert list(plan._replace(learned=encoder).named) == usual
+    both = plan._replace(learned={**encoder, **decoder})
+    assert list(both.named) == [*usual, "learned:2,2"]
+    assert both.named["learned:2,2"] == ((1, 2), (0, 2))
+    assert both.specs(both.named["learned:2,2"]) == {"encoder": "1,2", "decoder": "0,2"}
+    alone = layer_search.plan(model, "encoder", [3], None, "loss", 1)._replace(learned=encoder)
+    assert alone.named["learned:3"] == ((1, 2, 3),)
+    assert "learned:3" not in alone._replace(learned=decoder).named
+
+
+def test_a_plan_has_the_rates_that_a_model_learned(load):
+    model = load("transformer_lm")
+    stack = model.stacks["decoder"]
+    try:
+        for i, rate in enumerate((0.5, 0.25, 0.125, 0.75)):
+            stack[i].learned_rate = LearnedRate(rate)
+        stack.learning = Learning(4)
+        plan = layer_search.plan(model, None, [2], None, "loss", 1)
+    finally:
+        stack.learning = None
+        for i in range(4):
+            del stack[i].learned_rate
+    assert plan.learned == {"decoder": (0.5, 0.25, 0.125, 0.75)}
+    assert plan.named["learned:2"] == ((1, 2),)
 
 
 @pytest.mark.parametrize(("batches", "strategy"), [(555, "exhaustive"), (556, "racing")])

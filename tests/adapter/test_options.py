@@ -1,4 +1,4 @@
-"""The four options: on the command line, in YAML and in overrides; what they refuse, before any data is read."""
+"""The options: on the command line, in YAML and in overrides; what they refuse, before any data is read."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -21,36 +21,85 @@ def parser(stacks=BOTH, model="layerdrop_transformer"):
 def test_names_and_flags():
     assert [(o.name, o.flag, o.stack) for o in options.OPTIONS] == [
         ("encoder_layerdrop", "--encoder-layerdrop", "encoder"),
+        ("encoder_layerdrop_learned", "--encoder-layerdrop-learned", "encoder"),
+        ("encoder_headdrop", "--encoder-headdrop", "encoder"),
+        ("encoder_ffndrop", "--encoder-ffndrop", "encoder"),
+        ("encoder_sublayerdrop", "--encoder-sublayerdrop", "encoder"),
         ("encoder_layers_to_keep", "--encoder-layers-to-keep", "encoder"),
         ("decoder_layerdrop", "--decoder-layerdrop", "decoder"),
+        ("decoder_layerdrop_learned", "--decoder-layerdrop-learned", "decoder"),
+        ("decoder_headdrop", "--decoder-headdrop", "decoder"),
+        ("decoder_ffndrop", "--decoder-ffndrop", "decoder"),
+        ("decoder_sublayerdrop", "--decoder-sublayerdrop", "decoder"),
         ("decoder_layers_to_keep", "--decoder-layers-to-keep", "decoder"),
+        ("layerdrop_warmup_updates", "--layerdrop-warmup-updates", None),
+        ("layerdrop_cooldown_updates", "--layerdrop-cooldown-updates", None),
     ]
 
 
-def test_a_rate_becomes_a_number_and_a_specification_stays_as_written():
-    args = parser().parse_args(["--encoder-layerdrop", "0.2", "--decoder-layers-to-keep", "every_other:3"])
-    assert args == Namespace(
-        encoder_layerdrop=0.2,
-        encoder_layers_to_keep=None,
-        decoder_layerdrop=None,
-        decoder_layers_to_keep="every_other:3",
-    )
+def test_one_rate_becomes_a_number_and_what_else_is_a_specification_stays_as_written():
+    words = ["--encoder-layerdrop", "0.2", "--decoder-layers-to-keep", "every_other:3", "--decoder-layerdrop-learned"]
+    words += [
+        "--encoder-headdrop",
+        "target:6",
+        "--encoder-ffndrop",
+        "0.1,0.2",
+        "--decoder-sublayerdrop",
+        "linear:0:0.4",
+    ]
+    args = parser().parse_args([*words, "--layerdrop-warmup-updates", "4000"])
+    given = {
+        "encoder_layerdrop": 0.2,
+        "encoder_headdrop": "target:6",
+        "encoder_ffndrop": "0.1,0.2",
+        "decoder_layerdrop_learned": True,
+        "decoder_sublayerdrop": "linear:0:0.4",
+        "decoder_layers_to_keep": "every_other:3",
+        "layerdrop_warmup_updates": 4000,
+    }
+    assert vars(args) == {**dict.fromkeys((o.name for o in options.OPTIONS), None), **given}
 
 
 def test_help_has_each_option_once_with_an_example():
-    text = " ".join(parser().format_help().split())
+    made = parser()
+    text = " ".join(made.format_help().split())
     assert "fairseq's own" not in text
+    helps = {action.option_strings[0]: action.help for action in made._actions}
     for option in options.OPTIONS:
-        assert text.count(option.flag + " " + option.metavar) == 2  # usage and description
-    assert "(e.g. 0.2)" in text and "(e.g. every_other:3)" in text
+        if option.kind is options.SWITCH:
+            assert f"[{option.flag}]" in text
+        else:
+            assert text.count(f"{option.flag} {option.kind.metavar}") == 2  # usage and description
+            example = helps[option.flag].rpartition("(e.g. ")[2].rstrip(")")
+            assert option.kind.read(example, option.flag) is not None
+    assert "(e.g. 0.2)" in text and "(e.g. every_other:3)" in text and "(e.g. linear:0:0.4)" in text
+    assert "(self-attention, FFN)" in text and "(self-attention, cross-attention, FFN)" in text
     assert "--encoder" not in parser(("decoder",), "layerdrop_transformer_lm").format_help()
 
 
-GRAMMAR = "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', or 'drop:P' with 0 < P <= 0.5"
+GRAMMAR = (
+    "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', "
+    "or 'drop:P' with 0 < P <= 0.5"
+)
+RATES = (
+    "a rate P with 0 <= P < 1 as in '0.2', one for each layer as in '0.1,0.2,0.3', "
+    "'linear:A:B' from the first layer to the last, or 'target:K' for P = 1 - K/N"
+)
+UPDATES = "must be a whole number of at least 0, but is "
 REFUSED = [
     ("--encoder-layerdrop", "-0.1", "`--encoder-layerdrop` must be at least 0 and below 1, but is -0.1 instead."),
     ("--decoder-layerdrop", "1", "`--decoder-layerdrop` must be at least 0 and below 1, but is 1 instead."),
-    ("--decoder-layerdrop", "x", "`--decoder-layerdrop` must be a number, but is 'x' instead."),
+    ("--decoder-layerdrop", "x", f"`--decoder-layerdrop` must be {RATES}, but is 'x' instead."),
+    ("--encoder-headdrop", "0.1,x", "`--encoder-headdrop` must be a number, but is 'x' instead."),
+    ("--decoder-ffndrop", "linear:0:1", "`--decoder-ffndrop` must be at least 0 and below 1, but is 1 instead."),
+    (
+        "--encoder-sublayerdrop",
+        "target:0",
+        "`--encoder-sublayerdrop`: the K of 'target:K' must be a whole number of at least 1, but is '0' in 'target:0'.",
+    ),
+    ("--layerdrop-warmup-updates", "-1", f"`--layerdrop-warmup-updates` {UPDATES}'-1' instead."),
+    ("--layerdrop-warmup-updates", "1.5", f"`--layerdrop-warmup-updates` {UPDATES}'1.5' instead."),
+    ("--layerdrop-cooldown-updates", "\u0663", f"`--layerdrop-cooldown-updates` {UPDATES}'\u0663' instead."),
     ("--decoder-layerdrop", "nan", "`--decoder-layerdrop` must be at least 0 and below 1, but is nan instead."),
     ("--encoder-layers-to-keep", "-1", "`--encoder-layers-to-keep` must count layers from 0, but has -1 in '-1'."),
     (
@@ -81,6 +130,16 @@ def test_a_model_without_the_stack_refuses_its_options(flag, monkeypatch, capsys
     assert capsys.readouterr().err == f"train.py: error: {message}\n"
 
 
+@pytest.mark.parametrize("words", [["--encoder-layerdrop-learned"], ["--encoder-layerdrop-learned=x"]])
+def test_a_model_without_the_stack_refuses_its_switch(words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["fairseq_cli/train.py"])
+    with pytest.raises(SystemExit) as end:
+        parser(("decoder",), "layerdrop_transformer_lm").parse_args(words)
+    got = "'x'" if "=x" in words[0] else "True"
+    message = f"`--encoder-layerdrop-learned` must be left out: layerdrop_transformer_lm has no encoder (got {got})."
+    assert (end.value.code, capsys.readouterr().err) == (2, f"train.py: error: {message}\n")
+
+
 @pytest.mark.parametrize("config", [lambda values: Namespace(**values), OmegaConf.create])
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -98,7 +157,32 @@ def test_a_model_without_the_stack_refuses_its_options(flag, monkeypatch, capsys
             "`--decoder-layers-to-keep` must not keep more layers than there are, but 'first:3' keeps 3 of 2.",
         ),
         ({"encoder_layerdrop": 1.5}, "`--encoder-layerdrop` must be at least 0 and below 1, but is 1.5 instead."),
-        ({"decoder_layerdrop": "much"}, "`--decoder-layerdrop` must be a number, but is 'much' instead."),
+        ({"decoder_layerdrop": "much"}, f"`--decoder-layerdrop` must be {RATES}, but is 'much' instead."),
+        ({"decoder_headdrop": [0.1, 2]}, "`--decoder-headdrop` must be at least 0 and below 1, but is 2 instead."),
+        (
+            {"encoder_layerdrop": [0.1, 0.2]},
+            "`--encoder-layerdrop` must have a rate for each of 4 layers, but has 2 in '0.1,0.2'.",
+        ),
+        (
+            {"encoder_layerdrop": "target:5"},
+            "`--encoder-layerdrop` must not aim for more than there are, but 'target:5' keeps 5 of 4.",
+        ),
+        (
+            {"encoder_headdrop": "target:9"},
+            "`--encoder-headdrop` must not aim for more than there are, but 'target:9' keeps 9 of 8.",
+        ),
+        ({"encoder_layerdrop": {"rate": 0.1}}, "`--encoder-layerdrop` must be a number, but is {'rate': 0.1} instead."),
+        (
+            {"decoder_layerdrop_learned": "yes"},
+            "`--decoder-layerdrop-learned` must be true or false, but is 'yes' instead.",
+        ),
+        ({"layerdrop_warmup_updates": 1.5}, f"`--layerdrop-warmup-updates` {UPDATES}1.5 instead."),
+        ({"layerdrop_cooldown_updates": True}, f"`--layerdrop-cooldown-updates` {UPDATES}True instead."),
+        ({"layerdrop_cooldown_updates": -5}, f"`--layerdrop-cooldown-updates` {UPDATES}-5 instead."),
+        (
+            {"decoder_layers": None, "decoder_layerdrop_learned": True},
+            "`decoder_layerdrop_learned` must be left out: layerdrop_x has no decoder (got True).",
+        ),
         (
             {"decoder_layers": None, "decoder_layers_to_keep": "0"},
             "`decoder_layers_to_keep` must be left out: layerdrop_x has no decoder (got '0').",
@@ -110,7 +194,7 @@ def test_a_model_without_the_stack_refuses_its_options(flag, monkeypatch, capsys
     ],
 )
 def test_a_configuration_is_checked_against_its_depths(config, change, message):
-    values = {"arch": "layerdrop_x", "encoder_layers": 4, "decoder_layers": 2}
+    values = {"arch": "layerdrop_x", "encoder_layers": 4, "decoder_layers": 2, "encoder_attention_heads": 8}
     options.check_options(config(values))
     with pytest.raises(ValueError) as error:
         options.check_options(config({**values, **change}))
@@ -164,6 +248,128 @@ def test_rates_from_yaml_and_overrides_become_numbers(given, rate):
         assert cfg.decoder_layerdrop == rate and isinstance(cfg.decoder_layerdrop, float)
 
 
+MAKERS = [lambda **values: Namespace(**values), lambda **values: OmegaConf.create(values)]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("given", "kept", "by_layer"),
+    [
+        (0.25, 0.25, (0.25, 0.25, 0.25)),
+        ("0.25", 0.25, (0.25, 0.25, 0.25)),
+        ([0.25], 0.25, (0.25, 0.25, 0.25)),
+        ([0, 0.1, 0.2], "0,0.1,0.2", (0.0, 0.1, 0.2)),
+        ("0.1, 0.2, 0.3", "0.1, 0.2, 0.3", (0.1, 0.2, 0.3)),
+        ("linear:0:0.5", "linear:0:0.5", (0.0, 0.25, 0.5)),
+        ("target:3", "target:3", (0.0, 0.0, 0.0)),
+        (None, 0.0, (0.0, 0.0, 0.0)),
+    ],
+)
+def test_rates_in_a_configuration(given, kept, by_layer, make):
+    cfg = make(_name="layerdrop_transformer_lm", decoder_layers=3, decoder_layerdrop=given, decoder_ffndrop=given)
+    for _ in range(2):  # fairseq builds from what was checked before, as from a checkpoint
+        options.check_options(cfg)
+        assert (cfg.decoder_layerdrop, cfg.decoder_ffndrop) == (kept, kept)
+        assert type(cfg.decoder_ffndrop) is type(kept)
+    assert options.drop_rates(cfg, "decoder", "ffndrop", 3) == by_layer
+    assert options.drop_rates(cfg, "decoder", "headdrop", 3) == (0.0, 0.0, 0.0)  # an old checkpoint has no such option
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_target_of_heads_is_of_those_of_an_attention(make):
+    cfg = make(decoder_layers=2, decoder_attention_heads=8, decoder_headdrop="target:6", decoder_layerdrop="target:1")
+    assert options.drop_rates(cfg, "decoder", "headdrop", 2) == (0.25, 0.25)
+    assert options.drop_rates(cfg, "decoder", "layerdrop", 2) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_schedule_of_a_configuration(make):
+    cfg = make(layerdrop_warmup_updates="4", layerdrop_cooldown_updates=3, decoder_layers=2)
+    options.check_options(cfg)
+    assert (cfg.layerdrop_warmup_updates, cfg.layerdrop_cooldown_updates) == (4, 3)
+    assert options.schedule(cfg, 10) == (4, 3, 10)
+    assert options.schedule(make(layerdrop_warmup_updates=None), 0) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("change", "max_update", "message"),
+    [
+        (
+            {"decoder_layerdrop_learned": True},
+            0,
+            "`--decoder-layerdrop-learned` must go with a `--decoder-layerdrop` above 0, the mean of the rates.",
+        ),
+        (
+            {"decoder_layerdrop_learned": True, "decoder_layerdrop": "0,0", "encoder_layerdrop": 0.5},
+            0,
+            "`--decoder-layerdrop-learned` must go with a `--decoder-layerdrop` above 0, the mean of the rates.",
+        ),
+        (
+            {"layerdrop_cooldown_updates": 5},
+            0,
+            "`--layerdrop-cooldown-updates` must be left out where `--max-update` is not set, but is 5 instead.",
+        ),
+        (
+            {"layerdrop_warmup_updates": 6, "layerdrop_cooldown_updates": 5},
+            10,
+            "`--layerdrop-warmup-updates` and `--layerdrop-cooldown-updates` must fit into `--max-update`, "
+            "but are 6 and 5 of 10.",
+        ),
+    ],
+)
+def test_what_only_training_refuses(change, max_update, message, make):
+    values = {"arch": "layerdrop_x", "encoder_layers": 2, "decoder_layers": 2}
+    options.check_training(make(**values), max_update)
+    cfg = make(**{**values, **change})
+    options.check_options(cfg)
+    with pytest.raises(ValueError) as error:
+        options.check_training(cfg, max_update)
+    assert str(error.value) == message
+
+
+def test_what_training_takes():
+    values = {"encoder_layers": 2, "encoder_layerdrop": "0,0.1", "encoder_layerdrop_learned": True}
+    options.check_training(Namespace(**values, layerdrop_warmup_updates=5, layerdrop_cooldown_updates=5), 10)
+    options.check_training(Namespace(**values, layerdrop_warmup_updates=5), 0)
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("transformer_lm", ["--decoder-layerdrop", "0", "--decoder-layerdrop-learned"]),
+        ("transformer_lm", ["--layerdrop-cooldown-updates", "3"]),
+        ("roberta", ["--encoder-headdrop", "target:3"]),
+    ],
+)
+def test_a_training_is_refused_before_a_model_is_built(family, words, make_trainer, tiny, data):
+    said = {
+        "--decoder-layerdrop": "`--decoder-layerdrop-learned` must go with a `--decoder-layerdrop` above 0, "
+        "the mean of the rates.",
+        "--layerdrop-cooldown-updates": "`--layerdrop-cooldown-updates` must be left out where `--max-update` is not "
+        "set, but is 3 instead.",
+        "--encoder-headdrop": "`--encoder-headdrop` must not aim for more than there are, but 'target:3' keeps 3 of 2.",
+    }
+    with pytest.raises(ValueError) as error:
+        make_trainer(data[family], "--arch", f"layerdrop_{family}", *tiny[family], *words)
+    assert str(error.value) == said[words[0]]
+
+
+def test_a_training_gets_the_schedule_and_the_rates_of_its_options(make_trainer, tiny, data):
+    words = ["--decoder-layerdrop", "linear:0:0.6", "--decoder-layerdrop-learned", "--decoder-headdrop", "target:1"]
+    words += ["--layerdrop-warmup-updates", "2", "--layerdrop-cooldown-updates", "3", "--max-update", "9"]
+    trainer = make_trainer(
+        data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *words
+    )
+    stack = trainer.model.decoder.layers
+    assert stack.rates == pytest.approx((0.0, 0.2, 0.4, 0.6))
+    assert stack.groups == (("self_attn.heads", (0.5,) * 4, 2),)
+    assert stack.schedule == (2, 3, 9)
+    assert stack.learned_rates == pytest.approx((0.3,) * 4)
+    cfg = trainer.cfg.model
+    assert (cfg.decoder_layerdrop, cfg.decoder_headdrop) == ("linear:0:0.6", "target:1")  # as a checkpoint saves it
+
+
 def test_sizes_that_are_no_depth_are_left_alone():
     cfg = Namespace(arch="fconv", encoder_layers="[(256, 3)] * 4", decoder_layers="[(256, 3)] * 3")
     options.check_options(cfg)
@@ -186,3 +392,28 @@ def test_yaml_takes_a_list_for_a_stock_language_model(data, tiny):
     model = models.build_model(root.model, task)
     assert len(model.decoder.layers) == 2
     assert (root.model.decoder_layers, root.model.decoder_layers_to_keep) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("decoder_layerdrop", "linear:0:0.5"),
+        ("decoder_layerdrop", [0.1, 0.2]),
+        ("decoder_headdrop", 0.5),
+        ("decoder_layerdrop_learned", True),
+    ],
+)
+def test_a_stock_model_refuses_in_one_line_what_only_ours_can_do(name, value):
+    """fairseq would compare a rate that is text with 0, and never look at what it does not know."""
+    from fairseq import models
+    from fairseq.data import Dictionary
+
+    words = Dictionary()
+    task = Namespace(source_dictionary=words, target_dictionary=words, args=Namespace(tokens_per_sample=16), cfg=None)
+    sizes = dict.fromkeys(("decoder_embed_dim", "decoder_input_dim", "decoder_output_dim", "tokens_per_sample"), 16)
+    cfg = Namespace(_name="transformer_lm", decoder_layers=2, max_target_positions=16, **sizes)
+    vars(cfg).update({"decoder_layerdrop": 0.2, name: value})
+    with pytest.raises(ValueError) as error:
+        models.build_model(cfg, task)
+    assert str(error.value).startswith(f"`--{name.replace('_', '-')}` must be")
+    assert "\n" not in str(error.value)

@@ -9,8 +9,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from layerdrop_plugin import learned_rates
 from layerdrop_plugin.dropping import LayerDropStack
-from layerdrop_plugin.fairseq_adapter import pruning
+from layerdrop_plugin.fairseq_adapter import pruning, stock_checkpoint
+from layerdrop_plugin.fairseq_adapter.config import get, put
+from layerdrop_plugin.fairseq_adapter.options import check_options
 from layerdrop_plugin.fairseq_adapter.provenance import Pruned
 
 
@@ -62,6 +65,108 @@ def test_either_kind_of_configuration_is_changed(make):
     cfg = make(encoder_layers=2, decoder_layers=3)
     pruning.configure(cfg, {"encoder": Pruned(2, (1,))})
     assert (cfg.encoder_layers, cfg.encoder_layers_to_keep, cfg.decoder_layers) == (1, None, 3)
+
+
+@pytest.mark.parametrize("make", [lambda **cfg: Namespace(**cfg), lambda **cfg: OmegaConf.create(cfg)])
+@pytest.mark.parametrize(
+    ("given", "kept", "left"),
+    [
+        ("linear:0:0.5", (0, 2, 4), "0.0,0.25,0.5"),
+        ("linear:0:0.5", (2,), 0.25),
+        ("0.1,0.2,0.3,0.4,0.5", (1, 3), "0.2,0.4"),
+        ("0.1,0.2,0.1,0.2,0.1", (0, 2, 4), 0.1),
+        ("target:4", (0, 1), 1.0 - 4 / 5),
+        (0.3, (0, 1), 0.3),
+        (None, (0, 1), None),
+    ],
+)
+def test_rates_stay_with_their_layers(given, kept, left, make):
+    cfg = make(decoder_layers=5, decoder_attention_heads=8, encoder_layers=5, encoder_layerdrop="linear:0:0.5")
+    for kind in ("layerdrop", "ffndrop", "sublayerdrop"):
+        put(cfg, f"decoder_{kind}", given)
+    pruning.configure(cfg, {"decoder": Pruned(5, kept)})
+    assert [get(cfg, f"decoder_{kind}") for kind in ("layerdrop", "ffndrop", "sublayerdrop")] == [left] * 3
+    assert (cfg.decoder_layers, cfg.encoder_layers, cfg.encoder_layerdrop) == (len(kept), 5, "linear:0:0.5")
+
+
+def test_a_target_of_heads_stays_a_rate_of_heads():
+    cfg = Namespace(decoder_layers=5, decoder_attention_heads=8, decoder_headdrop="target:6")
+    pruning.configure(cfg, {"decoder": Pruned(5, (0, 4))})
+    assert cfg.decoder_headdrop == 0.25
+
+
+def test_rates_that_fall_to_0_can_be_read_again_from_a_pruned_configuration():
+    """The last of these, by first + (last - first) i / (n - 1), would be -4e-19, and no rate."""
+    cfg = Namespace(decoder_layers=4, decoder_layerdrop="linear:0.003:0")
+    pruning.configure(cfg, {"decoder": Pruned(4, (0, 3))})
+    assert cfg.decoder_layerdrop == "0.003,0.0"
+    check_options(cfg)
+
+
+def learned_state(depth=4, **options):
+    """A checkpoint whose decoder learned the rates 0.4, 0.1, 0.3, 0.2."""
+    state = {"model": {}, "args": Namespace(decoder_layers=depth, **options)}
+    for i, rate in enumerate((0.4, 0.1, 0.3, 0.2)[:depth]):
+        state["model"][f"decoder.layers.{i}.w"] = 20 + i
+        state["model"][f"decoder.layers.{i}.learned_rate.rate"] = torch.tensor([rate])
+    return state
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3, 4])
+def test_a_checkpoint_is_pruned_to_the_lowest_learned_rates(keep):
+    kept = {1: (1,), 2: (1, 3), 3: (1, 2, 3), 4: (0, 1, 2, 3)}[keep]
+    state = learned_state()
+    assert pruning.prune_loaded(state, {"decoder": f"learned:{keep}"}) == {"decoder": Pruned(4, kept)}
+    assert [v for name, v in state["model"].items() if name.endswith(".w")] == [20 + i for i in kept]
+    left = learned_rates.saved(state["model"])["decoder"]
+    assert left == pytest.approx([(0.4, 0.1, 0.3, 0.2)[i] for i in kept])
+
+
+def test_a_checkpoint_without_learned_rates_is_not_pruned_by_them():
+    state = small_state()
+    before = copy.deepcopy(state)
+    with pytest.raises(ValueError) as error:
+        pruning.prune_loaded(state, {"decoder": "learned:2"})
+    assert str(error.value) == (
+        "`decoder_layers_to_keep` must not be 'learned:2' where no drop rates were learned "
+        "(with --*-layerdrop-learned)."
+    )
+    assert state == before
+
+
+def test_settle_carries_out_what_is_to_be_kept_by_learned_rates():
+    state = learned_state(decoder_layers_to_keep="learned:2")
+    pruning.settle(state)
+    assert [v for name, v in state["model"].items() if name.endswith(".w")] == [21, 23]
+    assert (state["args"].decoder_layers, state["args"].decoder_layers_to_keep) == (2, None)
+    pruning.settle(state)
+    assert state["args"].decoder_layers == 2
+
+
+@pytest.mark.parametrize("kind", ["args", "cfg"])
+def test_a_stock_checkpoint_has_nothing_of_ours(kind):
+    drops = {f"decoder_{drop}": "linear:0:0.5" for drop in ("layerdrop", "headdrop", "ffndrop", "sublayerdrop")}
+    state = learned_state(arch="layerdrop_transformer_lm", decoder_layerdrop_learned=True, dropout=0.1, **drops)
+    options = state.pop("args")
+    options.layerdrop_warmup_updates, options.layerdrop_cooldown_updates = 10, 20
+    options.decoder_layers_to_keep = options.encoder_layerdrop = None
+    state[kind] = options if kind == "args" else {"model": options, "task": {"decoder_layerdrop": "linear:0:0.5"}}
+    state["extra_state"] = {"ema": dict(state["model"])}
+    stock_checkpoint.as_stock(state)
+    plain = {f"decoder.layers.{i}.w": 20 + i for i in range(4)}
+    assert state["model"] == state["extra_state"]["ema"] == plain
+    assert vars(options) == {
+        "arch": "transformer_lm",
+        "decoder_layers": 4,
+        "dropout": 0.1,
+        **dict.fromkeys((*drops, "encoder_layerdrop"), 0.0),
+        "decoder_layerdrop_learned": False,
+        "layerdrop_warmup_updates": 0,
+        "layerdrop_cooldown_updates": 0,
+        "decoder_layers_to_keep": None,
+    }
+    if kind == "cfg":
+        assert state["cfg"]["task"] == {"decoder_layerdrop": 0.0}
 
 
 def test_averages_of_the_weights_are_pruned_too():
@@ -126,19 +231,6 @@ KEPT = {
     "transformer_lm": {"decoder": [0, 2]},
     "roberta": {"encoder": [0, 2]},
 }
-TOKENS = torch.tensor([[5, 6, 7, 8, 2], [9, 10, 11, 2, 1]])  # the second is padded
-
-
-def load(path, **overrides):
-    from fairseq import checkpoint_utils
-
-    models, cfg, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)], arg_overrides=overrides)
-    return models[0].eval(), cfg.model
-
-
-def outputs(model, family):
-    with torch.no_grad():
-        return model(TOKENS, None, TOKENS)[0] if family == "transformer" else model(TOKENS)[0]
 
 
 def stacks(model):
@@ -161,9 +253,9 @@ def cut_by_hand(model, kept):
 
 
 @pytest.mark.parametrize("family", list(SPECS))
-def test_outputs_equal_the_full_models_with_the_same_layers_bit_for_bit(family, full):
-    model, cfg = load(full[family])
-    pruned, pruned_cfg = load(full[family], **SPECS[family])
+def test_outputs_equal_the_full_models_with_the_same_layers_bit_for_bit(family, full, load_model, outputs):
+    model, cfg = load_model(full[family])
+    pruned, pruned_cfg = load_model(full[family], **SPECS[family])
     whole, small = outputs(model, family), outputs(pruned, family)
     assert not torch.equal(whole, small)
     for name, stack in stacks(pruned).items():
@@ -183,19 +275,19 @@ def test_outputs_equal_the_full_models_with_the_same_layers_bit_for_bit(family, 
     assert torch.equal(outputs(cut_by_hand(model, KEPT[family]), family), small)
 
 
-def test_alignments_under_running_are_those_of_the_pruned_model(full):
-    model, _ = load(full["transformer"])
-    pruned, _ = load(full["transformer"], decoder_layers_to_keep="0,2")
+def test_alignments_under_running_are_those_of_the_pruned_model(full, load_model, tokens):
+    model, _ = load_model(full["transformer"])
+    pruned, _ = load_model(full["transformer"], decoder_layers_to_keep="0,2")
     with torch.no_grad(), model.decoder.layers.running([0, 2]):
-        (running,) = model(TOKENS, None, TOKENS)[1]["attn"]
+        (running,) = model(tokens, None, tokens)[1]["attn"]
     with torch.no_grad():
-        (expected,) = pruned(TOKENS, None, TOKENS)[1]["attn"]
+        (expected,) = pruned(tokens, None, tokens)[1]["attn"]
     assert torch.equal(running, expected)
 
 
-def test_a_decoder_specification_leaves_the_encoder_as_it_is(full):
-    model, _ = load(full["transformer"])
-    pruned, _ = load(full["transformer"], decoder_layers_to_keep="0,2")
+def test_a_decoder_specification_leaves_the_encoder_as_it_is(full, load_model):
+    model, _ = load_model(full["transformer"])
+    pruned, _ = load_model(full["transformer"], decoder_layers_to_keep="0,2")
     whole, small = dict(model.named_parameters()), dict(pruned.named_parameters())
     encoder = [name for name in whole if name.startswith("encoder.")]
     assert encoder == [name for name in small if name.startswith("encoder.")]
@@ -203,9 +295,9 @@ def test_a_decoder_specification_leaves_the_encoder_as_it_is(full):
     assert len(stacks(pruned)["encoder"]) == 4 and len(stacks(pruned)["decoder"]) == 2
 
 
-def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(full, caplog):
+def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(full, caplog, load_model):
     with caplog.at_level(logging.INFO):
-        model, _ = load(full["transformer"], **SPECS["transformer"])
+        model, _ = load_model(full["transformer"], **SPECS["transformer"])
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("layerdrop_plugin")]
     count = sum(p.numel() for p in model.parameters())
     kept = "encoder keeps layers 0,3 of 4; decoder keeps layers 1 of 4"
@@ -213,16 +305,16 @@ def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(ful
         f"Pruning model to specified layer configuration: {kept}",
         f"num. model params: {count:,}",
     ]
-    whole, _ = load(full["transformer"])
+    whole, _ = load_model(full["transformer"])
     # Each encoder layer: 4 projections, 2 norms, 16 to 24 and back; a decoder's has 4 projections and a norm more.
     encoder = 4 * (16 * 16 + 16) + 2 * 32 + (16 * 24 + 24) + (24 * 16 + 16)
     decoder = encoder + 4 * (16 * 16 + 16) + 32
     assert sum(p.numel() for p in whole.parameters()) - count == 2 * encoder + 3 * decoder
 
 
-def test_a_stock_architecture_is_pruned_too(stock_full):
-    model, _ = load(stock_full)
-    pruned, cfg = load(stock_full, encoder_layers_to_keep="1,2", decoder_layers_to_keep=[0, 2])
+def test_a_stock_architecture_is_pruned_too(stock_full, load_model, outputs):
+    model, _ = load_model(stock_full)
+    pruned, cfg = load_model(stock_full, encoder_layers_to_keep="1,2", decoder_layers_to_keep=[0, 2])
     assert (cfg.encoder_layers, cfg.decoder_layers) == (2, 2)
     model.encoder.layers = nn.ModuleList([model.encoder.layers[i] for i in (1, 2)])
     model.decoder.layers = nn.ModuleList([model.decoder.layers[i] for i in (0, 2)])
@@ -251,36 +343,36 @@ def with_old_names(state):
         ("roberta", with_old_names),
     ],
 )
-def test_old_checkpoints_are_pruned_alike(family, age, zipped, full, tmp_path):
+def test_old_checkpoints_are_pruned_alike(family, age, zipped, full, tmp_path, load_model, outputs):
     state = torch.load(full[family])
     age(state)
     torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=zipped)
-    pruned, _ = load(full[family], **SPECS[family])
-    old, _ = load(tmp_path / "old.pt", **SPECS[family])
+    pruned, _ = load_model(full[family], **SPECS[family])
+    old, _ = load_model(tmp_path / "old.pt", **SPECS[family])
     assert torch.equal(outputs(old, family), outputs(pruned, family))
 
 
 @pytest.mark.parametrize(("family", "stack"), [("transformer_lm", "encoder"), ("roberta", "decoder")])
-def test_a_stack_that_the_model_lacks_is_refused(family, stack, full):
+def test_a_stack_that_the_model_lacks_is_refused(family, stack, full, load_model):
     with pytest.raises(ValueError) as error:
-        load(full[family], **{f"{stack}_layers_to_keep": "0,2"})
+        load_model(full[family], **{f"{stack}_layers_to_keep": "0,2"})
     message = f"`{stack}_layers_to_keep` must be left out: the model has no {stack} (got '0,2')."
     assert str(error.value) == message
 
 
-def test_from_pretrained_prunes_a_translation_model(full, data):
+def test_from_pretrained_prunes_a_translation_model(full, data, load_model, outputs):
     from fairseq.models.transformer import TransformerModel
 
     folder = full["transformer"].parent
     hub = TransformerModel.from_pretrained(
         str(folder), "checkpoint_last.pt", str(data["transformer"]), **SPECS["transformer"]
     )
-    pruned, _ = load(full["transformer"], **SPECS["transformer"])
+    pruned, _ = load_model(full["transformer"], **SPECS["transformer"])
     assert torch.equal(outputs(hub.models[0], "transformer"), outputs(pruned, "transformer"))
     assert len(hub.translate("w1 w2 w3").split()) > 0
 
 
-def test_from_pretrained_prunes_a_language_model(full, data):
+def test_from_pretrained_prunes_a_language_model(full, data, load_model):
     from fairseq.models.transformer_lm import TransformerLanguageModel
 
     folder = full["transformer_lm"].parent
@@ -288,7 +380,7 @@ def test_from_pretrained_prunes_a_language_model(full, data):
         str(folder), "checkpoint_last.pt", str(data["transformer_lm"]), decoder_layers_to_keep="0,2"
     )
     scores = hub.score("w1 w2 w3")["positional_scores"]
-    model, _ = load(full["transformer_lm"])
+    model, _ = load_model(full["transformer_lm"])
     words = hub.encode("w1 w2 w3")[:-1]  # its end is not scored
     source = torch.cat([torch.tensor([2]), words[:-1]])[None]
     with torch.no_grad(), stacks(model)["decoder"].running([0, 2]):
@@ -296,11 +388,11 @@ def test_from_pretrained_prunes_a_language_model(full, data):
     assert torch.allclose(scores, by_hand, atol=1e-5)
 
 
-def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path):
+def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path, load_model, tokens):
     """fairseq #2507."""
     from fairseq.models.roberta import RobertaModel
 
-    model, _ = load(full["roberta"])
+    model, _ = load_model(full["roberta"])
     model.register_classification_head("x", num_classes=3)
     state = torch.load(full["roberta"])
     state["model"] = model.state_dict()
@@ -312,7 +404,23 @@ def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path):
     head = hub.model.classification_heads["x"]
     assert torch.equal(head.dense.weight, model.classification_heads["x"].dense.weight)
     with torch.no_grad(), stacks(model)["encoder"].running([0, 2]):
-        features = model(TOKENS[:1], features_only=True)[0]
+        features = model(tokens[:1], features_only=True)[0]
         by_hand = model.classification_heads["x"](features).log_softmax(-1)
-    assert torch.equal(hub.extract_features(TOKENS[:1]), features)
-    assert torch.allclose(hub.predict("x", TOKENS[:1]), by_hand, atol=1e-6)
+    assert torch.equal(hub.extract_features(tokens[:1]), features)
+    assert torch.allclose(hub.predict("x", tokens[:1]), by_hand, atol=1e-6)
+
+
+def test_a_model_is_loaded_with_the_layers_of_the_lowest_learned_rates(full, tmp_path, load_model, outputs):
+    state = torch.load(full["transformer_lm"])
+    state["cfg"]["model"].decoder_layerdrop_learned = True
+    for i, rate in enumerate((0.4, 0.1, 0.3, 0.2)):
+        for name in ("weight", "bias", "change", "loss", "rate"):
+            state["model"][f"decoder.layers.{i}.learned_rate.{name}"] = torch.tensor([rate])
+    torch.save(state, tmp_path / "learned.pt")
+    pruned, _ = load_model(tmp_path / "learned.pt", decoder_layers_to_keep="learned:2")
+    assert pruned.decoder.layers.learned_rates == pytest.approx((0.1, 0.2))
+    wanted, _ = load_model(full["transformer_lm"], decoder_layers_to_keep="1,3")
+    assert torch.equal(outputs(pruned, "transformer_lm"), outputs(wanted, "transformer_lm"))
+    fixed, _ = load_model(tmp_path / "learned.pt", decoder_layers_to_keep="learned:2", decoder_layerdrop_learned=False)
+    assert fixed.decoder.layers.learned_rates is None
+    assert torch.equal(outputs(fixed, "transformer_lm"), outputs(wanted, "transformer_lm"))

@@ -1,9 +1,13 @@
 """LayerDrop stacks in fairseq's models, against the surviving layers run by hand."""
 
+from argparse import Namespace
+
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.fairseq_adapter import stacks as stacks_module
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +24,9 @@ def stacks(model):
 @pytest.mark.parametrize(
     ("family", "found"),
     [
-        ("transformer", [("encoder", 4, 0.3, 0), ("decoder", 4, 0.3, 2)]),
-        ("transformer_lm", [("decoder", 4, 0.3, 2)]),
-        ("roberta", [("encoder", 4, 0.3, 0)]),
+        ("transformer", [("encoder", 4, (0.3,) * 4, 0), ("decoder", 4, (0.3,) * 4, 2)]),
+        ("transformer_lm", [("decoder", 4, (0.3,) * 4, 2)]),
+        ("roberta", [("encoder", 4, (0.3,) * 4, 0)]),
     ],
 )
 def test_each_stack_has_its_name_depth_rate_and_the_seed_of_the_run(load, family, found):
@@ -93,3 +97,23 @@ def test_attention_comes_from_the_same_layer_whatever_is_dropped(transformer, fo
 def test_a_new_update_reaches_every_stack(transformer):
     transformer.set_num_updates(17)
     assert [(s.update, s.forward_passes) for s in stacks(transformer)] == [(17, 0), (17, 0)]
+
+
+@pytest.mark.parametrize("make", [lambda **cfg: Namespace(**cfg), lambda **cfg: OmegaConf.create(cfg)])
+def test_fairseq_builds_with_rates_of_0_that_are_the_users_again(make):
+    """It compares a rate with 0, which text can't be."""
+    cfg = make(encoder_layerdrop="linear:0:0.5", encoder_layers=4, dropout=0.1)
+    with stacks_module.without_rates(cfg) as options:
+        assert vars(options) == {"encoder_layerdrop": 0.0, "encoder_layers": 4, "dropout": 0.1}
+        options.noted = "by fairseq"
+    assert cfg.encoder_layerdrop == "linear:0:0.5"
+    assert getattr(cfg, "noted", None) == ("by fairseq" if isinstance(cfg, Namespace) else None)
+    with pytest.raises(ArithmeticError), stacks_module.without_rates(cfg):
+        raise ArithmeticError
+    assert cfg.encoder_layerdrop == "linear:0:0.5"
+
+
+def test_rates_of_each_layer_are_those_of_the_stack(full, load_model):
+    model, cfg = load_model(full["transformer"], encoder_layerdrop="linear:0:0.6", decoder_layerdrop=[0.1, 0, 0, 0.5])
+    assert [s.rate for s in stacks(model)] == [pytest.approx((0.0, 0.2, 0.4, 0.6)), (0.1, 0.0, 0.0, 0.5)]
+    assert (cfg.encoder_layerdrop, cfg.decoder_layerdrop) == ("linear:0:0.6", "0.1,0,0,0.5")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from layerdrop_plugin.dropping import dropped_layers
+from layerdrop_plugin.dropping import dropped_groups
 
 WORKERS = Path(__file__).with_name("note_workers")
 TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
@@ -21,6 +21,12 @@ ADAPTIVE = [  # of 48 words 10 are frequent, 32 fairly, 2 are not in most batche
     *("--adaptive-input", "--adaptive-input-cutoff", "10,42,44", "--adaptive-input-factor", "2"),
     *("--tie-adaptive-weights", "--tie-adaptive-proj", "--decoder-input-dim", "16", "--decoder-output-dim", "16"),
 ]
+STRUCTURED = [
+    *("--encoder-headdrop", "0.3", "--decoder-headdrop", "linear:0:0.6", "--decoder-ffndrop", "0.2"),
+    *("--encoder-sublayerdrop", "0.2", "--decoder-sublayerdrop", "0.2", "--layerdrop-warmup-updates", "2"),
+    *("--encoder-layerdrop-learned", "--decoder-layerdrop-learned", "--update-freq", "2"),
+]
+"""Beside HALF: on every worker, the loss of other sentences moves the rates."""
 UNEVEN = {  # the number of batches is odd: a worker gets a dummy at an epoch's end
     "transformer": ["--batch-size", "16"],  # 15 batches: updates of 2, 2, 2 and 2 passes, the last a dummy on one
     "transformer_lm": ["--batch-size", "3", *ADAPTIVE],  # 17: updates of 2, 2, 2, 2 and 1 passes
@@ -60,6 +66,10 @@ def jobs(words, full):
     made["all_dropped"] = words("transformer", 8, *few, *ALMOST_ALL)
     made["all_dropped language_model"] = words("transformer_lm", 8, *few, *ALMOST_ALL[2:], "--update-freq", 2)
     made["checkpoint_activations"] = words("transformer", 8, *few, *HALF, "--checkpoint-activations")
+    made["structured"] = words("transformer", 8, *few, *HALF, *STRUCTURED)
+    made["structured checkpoint_activations"] = words(
+        "transformer", 8, *few, *HALF, *STRUCTURED, "--checkpoint-activations"
+    )
     made["two_passes"] = words("transformer", 8, *few, *HALF, "--criterion", "twice")
     made["find_unused_parameters"] = words("transformer", 8, *few, *HALF, "--find-unused-parameters")
     prune = ["--decoder-layers-to-keep", "0,2", "--restore-file", full["transformer"], "--save-interval-updates", 1]
@@ -121,7 +131,7 @@ def test_masks_of_all_workers_are_the_same_at_each_update(family, backend, train
     for update in range(50):
         for i in range(PASSES[family][update % len(PASSES[family])]):
             for stack in stacks:
-                mask = dropped_layers(4, 0.5, seed=1, update=update, forward_pass=i, stack=stack)
+                mask = dropped_groups((0.5,) * 4, seed=1, update=update, forward_pass=i, name=stack)
                 expected.append(f"{update} {i} {stack} {''.join('-x'[dropped] for dropped in mask)}")
     assert len(expected) == {"transformer": 200, "transformer_lm": 90, "roberta": 90}[family]
     for rank in (0, 1):
@@ -152,13 +162,54 @@ def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, wo
 
 @pytest.mark.parametrize(
     "name",
-    ["all_dropped", "all_dropped language_model", "checkpoint_activations", "two_passes", "find_unused_parameters"],
+    [
+        *("all_dropped", "all_dropped language_model", "checkpoint_activations", "two_passes"),
+        *("find_unused_parameters", "structured", "structured checkpoint_activations"),
+    ],
 )
 def test_workers_agree(name, trained):
     folder, log = trained[name]
     assert weights(folder, 8)
     assert (folder / "masks.0").read_text() == (folder / "masks.1").read_text() > ""
     assert f"'find_unused_parameters': {name == 'find_unused_parameters'}" in log
+
+
+PARTS = {
+    "encoder": ["self_attn.heads", "self_attn.sublayer", "ffn.sublayer"],
+    "decoder": [
+        *("self_attn.heads", "encoder_attn.heads", "ffn"),
+        *("self_attn.sublayer", "encoder_attn.sublayer", "ffn.sublayer"),
+    ],
+}
+
+
+def test_parts_of_layers_are_dropped_and_rates_learned_alike_on_both_workers(trained):
+    folder, _ = trained["structured"]
+    drawn = [line.split() for line in (folder / "masks.0").read_text().splitlines()]
+    assert {tuple(entry[:3]) for entry in drawn} == {
+        (str(update), str(i), name)
+        for update in range(8)
+        for i in (0, 1)
+        for stack, parts in PARTS.items()
+        for name in (stack, *(f"{stack}.{part}" for part in parts))
+    }
+    heads = (0, 0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6)  # two in each layer
+    mask = dropped_groups(heads, seed=1, update=5, forward_pass=1, name="decoder.encoder_attn.heads")
+    assert ["5", "1", "decoder.encoder_attn.heads", "".join("-x"[dropped] for dropped in mask)] in drawn
+    saved = torch.load(folder / "checkpoint_last.pt")["model"]
+    rates = [saved[f"decoder.layers.{i}.learned_rate.rate"].item() for i in range(4)]
+    assert max(rates) - min(rates) > 0.01
+    assert sum(rates) / 4 == pytest.approx(0.5, abs=1e-5)
+
+
+def test_checkpointed_activations_change_no_mask_and_no_rate(trained):
+    kept, recomputed = (trained[f"structured{more}"][0] for more in ("", " checkpoint_activations"))
+    found, expected = (torch.load(folder / "checkpoint_last.pt")["model"] for folder in (recomputed, kept))
+    for name, value in found.items():
+        if not name.endswith(("_float_tensor", "k_proj.bias")):  # whose gradient is nothing but rounding
+            torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4)
+    masks = [(folder / "masks.0").read_text() for folder in (kept, recomputed)]
+    assert masks[0] == masks[1]
 
 
 def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(trained):

@@ -6,19 +6,21 @@ from typing import Any, Dict, Iterator, Mapping, NamedTuple
 
 from torch import Tensor
 
+from ... import learned_rates
 from ...layer_spec import LayerSpec
 from ..checkpoint_prune import pruned
 from ..provenance import Pruned
 from ..pruning import State
+from ..stock_checkpoint import HARMLESS
 
 
 class Source(NamedTuple):
     """A checkpoint's content.
 
     Attributes:
-        state: as `checkpoint_prune.pruned` returns it.
+        state: as `checkpoint_prune.pruned` returns it, without what learning drop rates added to layers.
         kept: the layers of each stack that was pruned now.
-        options: of model and task, complete; `arch` is an architecture of fairseq's.
+        options: of model and task, complete; `arch` is an architecture of fairseq's, and nothing is dropped.
         family: the name of fairseq's model of that architecture: `transformer`, `transformer_lm`, `roberta`, ...
     """
 
@@ -40,6 +42,7 @@ def read(path: str, specs: Mapping[str, LayerSpec]) -> Source:
     from ..architectures import PREFIX
 
     state, kept = pruned(path, specs)
+    state["model"] = learned_rates.without(state["model"])
     options = _options(state)
     arch = str(options.arch)
     if arch.startswith(PREFIX):
@@ -81,6 +84,7 @@ def _options(state: State) -> Namespace:
     merged["arch"] = model.get("_name") or model.get("arch")
     merged["task"] = task.get("_name") or task.get("task") or model.get("task")
     merged.pop("_name", None)
+    merged.update({name: off for name, off in HARMLESS.items() if name in merged})  # fairseq takes no rate as text
     return Namespace(**merged)
 
 

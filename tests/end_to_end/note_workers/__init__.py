@@ -49,27 +49,28 @@ def begin(stock, trainer, *args, **kwargs):
     notes = Notes(trainer)
 
 
-def draw(stock, depth, rate, *, seed, update, forward_pass, stack):
-    mask = stock(depth, rate, seed=seed, update=update, forward_pass=forward_pass, stack=stack)
-    notes.write("masks", f"{update} {forward_pass} {stack} {''.join('-x'[dropped] for dropped in mask)}\n", "a")
+def draw(stock, rates, *, seed, update, forward_pass, name):
+    mask = stock(rates, seed=seed, update=update, forward_pass=forward_pass, name=name)
+    notes.write("masks", f"{update} {forward_pass} {name} {''.join('-x'[dropped] for dropped in mask)}\n", "a")
     return mask
 
 
-def step(stock, trainer, *args, **kwargs):
+def start_update(stock, trainer):
     if os.environ.get("KILL") == f"worker {trainer.data_parallel_rank}, update {trainer.get_num_updates()}":
         os.kill(os.getpid(), signal.SIGKILL)
-    return stock(trainer, *args, **kwargs)
+    return stock(trainer)
 
 
 def save(stock, trainer):
     digest = hashlib.sha256()
-    for parameter in trainer.model.parameters():
-        digest.update(parameter.detach().numpy().tobytes())
+    for name, value in trainer.model.state_dict().items():
+        if not name.endswith("_float_tensor"):  # fairseq never sets it
+            digest.update(value.numpy().tobytes())
     notes.write("weights", f"{trainer.get_num_updates()} {digest.hexdigest()}")
     return stock(trainer)
 
 
 wrap(Trainer, "__init__", begin)
-wrap(Trainer, "train_step", step)
+wrap(Trainer, "zero_grad", start_update)  # the first that an update does
 wrap(Trainer, "consolidate_optimizer", save)  # every worker comes here before it saves, or does not
-wrap(dropping, "dropped_layers", draw)
+wrap(dropping, "dropped_groups", draw)
