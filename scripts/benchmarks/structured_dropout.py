@@ -1,0 +1,200 @@
+"""What structured_dropout.sh starts: the models' options, perplexities at depths, speed in training, and the report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import structured_dropout_tables as tables
+from report import Parser, at_least_two, drop_rate, head, positive, ratio, say
+from speed import in_turns, words_per_second
+
+KINDS = {"heads": "headdrop", "ffn": "ffndrop", "sublayers": "sublayerdrop", "layers": "layerdrop"}
+ALL = "0.999999"
+"""A rate at which everything is dropped, for what it would save; 1 is none."""
+
+
+def main() -> None:
+    args = parse_args()
+    {"options": show_options, "evaluate": evaluate, "speed": speed, "report": report}[args.job](args)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = Parser(description=__doc__)
+    parser.add_argument("job", choices=["options", "evaluate", "speed", "report"])
+    parser.add_argument("out", type=Path, help="folder with data in bin/ and models in train/NAME; gets the results")
+    parser.add_argument("--models", nargs="+", type=model, required=True, help="none, learned, heads, heads+layers-0.1")
+    parser.add_argument("--rate", type=drop_rate, required=True, help="of those whose name has none")
+    parser.add_argument("--depths", help="evaluate: numbers of layers, as layerdrop-sweep takes them")
+    parser.add_argument("--keep", help="evaluate: layers to keep of the model that learned its rates")
+    parser.add_argument("--batches", help="evaluate: options of fairseq's")
+    parser.add_argument("--layers", type=positive, help="speed: of the model")
+    parser.add_argument("--training", help="speed: options of fairseq-train")
+    parser.add_argument("--rounds", type=at_least_two, help="speed: at least 2")
+    parser.add_argument("--steps", type=positive, help="speed: updates of each model in a round")
+    parser.add_argument("--half", type=int, help="report: the depth beside the full one")
+    parser.add_argument("--about", help="report: the models and their training, in words")
+    parser.add_argument("--command", help="report: what the tables say made them")
+    return parser.parse_args()
+
+
+def model(name: str) -> str:
+    """Checks a name."""
+    parts = [part.partition("-") for part in name.split("+")]
+    if name not in ("none", "learned"):
+        for kind, dash, own in parts:
+            if kind not in KINDS:
+                known = ", ".join(KINDS)
+                raise argparse.ArgumentTypeError(f"must be none, learned, or of {known} joined by +, but is {name!r}.")
+            if dash:
+                drop_rate(own)
+    return name
+
+
+def options(name: str, rate: float | str) -> list[str]:
+    """The options of a model, each kind at `rate` or at the rate that its name has.
+
+    >>> options("heads+layers-0.5", 0.2)
+    ['--decoder-headdrop', '0.2', '--decoder-layerdrop', '0.5']
+    """
+    if name == "none":
+        return []
+    if name == "learned":
+        return [*options("layers", rate), "--decoder-layerdrop-learned"]
+    parts = [part.partition("-") for part in name.split("+")]
+    return [word for kind, _, own in parts for word in (f"--decoder-{KINDS[kind]}", own or str(rate))]
+
+
+def show_options(args: argparse.Namespace) -> None:
+    for name in args.models:
+        print(name, *options(name, args.rate))
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """The project's commands, in this process: each starts within a moment."""
+    from layerdrop_plugin.cli import describe, search, sweep
+
+    paths = {name: args.out / "train" / name / "checkpoint_last.pt" for name in args.models}
+    data, once = [args.out / "bin", *args.batches.split()], ["--repeats", 1]
+    first, *others = paths.values()
+    compared = ["--compare", *others, "--labels", *paths] if others else ["--labels", *paths]
+    made(args, "depths", sweep, *data, *once, "--path", first, *compared, "--depths", args.depths,
+         "--gen-subset", "valid")  # fmt: skip
+    if "learned" not in paths:
+        return
+    learned = ["--path", paths["learned"]]
+    made(args, "rates", describe, paths["learned"])
+    made(args, "test", sweep, *data, *once, *learned, "--depths", args.keep, "--gen-subset", "test",
+         "--strategies", "every_other,first,last,learned")  # fmt: skip
+    state = args.out / "search.state"
+    resume = ["--resume"] if state.exists() else []
+    made(args, "search", search, *data, *learned, "--keep", args.keep, "--strategy", "racing",
+         "--report-subset", "test", "--state", state, *resume)  # fmt: skip
+
+
+def made(args: argparse.Namespace, name: str, command: Any, *words: object) -> None:
+    """Run a command for its --json, unless that is there; its tables go beside the progress."""
+    file = args.out / f"{name}.json"
+    if file.exists():
+        return
+    say(f"{file.name}: layerdrop-{command.__name__.rpartition('.')[2]} {' '.join(map(str, words))}")
+    with contextlib.redirect_stdout(sys.stderr):
+        command.main([*map(str, words), "--json", str(file)])
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Words/s of each kind in each round, in turns: beside them stock fairseq, and each kind with all of it dropped."""
+    file = args.out / "speed.json"
+    if file.exists():
+        return
+    kinds = list(dict.fromkeys(["none", *tables.kinds(args.models)]))
+    jobs = {name: job(args, "ours", *options(name, args.rate)) for name in kinds}
+    jobs["stock"] = job(args, "stock")
+    jobs.update((f"no {name}", job(args, "ours", *options(name, ALL))) for name in kinds if name in SAVERS)
+    args.work = args.out / "speed"
+    args.work.mkdir(exist_ok=True)
+    say(f"speed: {len(jobs)} models take turns, {args.rounds} rounds of {args.steps} updates")
+    steps = in_turns(args, jobs)
+    words = {name: words_per_second(rounds, layers_run(args, name)) for name, rounds in steps.items()}
+    file.write_text(json.dumps({"rate": args.rate, "rounds": args.rounds, "steps": args.steps, "words": words}))
+
+
+SAVERS = ("ffn", "sublayers", "layers")
+
+
+def layers_run(args: argparse.Namespace, name: str) -> float:
+    """How many layers an update runs on average: in a few, chance would move the time by more than is compared."""
+    if name == "no layers":
+        return 0.0
+    return args.layers * (1 - args.rate) if "layers" in name.split("+") else args.layers
+
+
+def job(args: argparse.Namespace, side: str, *words: str) -> list[object]:
+    arch = {"ours": "layerdrop_transformer_lm_gpt", "stock": "transformer_lm_gpt"}[side]
+    return [side, "run", "fairseq-train", args.out / "bin", "--task", "language_modeling", "--arch", arch,
+            "--decoder-layers", args.layers, *args.training.split(), *words, "--no-save", "--disable-validation",
+            "--save-dir", args.out / "speed", "--max-update", 1000000, "--total-num-update", 1000000,
+            "--no-progress-bar", "--log-interval", 100]  # fmt: skip
+
+
+def report(args: argparse.Namespace) -> None:
+    found = {name: read(args.out / f"{name}.json") for name in ("depths", "speed", "rates", "test", "search")}
+    check(args, found["depths"])
+    at, speed = tables.perplexities(found["depths"]["rows"]), found["speed"]
+    where = f"Perplexity of a piece on {found['depths']['split']} ({found['depths']['tokens']:,} tokens)"
+    print(head("Kinds of structured dropout", args.command))
+    print(tables.kinds_table(at, speed["words"] if speed else {}, args.rate, args.half))
+    print(f"{args.about}. {where}, pruned by every_other. Each kind at p = {args.rate:g}.{turns(speed)}\n")
+    print(head("Layer-drop rates over depth", args.command))
+    print(tables.rates_table(at, args.rate))
+    print(f"{where}, pruned by every_other.\n")
+    if "learned" in args.models:
+        print(head("Which layers to keep", args.command))
+        print(tables.selection_table(at["learned"][max(at["learned"])], found["search"], found["test"]["rows"]))
+        rates = found["rates"][0]["stacks"]["decoder"]["learned_rates"]
+        print(f"Searched on valid. Learned rates, by layer: {' '.join(f'{rate:.3f}' for rate in rates)}.\n")
+    plot(at, args)
+
+
+def check(args: argparse.Namespace, depths: Any) -> None:
+    file = args.out / "depths.json"
+    if "none" not in args.models:
+        sys.exit("structured_dropout.py: MODELS must have none, which the others are compared with.")
+    if depths is None:
+        sys.exit(f"structured_dropout.py: {file} must be there; stage evaluate makes it.")
+    if set(depths["checkpoints"]) != set(args.models):
+        known = " ".join(depths["checkpoints"])
+        sys.exit(f"structured_dropout.py: {file} must be of MODELS, but is of {known}; remove it to make it anew.")
+
+
+def read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def turns(speed: Any) -> str:
+    """What there is to say about the speeds."""
+    if speed is None:
+        return ""
+    off = ratio(speed["words"]["none"], speed["words"]["stock"])
+    return (
+        f" Speed: {speed['rounds']} rounds of {speed['steps']} updates of each, turn and turn about; ideal: what is "
+        f"dropped costs nothing, but heads are computed all the same. Options off: {off} times stock fairseq's speed."
+    )
+
+
+def plot(at: tables.At, args: argparse.Namespace) -> None:
+    file = args.out / "structured_dropout.png"
+    if importlib.util.find_spec("matplotlib") is None:
+        say(f"{file.name} needs matplotlib: pip install matplotlib")
+        return
+    tables.draw(at, args.rate, args.half, file)
+    say(f"plot: {file}")
+
+
+if __name__ == "__main__":
+    main()

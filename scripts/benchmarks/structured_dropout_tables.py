@@ -1,0 +1,144 @@
+"""The tables and the plot of structured_dropout.sh, from the numbers that its stages wrote."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+from report import ratio, table
+
+At = Mapping[str, Mapping[int, Optional[float]]]
+"""Perplexity by model and by depth."""
+Words = Mapping[str, Sequence[float]]
+"""Words/s of the rounds by model; "no layers" is the one with all layers dropped."""
+
+
+def perplexities(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Optional[float]]]:
+    """Of the rows of a sweep over one strategy."""
+    at: dict[str, dict[int, Optional[float]]] = {}
+    for row in rows:
+        at.setdefault(row["checkpoint"], {})[int(row["depth"])] = row["perplexity"]
+    return at
+
+
+def kinds(models: Sequence[str]) -> list[str]:
+    """Those trained at the common rate, and the one without.
+
+    >>> kinds(["none", "heads+layers", "layers-0.5", "learned"])
+    ['none', 'heads+layers']
+    """
+    return [name for name in models if name != "learned" and "-" not in name]
+
+
+def rates(models: Sequence[str], rate: float) -> dict[float, str]:
+    """The models that drop layers and nothing else, by rate, from low to high.
+
+    >>> rates(["layers-0.5", "heads+layers", "layers", "none"], rate=0.2)
+    {0.0: 'none', 0.2: 'layers', 0.5: 'layers-0.5'}
+    """
+    known = {"none": 0.0, "layers": rate}
+    own = {name: float(name[len("layers-") :]) for name in models if name.startswith("layers-") and "+" not in name}
+    return dict(sorted((r, name) for name, r in {**known, **own}.items() if name in models))
+
+
+def kinds_table(at: At, words: Words, rate: float, half: int) -> str:
+    names = kinds(list(at))
+    full = max(at[names[0]])
+    rows = [(name, shown(at[name][full]), shown(at[name][half]), *relative_speed(name, words, rate)) for name in names]
+    return table(("dropped", f"perplexity at depth {full}", f"at depth {half}", SPEED, "ideal"), rows)
+
+
+SPEED = "speed / none (middle half of the rounds)"
+
+
+def relative_speed(name: str, words: Words, rate: float) -> tuple[str, str]:
+    if name not in words:
+        return "", ""
+    ideal = ideal_speed_up(name, words, rate)
+    return ratio(words[name], words["none"]), "" if ideal is None else f"{ideal:.3f}"
+
+
+def ideal_speed_up(name: str, words: Words, rate: float) -> float | None:
+    """How much faster training is when what is dropped costs nothing; dropped heads are still computed.
+
+    What an update without any of them takes less is their share of its time. None where kinds overlap.
+
+    >>> ideal_speed_up("heads+layers", {"none": [100.0, 50.0], "no layers": [500.0, 250.0]}, rate=0.5)
+    1.6666666666666667
+    """
+    saving = [kind for kind in name.split("+") if kind not in ("none", "heads")]
+    if len(saving) > 1:
+        return None
+    shares = (1 - statistics.median(a / b for a, b in zip(words["none"], words[f"no {kind}"])) for kind in saving)
+    return 1 / (1 - rate * sum(shares))
+
+
+def rates_table(at: At, rate: float) -> str:
+    """Rates down, depths across."""
+    models = rates(list(at), rate)
+    depths = sorted({depth for name in models.values() for depth in at[name]}, reverse=True)
+    rows = [(f"{r:g}", *(shown(at[name].get(depth)) for depth in depths)) for r, name in models.items()]
+    return table(("p in training", *(f"at depth {depth}" for depth in depths)), rows)
+
+
+def selection_table(full: Optional[float], search: Mapping[str, Any], test: Sequence[Mapping[str, Any]]) -> str:
+    """Ways to choose the layers of one model.
+
+    Args:
+        full: perplexity of all layers on the valid split.
+        search: what layerdrop-search found on the valid split, with its own report on the test split.
+        test: rows of a sweep over strategies on the test split.
+    """
+    valid = {row["rank"].partition(":")[0]: row for row in search["ranking"]}
+    of = {"full": full, **{name: row["perplexity"] for name, row in valid.items()}}
+    rows = [(row["strategy"], row["decoder"], of[row["strategy"]], row["perplexity"]) for row in test]
+    best, on_test = valid["1"], search["report"]["rows"][0]
+    rows.append(("search", best["decoder"], best["perplexity"], on_test["perplexity"]))
+    return table(
+        ("chosen by", "layers", "perplexity, valid", "perplexity, test"),
+        [(name, layers, *map(shown, values)) for name, layers, *values in rows],
+    )
+
+
+def shown(perplexity: Optional[float]) -> str:
+    """One that is no number is said, as a model without its layers may have it."""
+    if perplexity is None:
+        return "-"
+    return f"{perplexity:.1f}" if perplexity < 1000 else f"{perplexity:,.0f}"
+
+
+def draw(at: At, rate: float, half: int, path: Path) -> None:
+    """Perplexity over depth, a line for each rate; beside it each kind, whole and pruned to half."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # no display is needed
+    from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    figure, (by_depth, by_kind) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    for p, name in rates(list(at), rate).items():
+        depths = sorted(at[name], reverse=True)
+        by_depth.plot(depths, numbers(at[name][d] for d in depths), marker="o", label=f"trained with p = {p:g}")
+    by_depth.set(xlabel="layers kept (every_other)", ylabel="perplexity (lower is better)", yscale="log")
+    by_depth.set_xticks(sorted({depth for name in rates(list(at), rate).values() for depth in at[name]}))
+    by_depth.invert_xaxis()  # full depth first, as in the table
+    names = kinds(list(at))[::-1]  # the first on top
+    full = max(at[names[0]])
+    for depth, marker in ((full, "o"), (half, "s")):
+        by_kind.plot(numbers(at[n][depth] for n in names), names, marker, label=f"depth {depth}")
+    by_kind.set(xlabel="perplexity (lower is better)", xscale="log", title=f"what is dropped, with p = {rate:g}")
+    for axis in (by_depth.yaxis, by_kind.xaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
+    for axes in (by_depth, by_kind):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle("One training per line or row, pruned when the model is loaded")
+    figure.savefig(path, dpi=120)
+
+
+def numbers(values: Iterable[Optional[float]]) -> list[float]:
+    """What is missing leaves a gap."""
+    return [float("nan") if value is None else value for value in values]

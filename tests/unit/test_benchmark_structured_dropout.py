@@ -1,0 +1,121 @@
+"""scripts/benchmarks/structured_dropout.py: names become options, numbers become tables."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "benchmarks"))
+import structured_dropout
+import structured_dropout_tables as tables
+
+AT = {"none": {12: 20.04, 6: 1234.5}, "heads": {12: 19.0, 6: None}, "layers-0.5": {12: 25.0, 6: 30.0}}
+WORDS = {"none": [100.0, 50.0], "heads": [90.0, 45.0], "layers": [125.0, 62.5], "no layers": [500.0, 250.0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none", ""),
+        ("heads", "--decoder-headdrop 0.2"),
+        ("ffn", "--decoder-ffndrop 0.2"),
+        ("heads+sublayers", "--decoder-headdrop 0.2 --decoder-sublayerdrop 0.2"),
+        ("heads-0.1+layers", "--decoder-headdrop 0.1 --decoder-layerdrop 0.2"),
+        ("learned", "--decoder-layerdrop 0.2 --decoder-layerdrop-learned"),
+    ],
+)
+def test_options_follow_from_the_name(name, words):
+    assert " ".join(structured_dropout.options(structured_dropout.model(name), 0.2)) == words
+
+
+@pytest.mark.parametrize("name", ["", "head", "none+layers", "layers-", "layers-1", "layers+learned"])
+def test_other_names_are_refused(name):
+    with pytest.raises(argparse.ArgumentTypeError, match="must be"):
+        structured_dropout.model(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("none", 12),
+        ("stock", 12),
+        ("sublayers", 12),
+        ("no ffn", 12),
+        ("layers", 9),
+        ("heads+layers", 9),
+        ("no layers", 0),
+    ],
+)
+def test_layers_that_run(name, layers):
+    assert structured_dropout.layers_run(argparse.Namespace(layers=12, rate=0.25), name) == layers
+
+
+def test_rates_are_of_models_that_drop_layers_only():
+    models = ["layers-0.5", "heads+layers", "heads-0.5", "layers", "none", "layers-0.1", "learned"]
+    assert tables.rates(models, 0.2) == {0.0: "none", 0.1: "layers-0.1", 0.2: "layers", 0.5: "layers-0.5"}
+    assert list(tables.rates(models, 0.2)) == [0.0, 0.1, 0.2, 0.5]
+    assert tables.kinds(models) == ["heads+layers", "layers", "none"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("none", 1.0), ("heads", 1.0), ("layers", 1 / 0.84), ("heads+layers", 1 / 0.84), ("ffn+layers", None)],
+)
+def test_ideal_saves_what_is_skipped_and_no_heads(name, expected):
+    # Without its layers an update takes 1 / 5 of the time: they are 0.8 of it, and 0.2 of them go.
+    assert tables.ideal_speed_up(name, WORDS, 0.2) == (expected and pytest.approx(expected))
+
+
+def test_the_table_of_kinds():
+    assert tables.kinds_table(AT, WORDS, 0.2, 6).splitlines() == [
+        "| dropped | perplexity at depth 12 | at depth 6 | speed / none (middle half of the rounds) | ideal |",
+        "| --- | --- | --- | --- | --- |",
+        "| none | 20.0 | 1,234 | 1.000 (1.000 to 1.000) | 1.000 |",
+        "| heads | 19.0 | - | 0.900 (0.900 to 0.900) | 1.000 |",
+    ]
+    assert tables.kinds_table(AT, {}, 0.2, 6).splitlines()[3] == "| heads | 19.0 | - |  |  |"
+
+
+def test_the_table_of_rates_leaves_empty_what_is_missing():
+    at = {**AT, "layers-0.5": {12: 25.0}}
+    assert tables.rates_table(at, 0.2).splitlines()[2:] == ["| 0 | 20.0 | 1,234 |", "| 0.5 | 25.0 | - |"]
+
+
+def test_the_table_of_selections_has_the_search_last():
+    ranking = [("1", "0,3", 5.0), ("2", "0,2", 6.0), ("every_other:2", "0,2", 6.0), ("learned:2", "1,3", 7.0)]
+    search = {
+        "ranking": [dict(zip(("rank", "decoder", "perplexity"), row)) for row in ranking],
+        "report": {"rows": [{"perplexity": 5.5}, {"perplexity": 6.5}]},
+    }
+    swept = [("full", "0-3", 4.5), ("every_other", "0,2", 6.5), ("learned", "1,3", 7.5)]
+    test = [dict(zip(("strategy", "decoder", "perplexity"), row)) for row in swept]
+    assert tables.selection_table(4.0, search, test).splitlines()[2:] == [
+        "| full | 0-3 | 4.0 | 4.5 |",
+        "| every_other | 0,2 | 6.0 | 6.5 |",
+        "| learned | 1,3 | 7.0 | 7.5 |",
+        "| search | 0,3 | 5.0 | 5.5 |",
+    ]
+
+
+def test_options_that_are_off_are_told_beside_stock():
+    said = structured_dropout.turns({"rounds": 2, "steps": 4, "words": {"none": [99.0, 49.5], "stock": [100.0, 50.0]}})
+    assert said.startswith(" Speed: 2 rounds of 4 updates of each, turn and turn about; ")
+    assert said.endswith("Options off: 0.990 (0.990 to 0.990) times stock fairseq's speed.")
+
+
+def test_a_plot_without_matplotlib_says_how_to_get_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(structured_dropout.importlib.util, "find_spec", lambda name: None)
+    structured_dropout.plot(AT, argparse.Namespace(out=tmp_path))
+    assert capsys.readouterr().err == "benchmark: structured_dropout.png needs matplotlib: pip install matplotlib\n"
+
+
+def test_the_commands_results_are_made_once(tmp_path, capsys):
+    calls = []
+    command = argparse.Namespace(__name__="layerdrop_plugin.cli.sweep", main=calls.append)
+    args = argparse.Namespace(out=tmp_path)
+    structured_dropout.made(args, "depths", command, "data", "--repeats", 1)
+    (tmp_path / "depths.json").write_text("{}")
+    structured_dropout.made(args, "depths", command, "data")
+    assert calls == [["data", "--repeats", "1", "--json", str(tmp_path / "depths.json")]]
+    assert capsys.readouterr().err == "benchmark: depths.json: layerdrop-sweep data --repeats 1\n"
