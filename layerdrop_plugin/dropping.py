@@ -77,7 +77,8 @@ class LayerDropStack(nn.ModuleList):
     Attributes:
         groups: what else is dropped, inside of layers; with `run_without`, which does it.
         schedule: of all rates over time.
-        learning: learns the rates of the layers around the given mean; None where they are fixed.
+        learning: learns the rates of the layers around the given mean; None where they are fixed. Each layer then
+            has a `LearnedRate`, `surrogate` is added to the loss, and `set_num_updates` ends an update.
 
     Raises:
         ValueError: the rate is out of range, or there are not as many as layers.
@@ -92,7 +93,11 @@ class LayerDropStack(nn.ModuleList):
         seed: int = 0,
     ) -> None:
         super().__init__(layers)
-        self.rate = tuple(map(check_rate, rate)) if isinstance(rate, Sequence) else check_rate(rate)
+        self.rate: Union[float, Rates]
+        if isinstance(rate, (int, float, str)):
+            self.rate = check_rate(rate)
+        else:
+            self.rate = tuple(map(check_rate, rate))
         if isinstance(self.rate, tuple) and len(self.rate) != len(self):
             raise ValueError(f"`rate` must be one, or one for each of {len(self)} layers, but is {self.rate}.")
         self.name = name

@@ -47,7 +47,7 @@ def parse(
             raise ValueError(
                 f"`{option}` must not be {spec!r} where no drop rates were learned (with --*-layerdrop-learned)."
             )
-        kept = selection.learned(learned_rates, keep=int(str(spec).partition(":")[2]))
+        kept = selection.learned(learned_rates, keep=learned_count(spec))
     return kept
 
 
@@ -60,13 +60,22 @@ def check(spec: LayerSpec, option: str = "layers_to_keep", depth: Optional[int] 
     _parse(spec, depth, option)
 
 
-def is_learned(spec: LayerSpec) -> bool:
+def is_learned(spec: Optional[LayerSpec]) -> bool:
     """Return whether it takes learned rates to know the layers.
 
     >>> is_learned("learned:3"), is_learned("first:3")
     (True, False)
     """
     return isinstance(spec, str) and spec.partition(":")[0].strip() == "learned"
+
+
+def learned_count(spec: LayerSpec) -> int:
+    """Return the K of 'learned:K'.
+
+    >>> learned_count("learned:3")
+    3
+    """
+    return int(str(spec).partition(":")[2])
 
 
 def describe(kept: Sequence[int]) -> str:

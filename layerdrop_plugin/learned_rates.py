@@ -25,7 +25,7 @@ The more a layer is missed, the lower its rate gets. `learned:K` keeps the K lay
 """
 
 import math
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import torch
 from torch import Tensor, distributed, nn
@@ -41,8 +41,8 @@ KEEP_OF_CHANGE, KEEP_OF_LOSS = 0.99, 0.95
 class LearnedRate(nn.Module):
     """What a layer carries to have its rate learned: it is saved, pruned and renumbered with the layer.
 
-    `change` and `loss` are running means of the activation and of the loss; `rate` is the drop rate after the last
-    update, the schedule left out: what a layer is chosen by.
+    `change` and `loss` are running means of the activation and of the loss, 0 where there was none yet; `rate` is the
+    drop rate after the last update, the schedule left out: what a layer is chosen by.
     """
 
     change: Tensor
@@ -56,6 +56,16 @@ class LearnedRate(nn.Module):
         self.register_buffer("change", torch.zeros(1))
         self.register_buffer("loss", torch.zeros(1))
         self.register_buffer("rate", torch.full((1,), rate))
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "LearnedRate":
+        """Keep float32 in a model that becomes fp16 or bf16, where the small steps of running means are rounded off."""
+        before = {name: getattr(self, name) for name in BUFFERS}
+        super()._apply(*args, **kwargs)
+        for name, value in before.items():
+            converted = getattr(self, name)
+            if converted.dtype != value.dtype:
+                setattr(self, name, value.to(converted.device))
+        return self
 
 
 BUFFERS = ("change", "loss", "rate")
@@ -144,7 +154,7 @@ class Learning:
                 r = rates(scores(layers), mean)
                 log_probability = log_probability + torch.where(dropped, r, 1.0 - r).log().sum()
         self.masks.clear()
-        worse = torch.where(usual > 0.0, loss - usual, torch.zeros_like(loss))
+        worse = torch.where(usual != 0.0, loss - usual, torch.zeros_like(loss))
         return GRADIENT * (worse * (log_probability - log_probability.detach())).sum()
 
     def finish_update(self, layers: Sequence[nn.Module], mean: float) -> None:
@@ -156,7 +166,7 @@ class Learning:
                 if math.isfinite(change):  # else the layer did not run
                     rate.change.mul_(KEEP_OF_CHANGE).add_((1 - KEEP_OF_CHANGE) * change)
                 if math.isfinite(loss):
-                    keep = KEEP_OF_LOSS if rate.loss.item() > 0.0 else 0.0
+                    keep = KEEP_OF_LOSS if rate.loss.item() != 0.0 else 0.0
                     rate.loss.mul_(keep).add_((1 - keep) * loss)
         self.masks.clear()
         self.losses.clear()

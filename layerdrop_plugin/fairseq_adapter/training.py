@@ -102,22 +102,39 @@ def _with_learned(cfg, specs):
 
     A run that was pruned so, and is started again, keeps the layers that it has.
     """
+    own = _own_checkpoint(root_option(cfg, "checkpoint", "save_dir"))
+    depths = depths_of(cfg)
+    if any(map(layer_spec.is_learned, specs.values())) and os.path.exists(own):
+        for stack, origin in provenance.read(safe_loading.read(own, "--save-dir")).items():
+            depth, kept = origin.last
+            spec = specs.get(stack)
+            if layer_spec.is_learned(spec) and (depth, len(kept)) == (depths[stack], layer_spec.learned_count(spec)):
+                specs = {**specs, stack: layer_spec.describe(kept)}
     if not any(map(layer_spec.is_learned, specs.values())):
         return specs, {}
-    own = _own_checkpoint(root_option(cfg, "checkpoint", "save_dir"))
-    if os.path.exists(own):
-        state = safe_loading.read(own, "--save-dir")
-        for stack, origin in provenance.read(state).items():
-            if stack in specs and layer_spec.is_learned(specs[stack]):
-                specs = {**specs, stack: layer_spec.describe(origin.last.kept)}
-        return specs, learned_rates.saved(state["model"])
-    for name in ("finetune_from_model", "restore_file"):
-        path = root_option(cfg, "checkpoint", name)
-        if path and path != DEFAULT_RESTORE_FILE:
-            option = "--" + name.replace("_", "-")
-            safe_loading.check_file(path, option)
-            return specs, learned_rates.saved(safe_loading.read(path, option)["model"])
-    return specs, {}
+    option, path = _begins_with(cfg, own)
+    found = learned_rates.saved(safe_loading.read(path, option)["model"]) if path else {}
+    for stack, rates in found.items():
+        if layer_spec.is_learned(specs.get(stack)) and len(rates) != depths[stack]:
+            raise ValueError(
+                f"`{KEEP[stack]}` must fit the checkpoint, but is {specs[stack]!r} of {depths[stack]}, "
+                f"and {path} has {len(rates)}."
+            )
+    return specs, found
+
+
+def _begins_with(cfg, own):
+    """Return the checkpoint that fairseq reads first, None where it reads none, and the option that names it."""
+    restore, finetune = (root_option(cfg, "checkpoint", name) for name in ("restore_file", "finetune_from_model"))
+    if restore and restore != DEFAULT_RESTORE_FILE:
+        found = "--restore-file", restore
+    elif os.path.exists(own):
+        return "--save-dir", own
+    else:
+        found = "--finetune-from-model", finetune
+    if found[1]:
+        safe_loading.check_file(found[1], found[0])
+    return found
 
 
 def _plan(trainer):

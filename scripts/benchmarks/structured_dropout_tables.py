@@ -82,21 +82,20 @@ def rates_table(at: At, rate: float) -> str:
     return table(("p in training", *(f"at depth {depth}" for depth in depths)), rows)
 
 
-def selection_table(full: Optional[float], search: Mapping[str, Any], test: Sequence[Mapping[str, Any]]) -> str:
+def selection_table(search: Mapping[str, Any], test: Sequence[Mapping[str, Any]]) -> str:
     """Ways to choose the layers of one model.
 
     Args:
-        full: perplexity of all layers on the valid split.
-        search: what layerdrop-search found on the valid split, with its own report on the test split.
+        search: what layerdrop-search found on a part of the valid split, with its own report on the test split.
         test: rows of a sweep over strategies on the test split.
     """
     valid = {row["rank"].partition(":")[0]: row for row in search["ranking"]}
-    of = {"full": full, **{name: row["perplexity"] for name, row in valid.items()}}
-    rows = [(row["strategy"], row["decoder"], of[row["strategy"]], row["perplexity"]) for row in test]
+    of = {name: row["perplexity"] for name, row in valid.items()}
+    rows = [(row["strategy"], row["decoder"], of.get(row["strategy"]), row["perplexity"]) for row in test]
     best, on_test = valid["1"], search["report"]["rows"][0]
     rows.append(("search", best["decoder"], best["perplexity"], on_test["perplexity"]))
     return table(
-        ("chosen by", "layers", "perplexity, valid", "perplexity, test"),
+        ("chosen by", "layers", "perplexity, searched part of valid", "test"),
         [(name, layers, *map(shown, values)) for name, layers, *values in rows],
     )
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import NamedTuple
@@ -361,6 +362,44 @@ def test_training_prunes_to_the_lowest_rates_and_goes_on_when_started_again(star
     assert {**losses(first), **losses(again)} == losses(by_hand)
     assert_same_training(tmp_path / "two", tmp_path / "by_hand")
     assert len(rates_in(tmp_path / "two" / "checkpoint_last.pt")) == 2
+
+
+@pytest.fixture(scope="module")
+def opposite(learned, tmp_path_factory):
+    """A run's folder whose rates are those of `learned`, from the last layer to the first."""
+    folder = tmp_path_factory.mktemp("opposite")
+    state = torch.load(learned["transformer_lm"])
+    rates = rates_in(learned["transformer_lm"])
+    for i in range(4):
+        state["model"][f"decoder.layers.{i}.learned_rate.rate"].fill_(rates[3 - i])
+    torch.save(state, folder / "checkpoint_last.pt")
+    return folder
+
+
+def test_the_rates_of_the_checkpoint_that_is_restored_count(learned, kept, opposite, run, tmp_path):
+    """Not those of a `checkpoint_last.pt` that fairseq leaves alone: a run may go on from its own best."""
+    shutil.copytree(opposite, tmp_path / "run")
+    own = kept["transformer_lm"]["decoder"]
+    others = lowest(rates_in(opposite / "checkpoint_last.pt"))
+    assert own != others
+    ends = ["--max-update", 17, "--no-save", "--save-dir", tmp_path / "run"]
+    restored = run("transformer_lm", *LM, *KEEP, "--restore-file", learned["transformer_lm"], *ends)
+    assert f"configuration: decoder keeps layers {own} of 4" in restored.messages
+    went_on = run("transformer_lm", *LM, *KEEP, *ends)
+    assert f"configuration: decoder keeps layers {others} of 4" in went_on.messages
+
+
+def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, words, tmp_path, monkeypatch, capfd):
+    path, ends = learned["transformer_lm"], ["--save-dir", tmp_path]
+    run("transformer_lm", *LM, *KEEP, "--finetune-from-model", path, "--max-update", 1, *ends)
+    more = ["--decoder-layers-to-keep", "learned:3", *ends, "--max-update", 17]
+    argv = words("transformer_lm", *USER, *LM, "--finetune-from-model", path, *more)
+    assert refused(argv, monkeypatch, capfd) == (
+        "`decoder_layers_to_keep` must fit the checkpoint, but is 'learned:3' of 4, "
+        f"and {tmp_path / 'checkpoint_last.pt'} has 2."
+    )
+    log = run("transformer_lm", *LM, "--restore-file", path, *more, "--no-save")
+    assert f"configuration: decoder keeps layers {lowest(rates_in(path), 3)} of 4" in log.messages
 
 
 def test_the_pruned_file_is_the_same_and_trains_on_with_its_optimiser(learned, kept, run, tmp_path):

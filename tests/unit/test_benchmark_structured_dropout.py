@@ -90,8 +90,8 @@ def test_the_table_of_selections_has_the_search_last():
     }
     swept = [("full", "0-3", 4.5), ("every_other", "0,2", 6.5), ("learned", "1,3", 7.5)]
     test = [dict(zip(("strategy", "decoder", "perplexity"), row)) for row in swept]
-    assert tables.selection_table(4.0, search, test).splitlines()[2:] == [
-        "| full | 0-3 | 4.0 | 4.5 |",
+    assert tables.selection_table(search, test).splitlines()[2:] == [
+        "| full | 0-3 | - | 4.5 |",
         "| every_other | 0,2 | 6.0 | 6.5 |",
         "| learned | 1,3 | 7.0 | 7.5 |",
         "| search | 0,3 | 5.0 | 5.5 |",

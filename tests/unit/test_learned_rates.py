@@ -106,6 +106,17 @@ def test_the_surrogate_by_hand():
     assert found == [pytest.approx((0.03, -0.03), abs=1e-7), pytest.approx((-0.03, 0.06), abs=1e-7)]
 
 
+def test_a_loss_may_be_below_0():
+    """A criterion may have a log-density, say. What counts is by how much a loss, 1, is worse than usual, -1."""
+    stack = learning_stack(2)
+    set_state(stack, [-1.0, -2.0], loss=-1.0)
+    stack.learning.note_mask((True, False), 0.5)
+    stack.surrogate(torch.tensor(1.0)).backward()
+    assert stack[0].learned_rate.bias.grad.item() == pytest.approx(0.03, abs=1e-7)
+    stack.set_num_updates(1)
+    assert stack[0].learned_rate.loss.item() == pytest.approx(0.95 * -1.0 + 0.05 * 1.0)
+
+
 @pytest.mark.parametrize(("loss", "sign"), [(3.0, 1), (0.5, -1)])
 def test_a_step_lowers_the_rate_of_a_layer_that_was_missed(loss, sign):
     stack = learning_stack(4, 0.25)
@@ -184,6 +195,23 @@ def test_the_running_means_of_two_updates():
     assert [r.loss.item() for r in own] == pytest.approx([0.95 * 3.0 + 0.05 * 5.0] * 2)
     assert [r.change.item() for r in own] == pytest.approx([0.01 * tenth, 0.01 * 2 * tenth], abs=1e-5)
     assert (learning.changes, learning.losses, learning.masks) == ([[], []], [], [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_running_means_of_a_model_in_half_precision_are_in_full(dtype):
+    """A step of 0.01 of the way is less than bf16 tells apart."""
+    stack = learning_stack(2).to(dtype)
+    assert stack[0].learned_rate.weight.dtype == dtype
+    set_state(stack, [-4.0, -4.0], loss=4.0)
+    x = torch.tensor([3.0, 4.0])
+    stack.learning.note_change(0, x, 2 * x)  # log 1
+    stack.learning.note_mask((False, True), 0.5)
+    stack.surrogate(torch.tensor(4.1)).backward()
+    stack.set_num_updates(1)
+    own = [stack[i].learned_rate for i in range(2)]
+    assert [r.change.item() for r in own] == [pytest.approx(-3.96, abs=1e-6), -4.0]
+    assert [r.loss.item() for r in own] == pytest.approx([4.005] * 2, abs=1e-6)
+    assert own[0].weight.grad.dtype == dtype
 
 
 @pytest.mark.parametrize("bad", [math.inf, math.nan])
