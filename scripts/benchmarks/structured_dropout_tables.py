@@ -126,11 +126,10 @@ def draw(at: At, rate: float, half: int, path: Path) -> None:
     full = max(at[names[0]])
     for depth, marker in ((full, "o"), (half, "s")):
         by_kind.plot(numbers(at[n][depth] for n in names), names, marker, label=f"depth {depth}")
-    by_kind.set(xlabel="perplexity (lower is better)", xscale="log", title=f"what is dropped, with p = {rate:g}")
-    for axis in (by_depth.yaxis, by_kind.xaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
-        axis.set_major_formatter(ScalarFormatter())
-        axis.set_minor_formatter(NullFormatter())
+    by_kind.set(xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {rate:g}")
+    by_depth.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+    by_depth.yaxis.set_major_formatter(ScalarFormatter())
+    by_depth.yaxis.set_minor_formatter(NullFormatter())
     for axes in (by_depth, by_kind):
         axes.grid(alpha=0.3)
         axes.legend()

@@ -5,13 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-GRAMMAR = "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', or 'drop:P' with 0 < P <= 0.5"
+RATES = (
+    "a rate P with 0 <= P < 1 as in '0.2', one for each layer as in '0.1,0.2,0.3', "
+    "'linear:A:B' from the first layer to the last, or 'target:K' for P = 1 - K/N"
+)
+GRAMMAR = (
+    "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', "
+    "or 'drop:P' with 0 < P <= 0.5"
+)
 RATE = "must be at least 0 and below 1, but is"
 D = "`--decoder-layers-to-keep`"
 TRAIN = [  # family, options, message
     ("transformer", ["--encoder-layerdrop=-0.1"], f"`--encoder-layerdrop` {RATE} -0.1 instead."),
     ("transformer_lm", ["--decoder-layerdrop", "1"], f"`--decoder-layerdrop` {RATE} 1 instead."),
-    ("roberta", ["--encoder-layerdrop", "x"], "`--encoder-layerdrop` must be a number, but is 'x' instead."),
+    ("roberta", ["--encoder-layerdrop", "x"], f"`--encoder-layerdrop` must be {RATES}, but is 'x' instead."),
     ("transformer", ["--decoder-layers-to-keep", "0,4"], f"{D} must name layers from 0 to 3, but has 4 in '0,4'."),
     ("transformer_lm", ["--decoder-layers-to-keep=-1"], f"{D} must count layers from 0, but has -1 in '-1'."),
     ("transformer", ["--decoder-layers-to-keep", "1,1"], f"{D} must name a layer once, but has 1 twice in '1,1'."),
