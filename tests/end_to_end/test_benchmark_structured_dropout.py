@@ -13,7 +13,7 @@ def rows(text):
 
 
 def test_it_ends_with_tables_and_a_plot_and_repeats_nothing(recipe, tmp_path):
-    done = recipe(NAME, tmp_path, MODELS=MODELS)
+    done = recipe("benchmarks/structured_dropout", tmp_path, MODELS=MODELS)
     kinds, rates, ways = rows(done.stdout).values()
     assert kinds[0][:3] == ["dropped", "perplexity at depth 2", "at depth 1"]
     assert [row[0] for row in kinds[2:]] == ["none", "layers"]
