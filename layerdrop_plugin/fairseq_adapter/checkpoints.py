@@ -2,12 +2,18 @@
 
 `--model-overrides` of fairseq's commands and the keywords of `from_pretrained` come here. What
 follows, building the model and filling it, then needs to know nothing of pruning.
+
+Files are mapped only for `load_model_ensemble_and_task`, for the trainer, and where `mapping` says so. Any other
+caller of fairseq's functions gets memory of its own, since it may hold what it read while the file is written.
 """
 
 import contextlib
+import copy
 import inspect
+import itertools
 import logging
-from typing import Any, Callable, Dict, Iterator, Optional
+from contextvars import ContextVar
+from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional
 
 from fairseq import checkpoint_utils
 
@@ -25,6 +31,16 @@ _prepare: Optional[Prepare] = None  # set while a trainer reads its checkpoint
 _option = "--path"  # what names the file that is read
 _loading = False  # set while models are loaded to be used
 
+PLAIN = frozenset(("cfg", "args"))  # without tensors
+TRAINED = PLAIN | {"model"}
+EVALUATED = TRAINED | {"criterion", "extra_state", "optimizer_history", "last_optimizer_state"}
+"""Entries of a checkpoint that the trainer, and those who load a model to use it, drop when the model has its weights.
+
+The trainer keeps the optimizer's state, the task its own, `task_state`.
+"""
+
+_dropped: ContextVar[Dict[str, FrozenSet[str]]] = ContextVar("dropped")  # of files now read, by path
+
 
 def install() -> None:
     """Put pruning into fairseq's functions that read checkpoints."""
@@ -38,10 +54,20 @@ def is_loading() -> bool:
 
 
 @contextlib.contextmanager
-def prepared_by(prepare: Prepare, option: str) -> Iterator[None]:
-    """Let `prepare(state, path)` change, in place, what is read inside this context; `option` names it."""
-    with _set(_prepare=prepare, _option=option):
+def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
+    """Let `prepare(state, path)` change, in place, what the trainer reads inside; `option` names the file `path`."""
+    with _set(_prepare=prepare, _option=option), mapping(path, dropped=TRAINED):
         yield
+
+
+@contextlib.contextmanager
+def mapping(*paths: str, dropped: FrozenSet[str] = EVALUATED) -> Iterator[None]:
+    """Let fairseq map these files inside this context; the caller drops these entries of them at its end."""
+    token = _dropped.set(dict.fromkeys(paths, dropped))
+    try:
+        yield
+    finally:
+        _dropped.reset(token)
 
 
 def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
@@ -49,14 +75,18 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     specs = pruning.requested(overrides)
     for stack in specs:
         del overrides[KEEP[stack]]
-    safe_loading.option = _option
-    state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
+    dropped = _dropped.get({}).get(path, frozenset())
+    mapped = bool(dropped or specs)  # what is pruned away is never read
+    with safe_loading.reading(_option, mapped):
+        state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
         pruning.settle(state)
         if _prepare is not None:
             _prepare(state, path)
         elif specs:
             pruning.log(pruning.prune_loaded(state, specs))
+    if mapped:  # a copy at once, as entries and tied weights may share memory
+        state.update(copy.deepcopy({key: value for key, value in state.items() if key not in dropped}))
     return state
 
 
@@ -64,14 +94,19 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
     given = inspect.signature(stock).bind(*args, **kwargs)
     given.apply_defaults()
     options = given.arguments
+    shards = range(options["num_shards"])
+    paths = [
+        [
+            checkpoint_utils.get_maybe_sharded_checkpoint_filename(name, options["suffix"], shard, len(shards))
+            for shard in shards
+        ]
+        for name in options["filenames"]
+    ]
     if options["state"] is None:
         with one_line():
-            for name in options["filenames"]:
-                path = checkpoint_utils.get_maybe_sharded_checkpoint_filename(
-                    name, options["suffix"], 0, options["num_shards"]
-                )
-                safe_loading.check_file(path, "--path")
-    with _set(_loading=True, _prepare=None):
+            for first, *_ in paths:
+                safe_loading.check_file(first, "--path")
+    with _set(_loading=True, _prepare=None), mapping(*itertools.chain(*paths)):
         ensemble, cfg, task = stock(*args, **kwargs)
     if pruning.requested(options["arg_overrides"] or {}):
         for model in ensemble:

@@ -15,7 +15,7 @@ from .. import learned_rates
 from ..dropping import LayerDropStack
 from ..rates import Rates
 from ..selection import Kept
-from . import pruning
+from . import checkpoints, pruning
 from .adaptive_loss import adaptive_loss
 from .compat import safe_loading
 from .config import get, has, put
@@ -163,7 +163,8 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
         raise ValueError(f"`--path` must be one checkpoint, but is {path!r} instead.")
     safe_loading.check_file(path, "--path")
     changes = overrides(model_overrides)
-    state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
+    with checkpoints.mapping(path):
+        state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
     saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
     cfg, given = command_line(words, saved_cfg, error)
     device = _device(cfg)

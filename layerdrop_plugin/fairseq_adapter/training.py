@@ -13,7 +13,6 @@ import logging
 import os
 from typing import Dict, List, Optional
 
-import torch
 from fairseq import checkpoint_utils, models
 from fairseq.trainer import Trainer
 from omegaconf import DictConfig, open_dict
@@ -190,7 +189,7 @@ def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_s
     depths = pruning.depths_or_none(dict(trainer._model.named_parameters()))
     run = TrainingRun(_plan(trainer), depths, None if reset_optimizer else _parameters(trainer))
     run.stores_ema = trainer.cfg.ema.store_ema
-    with checkpoints.prepared_by(functools.partial(_prepare, run), option):
+    with checkpoints.prepared_by(functools.partial(_prepare, run), filename, option):
         extra_state = stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     last = trainer._optim_history[-1] if trainer._optim_history else {}
     if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimiser
@@ -235,9 +234,6 @@ def _prepare(run, state, path):
             state["optimizer_history"][-1][OPTIMIZER_IS_LOST] = True  # for all workers, who get this entry
     if run.stores_ema and "ema" not in state["extra_state"]:
         state["extra_state"]["ema"] = dict(state["model"])  # fairseq 0.12.2 says that it does so, and fails: KeyError
-    # What outlives the loading must not stay mapped to a file that training may overwrite.
-    for key in set(state) - {"model", "cfg", "args"}:
-        state[key] = _cloned(state[key])
 
 
 def _is_done(state, stack, planned, path):
@@ -277,15 +273,3 @@ def _carry_optimizer_over(state, weights, pruned, parameters):
     except ValueError as error:
         logger.warning("the optimiser starts fresh: its state could not be carried over, as %s", error)
         state["last_optimizer_state"] = optimizer_state.fresh(optimizer, len(parameters))
-
-
-def _cloned(value):
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        clone = copy.copy(value)
-        clone.update((key, _cloned(v)) for key, v in value.items())
-        return clone
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(_cloned(v) for v in value)
-    return value

@@ -2,18 +2,23 @@
 
 torch 2.6 and newer load with `weights_only=True`, which does not know the `argparse.Namespace`
 in fairseq's checkpoints; older ones, and fairseq with them, unpickle whatever a file names. Here
-`fairseq.checkpoint_utils` reads through `read`: safe on every torch, memory-mapped where torch
-has that (2.1), so that what is not used is never read from disk.
+`fairseq.checkpoint_utils` reads through `read`, which is safe on every torch.
+
+`read` maps the file where torch can (2.1), so that what is not used is never read from disk. Who maps a file must
+drop what is mapped before anybody may write to it: a write changes the numbers, and a shorter file ends the process
+with SIGBUS. So fairseq's functions give memory of its own to any caller, outside of the context `reading` (mapped).
 """
 
 import argparse
+import contextlib
 import importlib
 import inspect
 import os
 import pickle
 import re
 import types
-from typing import Any, Dict, Optional
+from contextvars import ContextVar
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 
@@ -28,7 +33,17 @@ ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
 
 
-option = "path"  # where the next path comes from, for errors
+_reading: ContextVar[Tuple[str, bool]] = ContextVar("reading", default=("path", False))
+
+
+@contextlib.contextmanager
+def reading(option: str, mapped: bool) -> Iterator[None]:
+    """Let fairseq read in this context: `option` names the file in errors, `mapped` leaves it mapped."""
+    token = _reading.set((option, mapped))
+    try:
+        yield
+    finally:
+        _reading.reset(token)
 
 
 def needed() -> Optional[str]:
@@ -58,7 +73,7 @@ class _SafeTorch(types.ModuleType):
     @staticmethod
     def load(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
         with one_line():
-            return read(f if isinstance(f, str) else f.name, option)
+            return read(f if isinstance(f, str) else f.name, *_reading.get())
 
 
 def allowed() -> Dict[str, Any]:
@@ -93,11 +108,12 @@ def _import(name: str) -> Any:
         raise ValueError(f"`{ALLOW}` must name objects as module.name, but has {name!r}.") from None
 
 
-def read(path: str, option: str = "path") -> Dict[str, Any]:
+def read(path: str, option: str = "path", mapped: bool = True) -> Dict[str, Any]:
     """Return the content of a fairseq checkpoint, its tensors on the CPU.
 
     Args:
         option: where the path was given, for errors.
+        mapped: leave the tensors mapped to the file where torch can; the caller drops them soon.
 
     Raises:
         ValueError: one line: the file is missing, empty, truncated, no checkpoint of fairseq, or
@@ -106,7 +122,7 @@ def read(path: str, option: str = "path") -> Dict[str, Any]:
     check_file(path, option)
     known = allowed()
     try:
-        state = _load(path, known)
+        state = _load(path, known, mapped)
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal(path, option, str(error))) from None
     except PermissionError:
@@ -149,11 +165,11 @@ def check_name(path: str, option: str = "path") -> None:
         raise ValueError(f"`{option}` must be a path in UTF-8, but is {path!r} instead.") from None
 
 
-def _load(path: str, known: Dict[str, Any]) -> Any:
+def _load(path: str, known: Dict[str, Any], mapped: bool) -> Any:
     with open(path, "rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
     kwargs: Dict[str, Any] = {"map_location": "cpu"}
-    if zipped and "mmap" in inspect.signature(torch.load).parameters:
+    if mapped and zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
     if TORCH_TAKES_NAMES:
         names = {(thing, name) for name, thing in known.items()}

@@ -1,0 +1,111 @@
+"""Reading gives memory of its own to any caller; the file is mapped only where it is dropped at once."""
+
+import copy
+import gc
+import os
+import shutil
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+
+from layerdrop_plugin.fairseq_adapter import checkpoints, evaluation
+
+KEPT = {"encoder_layers_to_keep": "0,2", "decoder_layers_to_keep": "last:1"}
+on_linux = pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="asks Linux what is mapped")
+
+
+@pytest.fixture
+def path(full, tmp_path):
+    """A translation model's checkpoint of this test alone."""
+    return shutil.copy(full["transformer"], str(tmp_path / "checkpoint.pt"))
+
+
+def is_mapped(path):
+    gc.collect()  # torch leaves the weights that it loaded in a circle of references
+    with open("/proc/self/maps") as maps:
+        return str(path) in maps.read()
+
+
+def overwrite(path):
+    """Write as many zeros over a file, in place, as copying another one over it does."""
+    size = os.path.getsize(path)
+    with open(path, "r+b") as file:
+        file.write(bytes(size))
+
+
+def test_a_checkpoint_saved_to_the_path_it_was_read_from_is_whole(path):
+    before = torch.load(path)
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    del state["last_optimizer_state"]
+    torch.save(state, path)
+    after = torch.load(path, weights_only=False)  # fairseq made omegaconf's containers of the configuration
+    assert list(after["model"]) == list(before["model"])
+    assert all(torch.equal(after["model"][name], value) for name, value in before["model"].items())
+    assert after["extra_state"]["best"] == before["extra_state"]["best"]
+
+
+@pytest.mark.parametrize("overrides", [None, {}, KEPT])
+def test_what_another_caller_holds_does_not_change_with_the_file(overrides, path):
+    state = checkpoint_utils.load_checkpoint_to_cpu(path, overrides)
+    expected = copy.deepcopy(state)
+    overwrite(path)
+    for key in ("model", "last_optimizer_state"):
+        torch.testing.assert_close(state[key], expected[key], rtol=0, atol=0)
+    assert ("decoder.layers.3.fc1.bias" in state["model"]) == (overrides != KEPT)
+
+
+@pytest.mark.parametrize("overrides", [None, KEPT])
+def test_tied_weights_share_memory_in_what_another_caller_gets(overrides, path):
+    weights = checkpoint_utils.load_checkpoint_to_cpu(path, overrides)["model"]
+    tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "decoder.output_projection.weight")
+    assert len({weights[name].data_ptr() for name in tied}) == 1
+
+
+@on_linux
+def test_fairseqs_other_reader_maps_nothing_either(path):
+    state = torch.load(path)
+    state["extra_state"]["ema"] = dict(state["model"])
+    torch.save(state, path)
+    held = checkpoint_utils.load_ema_from_checkpoint(path)
+    assert not is_mapped(path)
+    assert held["last_optimizer_state"]["state"][0]["exp_avg"].abs().sum() > 0
+
+
+@on_linux
+@pytest.mark.parametrize("overrides", [{}, KEPT])
+@pytest.mark.parametrize("reader", ["fairseq", "trainer", "evaluation"])
+def test_a_file_is_mapped_until_the_model_has_its_weights(
+    reader, overrides, path, data, tiny, make_trainer, monkeypatch
+):
+    state = torch.load(path)
+    state["task_state"] = {"seen": torch.arange(3.0)}
+    torch.save(state, path)
+    seen = []
+
+    def load_state_dict(model, *args, **kwargs):
+        seen.append(is_mapped(path))
+        return original(model, *args, **kwargs)
+
+    original = torch.nn.Module.load_state_dict
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", load_state_dict)
+    argv = [data["transformer"], *tiny["transformer"]]
+    if reader == "fairseq":
+        held = checkpoint_utils.load_model_ensemble_and_task([path], overrides)
+        assert held[2].state_dict()["seen"].tolist() == [0.0, 1.0, 2.0]
+    elif reader == "evaluation":
+        held = evaluation.load(path, repr(overrides), [str(data["transformer"])], pytest.fail)
+    else:
+        options = [word for name, spec in overrides.items() for word in (f"--{name}".replace("_", "-"), spec)]
+        held = make_trainer(*argv, "--arch", "layerdrop_transformer", *options)
+        extra_state = held.load_checkpoint(path)
+        assert extra_state["train_iterator"]["epoch"] == 3
+    assert seen[0] and not is_mapped(path), held
+
+
+@on_linux
+def test_what_a_model_reads_as_it_is_built_is_not_mapped(path, full):
+    with checkpoints.mapping(path):
+        outer, inner = (checkpoint_utils.load_checkpoint_to_cpu(str(p)) for p in (path, full["transformer"]))
+        assert is_mapped(path) and not is_mapped(full["transformer"])
+    assert torch.equal(outer["model"]["encoder.layers.0.fc1.bias"], inner["model"]["encoder.layers.0.fc1.bias"])
