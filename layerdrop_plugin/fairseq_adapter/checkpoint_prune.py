@@ -21,11 +21,7 @@ from .whole_checkpoint import read_whole, settled
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 EMA = ("ema", "ema_fp32_params")
-BEST = ("best", "val_loss")
-"""In a checkpoint's `extra_state`: moving averages of the weights; what validation gave, before pruning.
-
-Further training would hold the small model against the best value of the full one, and save none as its best.
-"""
+"""In a checkpoint's `extra_state`: moving averages of the weights."""
 
 
 def prune_checkpoint(
@@ -86,7 +82,7 @@ def pruned(
         _check_stock_counts_alike(state["model"], stock)
         _carry_optimizer_over(state, full, kept, path)
     else:
-        _leave_training_out(state, any(len(p.kept) < p.depth for p in kept.values()))
+        _leave_training_out(state)
     state.pop("fsdp_metadata", None)  # of the full weights' shapes
     state["model"] = _converted(state["model"], dtype)
     return state, kept
@@ -101,7 +97,7 @@ def _named_as_here() -> Iterator[None]:
         raise ValueError(re.sub("`(encoder|decoder)_layers_to_keep`", r"`--\1`", str(error))) from None
 
 
-def _leave_training_out(state: State, pruned: bool) -> None:
+def _leave_training_out(state: State) -> None:
     """Take out, in place, the optimiser's state, in each form that fairseq ever gave it, and moving averages."""
     state.pop("last_optimizer_state", None)  # as --no-save-optimizer-state does; fairseq starts fresh then
     if "optimizer" in state:
@@ -110,8 +106,7 @@ def _leave_training_out(state: State, pruned: bool) -> None:
         if "optimizer" in entry:
             entry["optimizer"] = None
     if isinstance(state.get("extra_state"), dict):
-        left_out = EMA + (BEST if pruned else ())
-        state["extra_state"] = {k: v for k, v in state["extra_state"].items() if k not in left_out}
+        state["extra_state"] = {k: v for k, v in state["extra_state"].items() if k not in EMA}
     state["model"] = checkpoint_parameters.without_copies(state["model"])
 
 

@@ -10,9 +10,9 @@ ModelConfig = Union[Namespace, DictConfig]
 
 
 def get(cfg: ModelConfig, name: str, default: Any = None) -> Any:
-    """Return an option as plain Python, `default` where it is missing."""
+    """Return an option as plain Python, `default` where it is missing; a file may hold options in a dict."""
     value = getattr(cfg, name, default) if isinstance(cfg, Namespace) else default
-    if isinstance(cfg, DictConfig) and name in cfg:  # its get() raises in omegaconf 2.0
+    if isinstance(cfg, (dict, DictConfig)) and name in cfg:  # its get() raises in omegaconf 2.0
         value = cfg[name]
     return OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 
 from .. import layer_spec, learned_rates, rates
 from .. import state_dict as names
-from . import provenance
+from . import best_value, provenance
 from .config import ModelConfig, get, put
 from .options import DROPS, KEEP, drop_rates
 from .provenance import Pruned
@@ -78,11 +78,13 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
 
 
 def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
-    """Take the layers out of a checkpoint, in place: weights, averaged weights, configuration."""
+    """Take the layers out of a checkpoint, in place: weights, averaged weights, configuration, what validation gave."""
     kept = {stack: p.kept for stack, p in pruned.items()}
     change_weights(state, lambda weights: names.prune(weights, kept))
     for cfg in model_configs(state):
         configure(cfg, pruned)
+    if any(len(p.kept) < p.depth for p in pruned.values()):
+        best_value.forget(state)
     entry = provenance.as_entry(provenance.compose(provenance.read(state), pruned))
     if entry:
         state[provenance.KEY] = entry

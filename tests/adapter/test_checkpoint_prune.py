@@ -339,7 +339,7 @@ def test_the_oldest_optimisers_are_left_out_as_fairseq_wants_them(saved):
     """fairseq moves these entries to where they are today, so they must be there."""
     history = [{"best_loss": 1.0, "optimizer": {"state": {0: torch.zeros(9)}}}]
     state, _ = pruned(saved(optimizer_history=history, optimizer={"state": {}}), {"decoder": "0"})
-    assert state["optimizer_history"] == [{"best_loss": 1.0, "optimizer": None}]
+    assert state["optimizer_history"] == [{"best_loss": float("inf"), "optimizer": None}]
     assert state["optimizer"] is None
 
 
