@@ -20,6 +20,7 @@ case ${1-} in
   -h | --help) sed -n '2,6s/^# //p' "$0" && exit ;;
   ?*) echo "demo.sh: the options are --compare and --help, but one is '$1'." >&2 && exit 2 ;;
 esac
+source "$root/scripts/openmp.sh"
 source "$root/scripts/demo/steps.sh"
 start "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
 step data "make $PAIRS sentence pairs" python scripts/demo/make_data.py --out "$DEMO_DIR" --pairs $PAIRS --seed $SEED

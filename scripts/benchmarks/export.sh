@@ -17,6 +17,7 @@ esac
 : "${KEEP:=every_other:3}"                                    # of each stack; or KEEP=0,2,4+0,3 for encoder and decoder
 : "${THREADS:=1}" "${BEAM:=4}" "${BATCH:=100}" "${MAX_LENGTH:=200}" "${REPEATS:=5}" # sentences in a batch; pieces
 root=$(cd "$(dirname "$0")/../.." && pwd)
+source "$root/scripts/openmp.sh"
 absolute() { case $1 in /* | "") echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 CKPT=$(absolute "$CKPT") DATA=$(absolute "$DATA") REFERENCE=$(absolute "$REFERENCE")
 cd "$root"

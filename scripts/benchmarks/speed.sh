@@ -24,6 +24,7 @@ fi
   --share-decoder-input-output-embed --dropout 0.1 --tokens-per-sample 256 --batch-size 4}"
 : "${BIG:=transformer_lm_wiki103 --criterion adaptive_loss --ddp-backend legacy_ddp}"
 root=$(cd "$(dirname "$0")/../.." && pwd)
+source "$root/scripts/openmp.sh"
 source "$root/scripts/benchmarks/text.sh"
 with_text "$DATA" # changes into $root; sets work, a folder that goes at the end, with the text in $work/bin
 OMP_NUM_THREADS=$THREADS python scripts/benchmarks/speed.py --command "$command" --work "$work" --parts $PARTS \

@@ -35,7 +35,7 @@ case $GPUS in *[!0-9]*) die "GPUS must be a whole number, but is '$GPUS'." ;; es
 OUT=$(absolute "$OUT") RAW=$(absolute "$RAW")
 workers=$((GPUS > 0 ? GPUS : 1))
 DEVICES="--distributed-world-size $workers $PRECISION" DEVICE=$PRECISION # to train, and to evaluate with one
-[ "$GPUS" -gt 0 ] || DEVICES=--cpu DEVICE=--cpu
+[ "$GPUS" -gt 0 ] || { DEVICES=--cpu DEVICE=--cpu && source "$root/scripts/openmp.sh"; }
 
 update_freq() { # PRODUCT: sets UPDATE_FREQ, batches that each worker adds up, so that the paper's effective batch stays
   [ -z "$TINY" ] || : "${UPDATE_FREQ:=1}"
