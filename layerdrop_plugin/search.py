@@ -8,6 +8,7 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Set, Tu
 import numpy
 
 from .prefixes import Candidate
+from .selection import Kept
 
 FINALISTS = 10
 """So many candidates are left at the end of a race, at least, and shown."""
@@ -63,33 +64,51 @@ class Ranked(NamedTuple):
         return float(first), float(second)
 
 
-def count_candidates(depths: Sequence[int], keep: Sequence[int]) -> int:
+def count_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept] = ()) -> int:
     """Return how many ways there are to keep `keep[s]` of the `depths[s]` layers of each stack s.
 
-    >>> count_candidates([16], [8]), count_candidates([6, 6], [3, 3])
-    (12870, 400)
+    Args:
+        needed: by stack, layers that every candidate keeps; no more than `keep[s]`.
+
+    >>> count_candidates([16], [8]), count_candidates([6, 6], [3, 3]), count_candidates([6, 6], [3, 3], [(), (4,)])
+    (12870, 400, 200)
     """
-    return math.prod(math.comb(depth, k) for depth, k in zip(depths, keep))
+    return math.prod(math.comb(len(free), k) for _, free, k in _choices(depths, keep, needed))
 
 
-def all_candidates(depths: Sequence[int], keep: Sequence[int]) -> List[Candidate]:
+def all_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept] = ()) -> List[Candidate]:
     """Return every way to keep so many layers of each stack, sorted.
 
-    >>> all_candidates([3], [2])
-    [((0, 1),), ((0, 2),), ((1, 2),)]
+    >>> all_candidates([3], [2]), all_candidates([3], [2], [(1,)])
+    ([((0, 1),), ((0, 2),), ((1, 2),)], [((0, 1),), ((1, 2),)])
     """
-    return list(itertools.product(*(itertools.combinations(range(d), k) for d, k in zip(depths, keep))))
+    ways = (
+        sorted(tuple(sorted((*held, *chosen))) for chosen in itertools.combinations(free, k))
+        for held, free, k in _choices(depths, keep, needed)
+    )
+    return list(itertools.product(*ways))
 
 
-def some_candidates(depths: Sequence[int], keep: Sequence[int], count: int, seed: int) -> List[Candidate]:
+def some_candidates(
+    depths: Sequence[int], keep: Sequence[int], count: int, seed: int, needed: Sequence[Kept] = ()
+) -> List[Candidate]:
     """Return `count` different candidates drawn at random, sorted; all of them, where there are no more."""
-    if count >= count_candidates(depths, keep):
-        return all_candidates(depths, keep)
+    if count >= count_candidates(depths, keep, needed):
+        return all_candidates(depths, keep, needed)
     generator = random.Random(seed)
+    choices = _choices(depths, keep, needed)
     found: Set[Candidate] = set()
     while len(found) < count:
-        found.add(tuple(tuple(sorted(generator.sample(range(d), k))) for d, k in zip(depths, keep)))
+        found.add(tuple(tuple(sorted((*held, *generator.sample(free, k)))) for held, free, k in choices))
     return sorted(found)
+
+
+def _choices(
+    depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept]
+) -> List[Tuple[Kept, Sequence[int], int]]:
+    """By stack: the layers that are needed, the others, and how many of the others to choose."""
+    by_stack = zip(depths, keep, needed or [()] * len(depths))
+    return [(held, [i for i in range(depth) if i not in held], k - len(held)) for depth, k, held in by_stack]
 
 
 def exhaustive(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> List[Ranked]:
@@ -130,26 +149,32 @@ def rounds(batches: int) -> List[int]:
     return sizes
 
 
-def greedy(measure: Measure, depths: Sequence[int], keep: Sequence[int], batches: int, metric: str) -> List[Ranked]:
+def greedy(
+    measure: Measure, depths: Sequence[int], keep: Sequence[int], batches: int, metric: str, needed: Sequence[Kept] = ()
+) -> List[Ranked]:
     """Drop the layer, of any stack that has too many, whose loss hurts least, again and again.
 
     Returns the candidates of the last step, the best first; they differ in the layer dropped last.
+
+    Args:
+        needed: by stack, layers that are never dropped.
     """
     current = Ranked(tuple(tuple(range(depth)) for depth in depths), numpy.zeros((2, 3)))
     ranked: List[Ranked] = []
     while any(len(kept) > k for kept, k in zip(current.candidate, keep)):
-        smaller = sorted(_without_one(current.candidate, keep))
+        smaller = sorted(_without_one(current.candidate, keep, needed))
         ranked = rank(smaller, measure(smaller, range(batches)), metric)
         current = ranked[0]
     return ranked or rank([current.candidate], measure([current.candidate], range(batches)), metric)
 
 
-def _without_one(candidate: Candidate, keep: Sequence[int]) -> List[Candidate]:
+def _without_one(candidate: Candidate, keep: Sequence[int], needed: Sequence[Kept]) -> List[Candidate]:
     return [
         (*candidate[:stack], tuple(i for i in kept if i != layer), *candidate[stack + 1 :])
         for stack, kept in enumerate(candidate)
         if len(kept) > keep[stack]
         for layer in kept
+        if not needed or layer not in needed[stack]
     ]
 
 

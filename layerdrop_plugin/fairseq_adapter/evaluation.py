@@ -88,7 +88,7 @@ class Evaluation:
                     seed=self.cfg.common.seed,
                     **sizes,
                 ).next_epoch_itr(shuffle=False)
-            samples = [self._without_bos(sample) for sample in found if sample and "net_input" in sample]
+            samples = [self._to_score(sample) for sample in found if sample and "net_input" in sample]
             samples = [sample for sample in samples if self._predictions(sample, subset)]
         if not samples:
             raise ValueError(f"`{option}` must hold data, but {subset!r} has none that the model can take.")
@@ -104,8 +104,12 @@ class Evaluation:
             raise ValueError(f"`{option}` must be a split of the data, but {data} has no {subset!r}.") from None
         return self.task.dataset(subset)
 
-    def _without_bos(self, sample: Sample) -> Sample:
-        """A mark that a language model's task puts before each sample is nothing to predict, as in fairseq-eval-lm."""
+    def _to_score(self, sample: Sample) -> Sample:
+        """Leave out what is nothing to predict: alignments, of which the layer may not run, and a mark at the start.
+
+        A language model's task may put that mark before each sample; fairseq-eval-lm leaves it out, too.
+        """
+        sample = {name: value for name, value in sample.items() if name not in ("alignments", "align_weights")}
         if get(self.saved_cfg.task, "_name") != "language_modeling" or not get(self.saved_cfg.task, "add_bos_token"):
             return sample
         words = self.task.target_dictionary
@@ -190,7 +194,7 @@ def _held(path: str, changes: Mapping[str, Any]) -> Dict[str, Kept]:
     if not specs:
         return {}
     weights = safe_loading.read(path, "--path")["model"]
-    plan = pruning.plan(specs, pruning.depths_or_none(weights), learned_rates.saved(weights))
+    plan = pruning.plan(specs, pruning.depths_or_none(weights), learned_rates.saved(weights), weights)
     return {stack: pruned.kept for stack, pruned in plan.items()}
 
 
@@ -234,8 +238,9 @@ def stacks_of(model: Any) -> Dict[str, LayerDropStack]:
     Raises:
         ValueError: one line: the model has none.
     """
-    found = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
-    if not found:
+    stacks = [m for m in model.modules() if isinstance(m, LayerDropStack)]
+    found = {m.name: m for m in stacks}
+    if not found or len(found) < len(stacks):  # several pairs of languages have stacks of their own
         raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
     return {name: found[name] for name in ("encoder", "decoder") if name in found}
 

@@ -15,6 +15,7 @@ from ..prefixes import Candidate, SharedPrefixes
 from ..rates import Rates
 from ..search import Ranked
 from ..selection import Kept
+from . import layer_settings
 from .evaluation import Evaluation, Sample, learned_rates_of
 from .options import KEEP
 
@@ -34,6 +35,11 @@ class Plan(NamedTuple):
     held: Mapping[str, Kept] = {}  # by stack that --model-overrides prunes, the checkpoint's layers that are left
     overrides: Mapping[str, Any] = {}  # what it says
     learned: Mapping[str, Rates] = {}  # by stack that learned them, the layers' drop rates
+    needed: Tuple[Kept, ...] = ()  # by stack, layers without which the model can't be built
+
+    def is_possible(self, candidate: Candidate) -> bool:
+        """Return whether a candidate keeps all layers that are needed."""
+        return not self.needed or all(set(n) <= set(kept) for n, kept in zip(self.needed, candidate))
 
     @property
     def named(self) -> Dict[str, Candidate]:
@@ -92,26 +98,34 @@ def plan(
             raise ValueError(f"`--keep` must be at most the {name}'s depth, {depth}, but is {k} instead.")
     if metric == "accuracy" and not evaluation.classifies:
         raise ValueError("`--metric accuracy` must go with a task that classifies sentences, but this one does not.")
-    number = search.count_candidates(depths, counts)
+    needed = tuple(_needed(evaluation, name) for name in stacks)
+    number = search.count_candidates(depths, counts, needed)
     chosen = strategy or ("exhaustive" if number * batches <= search.LONG else "racing")
-    candidates = _first_candidates(chosen, depths, counts, evaluation)
+    candidates = _first_candidates(chosen, depths, counts, needed, evaluation)
     learned = learned_rates_of(evaluation.stacks)
-    return Plan(stacks, depths, counts, chosen, metric, candidates, evaluation.held, evaluation.overrides, learned)
+    return Plan(
+        stacks, depths, counts, chosen, metric, candidates, evaluation.held, evaluation.overrides, learned, needed
+    )
+
+
+def _needed(evaluation: Evaluation, stack: str) -> Kept:
+    alignment = layer_settings.alignment_layer(evaluation.saved_cfg.model, len(evaluation.stacks[stack]))
+    return () if stack != "decoder" or alignment is None else (alignment,)
 
 
 def _first_candidates(
-    strategy: str, depths: Sequence[int], keep: Sequence[int], evaluation: Evaluation
+    strategy: str, depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept], evaluation: Evaluation
 ) -> Tuple[Candidate, ...]:
-    number = search.count_candidates(depths, keep)
+    number = search.count_candidates(depths, keep, needed)
     if strategy == "greedy":
         return ()
     if strategy == "racing":
-        return tuple(search.some_candidates(depths, keep, search.MOST, evaluation.cfg.common.seed))
+        return tuple(search.some_candidates(depths, keep, search.MOST, evaluation.cfg.common.seed, needed))
     if number > search.TOO_MANY:
         raise ValueError(
             f"`--strategy exhaustive` must not have more than {search.TOO_MANY:,} candidates, but has {number:,}."
         )
-    return tuple(search.all_candidates(depths, keep))
+    return tuple(search.all_candidates(depths, keep, needed))
 
 
 def _text(keep: Sequence[int]) -> str:
@@ -167,7 +181,7 @@ class Scoring:
 def run(plan: Plan, measure: Measuring, batches: int) -> List[Ranked]:
     """Search; return the candidates that were scored on all batches, the best first."""
     if plan.strategy == "greedy":
-        return search.greedy(measure, plan.depths, plan.keep, batches, plan.metric)
+        return search.greedy(measure, plan.depths, plan.keep, batches, plan.metric, plan.needed)
     strategy: Callable[..., List[Ranked]] = search.racing if plan.strategy == "racing" else search.exhaustive
     return strategy(measure, plan.candidates, batches, plan.metric)
 

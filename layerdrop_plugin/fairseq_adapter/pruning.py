@@ -1,11 +1,11 @@
 """Prune a checkpoint that was read: weights, configuration and origin change together."""
 
 import logging
-from typing import Any, Callable, Dict, Iterator, Mapping
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional
 
 from .. import layer_spec, learned_rates, rates
 from .. import state_dict as names
-from . import best_value, provenance
+from . import best_value, layer_settings, provenance
 from .config import ModelConfig, get, put
 from .options import DROPS, KEEP, drop_rates
 from .provenance import Pruned
@@ -13,6 +13,9 @@ from .provenance import Pruned
 logger = logging.getLogger(__name__)
 
 State = Dict[str, Any]
+
+SHARED_DEPTH = ("roberta_enc_dec",)
+"""Architectures whose decoder takes its depth from `encoder_layers`, so that no configuration fits a pruned one."""
 
 
 def requested(cfg: Mapping[str, Any]) -> Dict[str, layer_spec.LayerSpec]:
@@ -24,22 +27,38 @@ def plan(
     specs: Mapping[str, layer_spec.LayerSpec],
     depths: Mapping[str, int],
     learned: Mapping[str, rates.Rates] = {},
+    parameters: Iterable[str] = (),
+    arch: Optional[str] = None,
 ) -> Dict[str, Pruned]:
     """Return which layers stay.
 
     Args:
         learned: drop rates of the layers of each stack that learned them.
+        parameters: names of the model's, where they are known; they tell a stack that is missing from one that is not
+            known here.
+        arch: the model's architecture, for errors.
 
     Raises:
         ValueError: a specification that no stack of these depths fits.
     """
     for stack, spec in specs.items():
+        if arch in SHARED_DEPTH:
+            raise ValueError(f"`{KEEP[stack]}` must be left out: {arch} has one depth for both stacks (got {spec!r}).")
         if stack not in depths:
-            raise ValueError(f"`{KEEP[stack]}` must be left out: the model has no {stack} (got {spec!r}).")
+            why = f"the model has no {stack}"
+            if any(_is_of(stack, name) for name in parameters):
+                why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
+            raise ValueError(f"`{KEEP[stack]}` must be left out: {why} (got {spec!r}).")
     return {
         stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], KEEP[stack], learned.get(stack)))
         for stack, spec in specs.items()
     }
+
+
+def _is_of(stack: str, parameter: str) -> bool:
+    """Return whether a parameter belongs to a stack; the encoder of an old RoBERTa has the name of a decoder."""
+    parts = parameter.split(".")
+    return stack in parts and "sentence_encoder" not in parts and "lm_head" not in parts
 
 
 def log(pruned: Mapping[str, Pruned]) -> None:
@@ -56,6 +75,12 @@ def model_configs(state: State) -> Iterator[ModelConfig]:
         yield state["cfg"]["model"]
 
 
+def architecture(state: State) -> Optional[str]:
+    """Return the name of a checkpoint's architecture; None where it has none."""
+    names_of_it = (get(cfg, "_name") or get(cfg, "arch") for cfg in model_configs(state))
+    return next(filter(None, names_of_it), None)
+
+
 def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dict[str, Pruned]:
     """Prune a checkpoint in place to `specs`, which count the layers that it holds.
 
@@ -67,7 +92,8 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in model_configs(state)):
         raise ValueError(f"`{KEEP['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     try:
-        pruned = plan(specs, names.depths(state["model"]), learned_rates.saved(state["model"]))
+        weights = state["model"]
+        pruned = plan(specs, names.depths(weights), learned_rates.saved(weights), weights, architecture(state))
     except ValueError as error:
         if not before:
             raise
@@ -79,10 +105,10 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
 
 def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
     """Take the layers out of a checkpoint, in place: weights, averaged weights, configuration, what validation gave."""
-    kept = {stack: p.kept for stack, p in pruned.items()}
-    change_weights(state, lambda weights: names.prune(weights, kept))
     for cfg in model_configs(state):
         configure(cfg, pruned)
+    kept = {stack: p.kept for stack, p in pruned.items()}
+    change_weights(state, lambda weights: names.prune(weights, kept))
     if any(len(p.kept) < p.depth for p in pruned.values()):
         best_value.forget(state)
     entry = provenance.as_entry(provenance.compose(provenance.read(state), pruned))
@@ -100,7 +126,12 @@ def change_weights(state: State, change: Callable[[Mapping[str, Any]], Dict[str,
 
 
 def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
-    """Make a configuration agree with pruned weights: smaller depth, nothing left to prune; rates stay with layers."""
+    """Make a configuration agree with pruned weights: smaller depth, nothing left to prune; rates stay with layers.
+
+    Raises:
+        ValueError: one line: a layer that the model needs is not kept.
+    """
+    layer_settings.follow(cfg, pruned)
     for stack, p in pruned.items():
         for kind in DROPS:
             if isinstance(get(cfg, f"{stack}_{kind}"), str):

@@ -33,7 +33,9 @@ def report(
     """
     known = {r.candidate: r for r in ranked}
     references = {name: known.get(c) or scoring.totals(c) for name, c in plan.named.items()}
-    known.update((r.candidate, r) for r in references.values())  # a race or greed may have passed over a better one
+    for r in references.values():  # a race or greed may have passed over a better one
+        if plan.is_possible(r.candidate):
+            known[r.candidate] = r
     ranked = search.in_order(known.values(), plan.metric)
     best = ranked[0]
     finalists = {str(i + 1): r for i, r in enumerate(ranked[: search.FINALISTS])}
@@ -70,14 +72,14 @@ def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> Dict[str, Any]:
 
 
 def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Dict[str, Any]:
-    number = search.count_candidates(plan.depths, plan.keep)
+    number = search.count_candidates(plan.depths, plan.keep, plan.needed)
     cost: Dict[str, Any] = {
         "layer_evaluations": int(counted["layer_evaluations"]),
         "seconds": counted["seconds"],
         "candidates": number,
     }
     if number <= COUNTABLE:
-        every = [scoring.whole(c) for c in search.all_candidates(plan.depths, plan.keep)]
+        every = [scoring.whole(c) for c in search.all_candidates(plan.depths, plan.keep, plan.needed)]
         cost["exhaustive_layer_evaluations_a_batch"] = prefixes.layer_evaluations(every)
         cost["one_by_one_layer_evaluations_a_batch"] = prefixes.layer_evaluations_apart(every)
     return cost

@@ -70,10 +70,10 @@ def _build_model(stock, cfg, task, *args, **kwargs):
         if not checkpoints.is_loading():
             check_training(cfg, max_update)
             specs, learned = _with_learned(cfg, specs)
-        plan = pruning.plan(specs, depths_of(cfg), learned)
-    if plan:
-        pruning.log(plan)
-        pruning.configure(cfg, plan)
+        plan = pruning.plan(specs, depths_of(cfg), learned, arch=arch)
+        if plan:
+            pruning.configure(cfg, plan)
+            pruning.log(plan)
     model = stock(cfg, task, *args, **kwargs)
     for module in model.modules():
         if isinstance(module, LayerDropStack):
@@ -239,6 +239,9 @@ def _prepare(run, state, path):
 def _is_done(state, stack, planned, path):
     """Whether a checkpoint holds just the planned layers already: then a run was started again."""
     depth = names.depths(state["model"]).get(stack)
+    if depth is None:
+        spec = layer_spec.describe(planned.kept)
+        pruning.plan({stack: spec}, {}, parameters=state["model"], arch=pruning.architecture(state))
     origin = provenance.read(state).get(stack)
     if origin is not None and origin.last == planned:
         return True
