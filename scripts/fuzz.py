@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 def main() -> int:
     args = _parser().parse_args()
+    warnings.simplefilter("ignore")  # of torch, on the kinds of tensors that are made here
     functions = commands.load()
     gc.freeze()  # what is there now needs no look in each fork
     with tempfile.TemporaryDirectory(prefix="fuzz.") as folder:
