@@ -1,6 +1,7 @@
 """Structured dropout (paper, section 3.2): a stack that skips layers, or parts of them, in training."""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import struct
@@ -63,8 +64,9 @@ class LayerDropStack(nn.ModuleList):
         for layer in stack:
             x = layer(x, padding_mask=mask)
 
-    In evaluation every layer runs, whole, or those chosen with `running`. Indexing, `len`, the
-    state dict and attributes of the items are those of the layers.
+    In evaluation every layer runs, whole, or those chosen with `running`; the others hand their
+    input on, too, so that each layer keeps its place. Indexing, `len`, the state dict and
+    attributes of the items are those of the layers.
 
     Args:
         layers: the modules; the first argument of each is the hidden state.
@@ -192,9 +194,14 @@ class LayerDropStack(nn.ModuleList):
             self._instead = before
 
     @property
-    def running_depth(self) -> int:
-        """How many layers an evaluation runs."""
-        return len(self) if self._running is None else len(self._running)
+    def running_layers(self) -> Tuple[int, ...]:
+        """The layers that an evaluation runs."""
+        return tuple(range(len(self))) if self._running is None else self._running
+
+    @property
+    def idle(self) -> Callable[..., Any]:
+        """What is called in place of a layer that does not run: it returns its input, None for each extra output."""
+        return functools.partial(_idle, self.extra_outputs)  # no method, whose text would hold that of the stack
 
     def __iter__(self) -> Iterator[Any]:
         layers = tuple(self._modules.values())
@@ -204,8 +211,12 @@ class LayerDropStack(nn.ModuleList):
         if not self.training and self._instead is not None:
             return iter(self._instead)
         if not self.training and self._running is not None:
-            return iter([layers[i] for i in self._running])
+            return iter([layer if i in self._running else self.idle for i, layer in enumerate(layers)])
         return iter(layers)
+
+
+def _idle(extra_outputs: int, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    return (x,) + (None,) * extra_outputs if extra_outputs else x
 
 
 def _mean(rates: Rates) -> float:
@@ -257,9 +268,7 @@ class _Droppable:
         stack = self._pass.stack
         if self._pass.drops(self._index):
             # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.
-            x = hand_on(x, itertools.chain(args, kwargs.values(), self._layer.parameters()))
-            extra = stack.extra_outputs
-            return (x,) + (None,) * extra if extra else x
+            return stack.idle(hand_on(x, itertools.chain(args, kwargs.values(), self._layer.parameters())))
         if stack.learning is None:
             return self._run(x, *args, **kwargs)
         result = self._run(hand_on(x, stack.learning.parameters(self._layer)), *args, **kwargs)

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .prefixes import Candidate
 from .search import some_candidates
+from .selection import Kept
 
 
 def full(depths: Sequence[int]) -> Candidate:
@@ -11,18 +12,23 @@ def full(depths: Sequence[int]) -> Candidate:
     return tuple(tuple(range(depth)) for depth in depths)
 
 
-def without(depths: Sequence[int], stack: int, layer: int) -> Optional[Candidate]:
-    """Return all layers but one; None where its stack has no other.
+def without(depths: Sequence[int], stack: int, layer: int, needed: Sequence[Kept] = ()) -> Optional[Candidate]:
+    """Return all layers but one; None where its stack has no other, or where it is needed.
 
-    >>> without([2, 3], stack=1, layer=1)
-    ((0, 1), (0, 2))
+    Args:
+        needed: by stack, layers without which the model does not run.
+
+    >>> without([2, 3], stack=1, layer=1), without([2, 3], stack=1, layer=1, needed=[(), (1,)])
+    (((0, 1), (0, 2)), None)
     """
-    if depths[stack] == 1:
+    if depths[stack] == 1 or (needed and layer in needed[stack]):
         return None
     return tuple(tuple(i for i in range(depth) if (s, i) != (stack, layer)) for s, depth in enumerate(depths))
 
 
-def random_halves(depths: Sequence[int], swept: Sequence[int], samples: int, seed: int) -> List[Candidate]:
+def random_halves(
+    depths: Sequence[int], swept: Sequence[int], samples: int, seed: int, needed: Sequence[Kept] = ()
+) -> List[Candidate]:
     """Return different sub-networks with a random half, rounded down but at least 1, of the layers of swept stacks.
 
     They are drawn, each as likely as any other, by a generator of their own; where there are fewer than
@@ -30,12 +36,13 @@ def random_halves(depths: Sequence[int], swept: Sequence[int], samples: int, see
 
     Args:
         swept: the numbers of the stacks that lose layers; the others stay whole.
+        needed: by stack, layers that all of them have.
 
     >>> random_halves([2, 1], swept=[0], samples=9, seed=1)
     [((0,), (0,)), ((1,), (0,))]
     """
     keep = [max(1, depth // 2) if stack in swept else depth for stack, depth in enumerate(depths)]
-    return some_candidates(depths, keep, samples, seed)
+    return some_candidates(depths, keep, samples, seed, needed)
 
 
 def means(
@@ -56,18 +63,20 @@ def rows(
     networks: Sequence[Candidate],
     losses: Mapping[Candidate, float],
     distances: Mapping[str, Sequence[float]],
+    needed: Sequence[Kept] = (),
 ) -> List[Dict[str, Any]]:
     """Return a row for each layer of the swept stacks.
 
     Args:
-        losses: of the full model, of it without each layer, and of `networks`, in bits a prediction.
+        losses: of the full model, of it without each layer that is not needed, and of `networks`, in bits a
+            prediction.
         distances: by stack, of each layer: cosine distance between its input and its output.
     """
     numbers = list(depths.values())
     found = []
     for stack, name in enumerate(depths):
         for layer in range(depths[name] if name in swept else 0):
-            left_out = without(numbers, stack, layer)
+            left_out = without(numbers, stack, layer, needed)
             with_it, without_it = means(networks, losses, stack, layer)
             found.append(
                 {

@@ -53,10 +53,10 @@ def layer_evaluations_apart(candidates: Iterable[Candidate]) -> int:
 class SharedPrefixes:
     """Results of a model for candidates, each bit for bit what it is when only that candidate's layers run.
 
-    Goes from candidate to candidate and keeps the hidden states after the layers of the last one; those
-    layers that the next one begins with are not run again. Sorted candidates so make a depth-first walk
-    over the tree of their prefixes. What is outside the stacks, say the embedding and the output layer,
-    is run by the model itself, around a hidden state that is put in the stack's place.
+    Goes from candidate to candidate and keeps what the layers of the last one returned; those layers
+    that the next one begins with are not run again. Sorted candidates so make a depth-first walk over
+    the tree of their prefixes. What is outside the stacks, say the embedding and the output layer, is
+    run by the model itself, around layers that return what is known already, attention included.
 
     Args:
         stacks: of the model, in evaluation mode, in the order in which they run.
@@ -71,54 +71,60 @@ class SharedPrefixes:
         self.forward = forward
         self.layer_evaluations = 0
         self._route: List[Layer] = []
-        self._states: List[Tensor] = []  # after each layer of the route
-        self._calls: Dict[int, Tuple[List[Layer], _Call]] = {}  # by stack: after which layers, and how, it was called
+        self._outputs: List[Any] = []  # of each layer of the route
+        self._calls: Dict[int, Tuple[List[Layer], List[_Call]]] = {}  # by stack: after which layers; of each layer
 
     def result(self, candidate: Candidate) -> Any:
         """Return what the model gives when just these layers run."""
         layers = route(candidate)
         common = _in_common(self._route, layers)
         self._route = layers[:common]
-        del self._states[common:]
+        del self._outputs[common:]
         for place in range(common, len(layers)):
-            self._states.append(self._run(layers, place))
+            self._outputs.append(self._run(layers, place))
         self._route = layers
         with self._at_the_end_of(layers):
             return self.forward()
 
-    def _run(self, layers: List[Layer], place: int) -> Tensor:
+    def _run(self, layers: List[Layer], place: int) -> Any:
         stack, layer = layers[place]
         begins = place == 0 or layers[place - 1][0] != stack
         if begins and (stack not in self._calls or self._calls[stack][0] != layers[:place]):
             self._calls[stack] = layers[:place], self._capture(stack, layers[:place])
-        _, call = self._calls[stack]
+        call = self._calls[stack][1][layer]
         self.layer_evaluations += 1
-        x = call.x if begins else self._states[place - 1]
-        return _hidden_state(self.stacks[stack][layer](x, *call.args, **call.kwargs))
+        x = call.x if begins else _hidden_state(self._outputs[place - 1])
+        return self.stacks[stack][layer](x, *call.args, **call.kwargs)
 
-    def _capture(self, stack: int, before: List[Layer]) -> "_Call":
-        """Run the model up to this stack and note how it calls the first layer."""
+    def _capture(self, stack: int, before: List[Layer]) -> "List[_Call]":
+        """Run the model up to the end of this stack, where no layer runs, and note how it calls each of them."""
+        calls: List[_Call] = []
+        layers = self.stacks[stack]
 
         def note(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-            raise _Captured(_Call(x, args, kwargs))
+            calls.append(_Call(x, args, kwargs))
+            if len(calls) == len(layers):
+                raise _Captured
+            return layers.idle(x)
 
-        with self._at_the_end_of(before), self.stacks[stack].instead([note]):
+        with self._at_the_end_of(before), layers.instead([note] * len(layers)):
             try:
                 self.forward()
-            except _Captured as captured:
-                return captured.call
-        raise ValueError(f"the model must call the layers of its {self.stacks[stack].name}, but does not.")
+            except _Captured:
+                return calls
+        raise ValueError(f"the model must call the layers of its {layers.name}, but does not.")
 
     @contextlib.contextmanager
     def _at_the_end_of(self, layers: List[Layer]) -> Iterator[None]:
-        """Put, in each stack's place, the hidden state after its last layer in `layers`."""
-        last = {stack: place for place, (stack, _) in enumerate(layers)}
+        """Let the layers in `layers` return what they returned before, and the others of their stacks do nothing."""
+        known: Dict[int, Dict[int, Any]] = {}
+        for (number, layer), output in zip(layers, self._outputs):
+            known.setdefault(number, {})[layer] = output
         with contextlib.ExitStack() as contexts:
-            for number, place in last.items():
+            for number, outputs in known.items():
                 stack = self.stacks[number]
-                extra = (None,) * stack.extra_outputs
-                state = self._states[place]
-                contexts.enter_context(stack.instead([_giving((state, *extra) if extra else state)]))
+                instead = [_giving(outputs[i]) if i in outputs else stack.idle for i in range(len(stack))]
+                contexts.enter_context(stack.instead(instead))
             yield
 
 
@@ -129,11 +135,7 @@ class _Call(NamedTuple):
 
 
 class _Captured(Exception):
-    """Leaves the model once its call is known."""
-
-    def __init__(self, call: _Call) -> None:
-        super().__init__()
-        self.call = call
+    """Leaves the model once its calls are known."""
 
 
 def _giving(value: Any) -> Callable[..., Any]:

@@ -103,6 +103,15 @@ def some_candidates(
     return sorted(found)
 
 
+def holds(candidate: Candidate, needed: Sequence[Kept]) -> bool:
+    """Return whether a candidate keeps all layers that are needed.
+
+    >>> holds(((0, 1), (2,)), [(), (2,)]), holds(((0, 1), (2,)), [(2,), (2,)]), holds(((0, 1),), ())
+    (True, False, True)
+    """
+    return all(set(layers) <= set(kept) for layers, kept in zip(needed, candidate))
+
+
 def _choices(
     depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept]
 ) -> List[Tuple[Kept, Sequence[int], int]]:

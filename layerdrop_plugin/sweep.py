@@ -135,15 +135,18 @@ def plan(
     depths: Sequence[Depths],
     strategies: Sequence[str],
     learned: Mapping[str, Mapping[str, Rates]] = {},
+    needed: Mapping[str, Mapping[str, Kept]] = {},
 ) -> Tuple[Dict[str, List[Point]], List[str]]:
-    """Return the points of each model, the full one's first, and a line for each depth that a model does not have.
+    """Return the points of each model, the full one's first, and a line for each point that a model can't have.
 
     Args:
         models: by label, the depth of each of its stacks, in their order.
         learned: by label, the drop rates of the layers of each stack that learned them.
+        needed: by label, the layers of each stack without which the model can't be built.
 
     Raises:
-        ValueError: one line: a depth is too large for every model, or a model has not learned its rates.
+        ValueError: one line: a depth is too large for every model, a model has not learned its rates, or none is left
+            but the full ones.
     """
     for label in models if "learned" in strategies else ():
         for stack in swept:
@@ -154,6 +157,7 @@ def plan(
                 )
     found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
     left_out = []
+    lacking: List[str] = []
     for number in depths:
         refused: Dict[str, ValueError] = {}
         for label, full in models.items():
@@ -162,11 +166,25 @@ def plan(
             except ValueError as error:
                 refused[label] = error
                 continue
-            found[label] += [point for point in more if point not in found[label]]
+            lines = [_lacks(label, list(full), point, needed.get(label, {})) for point in more]
+            lacking += filter(None, lines)
+            found[label] += [point for point, line in zip(more, lines) if not line and point not in found[label]]
         if len(refused) == len(models):
             raise next(iter(refused.values()))
         left_out += [f"{label} has no depth {name_of(number)}: its row is left out" for label in refused]
-    return found, left_out
+    if lacking and all(len(at) == 1 for at in found.values()):
+        raise ValueError(f"`--strategies` must keep the layers that are needed, but {lacking[0]}.")
+    return found, left_out + [f"{line}: its row is left out" for line in lacking]
+
+
+def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> Optional[str]:
+    """Say which layer that is needed a point does not keep, if there is one."""
+    for stack, kept in zip(stacks, point.kept):
+        for layer in needed.get(stack, ()):
+            if layer not in kept:
+                of = f"{stack} layers {layer_spec.describe(kept)}"
+                return f"{point.strategy} keeps {of} of {label}, which needs layer {layer} (`alignment_layer`)"
+    return None
 
 
 def rows(

@@ -82,7 +82,8 @@ def _subjects(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[
     swept = layer_sweep.swept(depths, args.stack)
     wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
     learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
-    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned)
+    needed = {label: model.needed for label, model in models.items()}
+    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed)
     for line in left_out:
         print(f"{parser.prog}: warning: {line}", file=sys.stderr)
     subjects = [

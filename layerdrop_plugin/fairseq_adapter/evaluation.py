@@ -15,7 +15,7 @@ from .. import learned_rates
 from ..dropping import LayerDropStack
 from ..rates import Rates
 from ..selection import Kept
-from . import checkpoints, pruning
+from . import checkpoints, layer_settings, pruning
 from .adaptive_loss import adaptive_loss
 from .compat import safe_loading
 from .config import get, has, put
@@ -55,6 +55,13 @@ class Evaluation:
         self.criterion = task.build_criterion(saved_cfg.criterion).eval().to(device)
         self.stacks = stacks_of(model)
         self.classifies = get(saved_cfg.criterion, "_name") == "sentence_prediction"
+
+    @property
+    def needed(self) -> Dict[str, Kept]:
+        """By stack, the layers without which the model can't be built: the decoder's of `alignment_layer`."""
+        depth = len(self.stacks.get("decoder", ()))
+        alignment = layer_settings.alignment_layer(self.saved_cfg.model, depth) if depth else None
+        return {} if alignment is None else {"decoder": (alignment,)}
 
     def batches(self, subset: str, at_least: int = 1, option: str = "--gen-subset") -> List[Sample]:
         """Return all batches of a split in which there is something to predict, on the CPU, in fairseq's order.

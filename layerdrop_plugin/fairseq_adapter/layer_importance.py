@@ -30,14 +30,14 @@ def measure(
         sums = total_losses(subject.evaluation, subject.batches, wanted, done)
         losses = {candidate: tally.loss / tally.count for candidate, tally in sums.items()}
         distances = cosine_distances(subject.evaluation, subject.batches, done)
-        rows += importance.rows(subject.label, subject.depths, swept, networks, losses, distances)
+        rows += importance.rows(subject.label, subject.depths, swept, networks, losses, distances, subject.needed)
     return rows
 
 
 def _networks(subject: Subject, swept: Sequence[str], samples: int) -> List[Candidate]:
     numbers = [i for i, name in enumerate(subject.depths) if name in swept]
     seed = subject.evaluation.cfg.common.seed
-    return importance.random_halves(list(subject.depths.values()), numbers, samples, seed)
+    return importance.random_halves(list(subject.depths.values()), numbers, samples, seed, subject.needed)
 
 
 def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candidate]) -> List[Candidate]:
@@ -46,6 +46,6 @@ def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candi
     found = [importance.full(depths), *networks]
     for stack, name in enumerate(subject.depths):
         for layer in range(depths[stack] if name in swept else 0):
-            left_out = importance.without(depths, stack, layer)
+            left_out = importance.without(depths, stack, layer, subject.needed)
             found += [] if left_out is None else [left_out]
     return list(dict.fromkeys(found))

@@ -15,7 +15,6 @@ from ..prefixes import Candidate, SharedPrefixes
 from ..rates import Rates
 from ..search import Ranked
 from ..selection import Kept
-from . import layer_settings
 from .evaluation import Evaluation, Sample, learned_rates_of
 from .options import KEEP
 
@@ -37,21 +36,21 @@ class Plan(NamedTuple):
     learned: Mapping[str, Rates] = {}  # by stack that learned them, the layers' drop rates
     needed: Tuple[Kept, ...] = ()  # by stack, layers without which the model can't be built
 
-    def is_possible(self, candidate: Candidate) -> bool:
-        """Return whether a candidate keeps all layers that are needed."""
-        return not self.needed or all(set(n) <= set(kept) for n, kept in zip(self.needed, candidate))
-
     @property
     def named(self) -> Dict[str, Candidate]:
-        """Every Other, first K, last K, and the layers of the lowest learned rates where there are such."""
+        """Every Other, first K, last K, and the layers of the lowest learned rates where there are such.
+
+        One that lacks a layer that is needed is left out.
+        """
         names = [n for n in REFERENCES if n != "learned" or all(stack in self.learned for stack in self.stacks)]
-        return {
+        found = {
             f"{name}:{','.join(map(str, self.keep))}": tuple(
                 layer_spec.parse(f"{name}:{keep}", depth, learned_rates=self.learned.get(stack))
                 for stack, depth, keep in zip(self.stacks, self.depths, self.keep)
             )
             for name in names
         }
+        return {name: candidate for name, candidate in found.items() if search.holds(candidate, self.needed)}
 
     def specs(self, candidate: Candidate) -> Dict[str, str]:
         """Return the specification of each stack, in layers of the checkpoint."""
@@ -98,7 +97,7 @@ def plan(
             raise ValueError(f"`--keep` must be at most the {name}'s depth, {depth}, but is {k} instead.")
     if metric == "accuracy" and not evaluation.classifies:
         raise ValueError("`--metric accuracy` must go with a task that classifies sentences, but this one does not.")
-    needed = tuple(_needed(evaluation, name) for name in stacks)
+    needed = tuple(evaluation.needed.get(name, ()) for name in stacks)
     number = search.count_candidates(depths, counts, needed)
     chosen = strategy or ("exhaustive" if number * batches <= search.LONG else "racing")
     candidates = _first_candidates(chosen, depths, counts, needed, evaluation)
@@ -106,11 +105,6 @@ def plan(
     return Plan(
         stacks, depths, counts, chosen, metric, candidates, evaluation.held, evaluation.overrides, learned, needed
     )
-
-
-def _needed(evaluation: Evaluation, stack: str) -> Kept:
-    alignment = layer_settings.alignment_layer(evaluation.saved_cfg.model, len(evaluation.stacks[stack]))
-    return () if stack != "decoder" or alignment is None else (alignment,)
 
 
 def _first_candidates(

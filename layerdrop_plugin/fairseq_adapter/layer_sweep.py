@@ -8,6 +8,7 @@ import torch
 from .. import sweep
 from ..importance import full
 from ..prefixes import Candidate, SharedPrefixes
+from ..selection import Kept
 from ..sweep import Measured, Point
 from .evaluation import Evaluation, Sample, Tally
 from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
@@ -32,6 +33,11 @@ class Subject(NamedTuple):
     @property
     def depths(self) -> Dict[str, int]:
         return {name: len(stack) for name, stack in self.evaluation.stacks.items()}
+
+    @property
+    def needed(self) -> List[Kept]:
+        """By stack, the layers without which the model can't be built."""
+        return [self.evaluation.needed.get(name, ()) for name in self.evaluation.stacks]
 
 
 def swept(depths: Mapping[str, Mapping[str, int]], stack: Optional[str]) -> List[str]:

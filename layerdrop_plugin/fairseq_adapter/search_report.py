@@ -33,9 +33,7 @@ def report(
     """
     known = {r.candidate: r for r in ranked}
     references = {name: known.get(c) or scoring.totals(c) for name, c in plan.named.items()}
-    for r in references.values():  # a race or greed may have passed over a better one
-        if plan.is_possible(r.candidate):
-            known[r.candidate] = r
+    known.update((r.candidate, r) for r in references.values())  # a race or greed may have passed over a better one
     ranked = search.in_order(known.values(), plan.metric)
     best = ranked[0]
     finalists = {str(i + 1): r for i, r in enumerate(ranked[: search.FINALISTS])}
@@ -87,12 +85,12 @@ def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Dict[st
 
 def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> List[str]:
     """Say where a difference between candidates is as large as what the two halves of the data disagree by."""
-    every_other = next(iter(references.values()))
+    every_other = next((r for name, r in references.items() if name.startswith("every_other:")), None)
     best = ranked[0]
     if math.isnan(best.halves("loss")[1]):
         return ["the data make one batch, so what is noise can't be told; make --max-tokens or --batch-size smaller."]
     found = []
-    if best.candidate != every_other.candidate:
+    if every_other is not None and best.candidate != every_other.candidate:
         found += _noise("Every Other", search.difference(best, every_other, plan.metric), plan.metric)
     rest = ranked[1 : search.FINALISTS]
     noisy = [r for r in rest if search.difference(best, r, plan.metric).is_noise]
@@ -120,6 +118,6 @@ def _amount(value: float, metric: str) -> str:
 
 def _second_split(plan: Plan, scoring: Scoring, best: Ranked, batches: Sequence[Sample]) -> List[Dict[str, Any]]:
     other = Scoring(scoring.evaluation, plan, batches)
-    name, every_other = next(iter(plan.named.items()))
-    pairs: Dict[str, Candidate] = {"1": best.candidate, name: every_other}
+    every_other = {name: c for name, c in plan.named.items() if name.startswith("every_other:")}
+    pairs: Dict[str, Candidate] = {"1": best.candidate, **every_other}
     return [_row(rank, other.totals(candidate), plan, other) for rank, candidate in pairs.items()]

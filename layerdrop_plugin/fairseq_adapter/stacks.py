@@ -12,23 +12,23 @@ from .config import ModelConfig, as_namespace, get, has
 from .options import STACKS
 
 
-class _CountsRunningLayers:
-    """`num_layers` is how many layers run, so that alignments come from the last of them."""
+class _EndsWithLastRunning:
+    """`num_layers` counts up to the last layer that runs, so that alignments come from that one."""
 
     @property
     def num_layers(self) -> int:
-        return getattr(self.layers, "running_depth", len(self.layers))
+        return self.layers.running_layers[-1] + 1 if isinstance(self.layers, LayerDropStack) else len(self.layers)
 
     @num_layers.setter
     def num_layers(self, value: int) -> None:
         pass  # fairseq sets it as it builds the layers
 
 
-class LayerDropDecoderBase(_CountsRunningLayers, TransformerDecoderBase):
+class LayerDropDecoderBase(_EndsWithLastRunning, TransformerDecoderBase):
     """The decoder of `layerdrop_transformer`."""
 
 
-class LayerDropDecoder(_CountsRunningLayers, TransformerDecoder):
+class LayerDropDecoder(_EndsWithLastRunning, TransformerDecoder):
     """The decoder of `layerdrop_transformer_lm`."""
 
 
@@ -38,8 +38,8 @@ DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: La
 def with_layerdrop(part: nn.Module, stack: str) -> nn.Module:
     """Return fairseq's transformer encoder or decoder, the same object, with a `LayerDropStack` of rate 0.
 
-    fairseq's loops over `part.layers` stay: `enumerate` counts dropped layers too, so
-    `alignment_layer` does not move, as it does with fairseq's own LayerDropModuleList.
+    fairseq's loops over `part.layers` stay: `enumerate` counts layers too that are dropped or do
+    not run, so `alignment_layer` does not move, as it does with fairseq's own LayerDropModuleList.
     """
     layers = [part.layers[i] for i in range(len(part.layers))]  # iterating might drop some
     part.layers = LayerDropStack(

@@ -1,16 +1,22 @@
 """What goes by layer beside the rates: `alignment_layer`, kernel sizes; and models whose layers can't be pruned."""
 
+import copy
+import json
+import os
+import sys
 from argparse import Namespace
 
+import fairseq
 import pytest
 import torch
-from fairseq import checkpoint_utils, tasks
+from fairseq import checkpoint_utils, tasks, utils
 from omegaconf import OmegaConf
 
 from layerdrop_plugin import search
 from layerdrop_plugin.cli import prune as prune_command
 from layerdrop_plugin.cli import search as search_command
-from layerdrop_plugin.fairseq_adapter import layer_settings, pruning
+from layerdrop_plugin.cli import sweep as sweep_command
+from layerdrop_plugin.fairseq_adapter import evaluation, layer_search, layer_settings, pruning
 from layerdrop_plugin.fairseq_adapter.config import get
 from layerdrop_plugin.fairseq_adapter.errors import UserError
 from layerdrop_plugin.fairseq_adapter.provenance import Pruned
@@ -123,6 +129,88 @@ def test_a_search_keeps_the_alignment_layer(options, aligned, data, tmp_path, ca
         assert chosen["decoder_layers_to_keep"].endswith("3")
     model, _ = load_model(aligned, **chosen)
     assert model.alignment_layer == len(model.decoder.layers) - 1
+
+
+@pytest.fixture(scope="module")
+def pointing(data, configure, tmp_path_factory):
+    """An untrained pointer-generator network, whose output mixes in the attention of layer 1 of its 4."""
+    folder = os.path.join(os.path.dirname(fairseq.__file__), "examples", "pointer_generator", "pointer_generator_src")
+    utils.import_user_module(Namespace(user_dir=folder))
+    arch = ["--arch", "transformer_pointer_generator", "--alignment-layer", "1", "--source-position-markers", "4"]
+    cfg = configure(data["transformer"], *arch, *SIZE)
+    return untrained(cfg, tmp_path_factory.mktemp("pointing") / "full.pt")
+
+
+def cut(model, kept):
+    """Return a copy of a model with only these decoder layers, the alignment layer's new number set by hand."""
+    small = copy.deepcopy(model)
+    small.decoder.layers = torch.nn.ModuleList([small.decoder.layers[i] for i in kept])
+    small.decoder.alignment_layer = kept.index(1)
+    return small
+
+
+def test_a_pruned_pointer_generator_points_with_the_same_layer(pointing, load_model, tokens):
+    lengths = torch.tensor([5, 4])
+    pruned, cfg = load_model(pointing, decoder_layers_to_keep="1,3")
+    full, _ = load_model(pointing)
+    with torch.no_grad():
+        assert torch.equal(pruned(tokens, lengths, tokens)[0], cut(full, [1, 3])(tokens, lengths, tokens)[0])
+    assert (cfg.alignment_layer, cfg.decoder_layers) == (0, 2)
+    with pytest.raises(UserError) as error:
+        load_model(pointing, decoder_layers_to_keep="0,2")
+    assert str(error.value) == (
+        "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 1 instead."
+    )
+
+
+@pytest.mark.parametrize("kept", [[1, 3], [0, 1]])
+def test_while_some_layers_run_it_points_with_the_same_layer(kept, pointing, load_model, tokens):
+    lengths = torch.tensor([5, 4])
+    full, _ = load_model(pointing)
+    expected = cut(full, kept)
+    evaluation.with_stacks(full)
+    full.eval()
+    with torch.no_grad(), full.decoder.layers.running(kept):
+        logits, extra = full(tokens, lengths, tokens)
+    with torch.no_grad():
+        expected_logits, expected_extra = expected(tokens, lengths, tokens)
+    assert torch.equal(logits, expected_logits)
+    assert torch.equal(extra["attn"][0], expected_extra["attn"][0])
+
+
+@pytest.mark.parametrize("stack", ["encoder", "decoder", "both"])
+def test_scores_of_a_pointer_generator_are_those_of_one_set_after_another(stack, pointing, data, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest"])  # fairseq looks for --user-dir on it
+    model = evaluation.load(str(pointing), "{}", [str(data["transformer"]), "--cpu"], pytest.fail)
+    (batch,) = layer_search.chosen_batches(model, "valid", 1)
+    plan = layer_search.plan(model, stack, [2], "exhaustive", "loss", 1)
+    assert len(plan.candidates) == {"encoder": 6, "decoder": 3, "both": 18}[stack]
+    with_layer_1 = {"encoder": ["every_other:2", "first:2", "last:2"], "decoder": ["first:2"], "both": ["first:2,2"]}
+    assert list(plan.named) == with_layer_1[stack]
+    found = list(layer_search.Scoring(model, plan, [batch])(0, plan.candidates))
+    for candidate, values in zip(plan.candidates, found):
+        with model.running(dict(zip(plan.stacks, candidate))):
+            assert values == tuple(model.tally(batch))
+
+
+def test_a_sweep_leaves_out_what_lacks_the_alignment_layer(pointing, data, tmp_path, capsys, error_of):
+    argv = [str(data["transformer"]), "--path", str(pointing), "--cpu", "--gen-subset", "valid", "--repeats", "1"]
+    results = tmp_path / "sweep.json"
+    options = ["--strategies", "first,last", "--stack", "decoder", "--depths", "2,1", "--json", str(results)]
+    sweep_command.main([*argv, *options, "--importance", str(tmp_path / "layers.png"), "--samples", "9"])
+    needs = "of full.pt, which needs layer 1 (`alignment_layer`)"
+    assert [line for line in capsys.readouterr().err.splitlines() if "warning" in line] == [
+        f"layerdrop-sweep: warning: last keeps decoder layers 2,3 {needs}: its row is left out",
+        f"layerdrop-sweep: warning: first keeps decoder layers 0 {needs}: its row is left out",
+        f"layerdrop-sweep: warning: last keeps decoder layers 3 {needs}: its row is left out",
+    ]
+    found = json.loads(results.read_text())
+    assert [(row["strategy"], row["decoder"]) for row in found["rows"]] == [("full", "0,1,2,3"), ("first", "0,1")]
+    missing = [(row["loss_without"] is None, row["subnetworks_without"] is None) for row in found["importance"]]
+    assert missing == [(False, False), (True, True), (False, False), (False, False)]
+    assert error_of(sweep_command.main, *argv, "--stack", "decoder", "--depths", "1", "--strategies", "last") == (
+        f"`--strategies` must keep the layers that are needed, but last keeps decoder layers 3 {needs}."
+    )
 
 
 def test_candidates_with_needed_layers():

@@ -155,7 +155,7 @@ def test_models_take_turns_on_each_batch_and_medians_count(subjects, monkeypatch
     order = []
 
     def evaluate(evaluation, batch):
-        order.append((evaluation.stacks["decoder"].running_depth, batch))
+        order.append((len(evaluation.stacks["decoder"].running_layers), batch))
         return {"b1": 10, "b2": 30}[batch], times[order[-1]][order.count(order[-1]) - 1]
 
     monkeypatch.setattr(running_cost, "_evaluate", evaluate)

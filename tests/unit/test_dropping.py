@@ -233,21 +233,30 @@ def test_running_equals_the_chosen_layers_by_hand_and_restores():
     full = forward(stack, x)
     with stack.running([4, 0, 2]) as same:
         assert same is stack
-        assert stack.running_depth == 3
+        assert stack.running_layers == (0, 2, 4)
         assert torch.equal(forward(stack, x), stack[4](stack[2](stack[0](x))))
         with stack.running([1]):
-            assert stack.running_depth == 1
+            assert stack.running_layers == (1,)
             assert torch.equal(forward(stack, x), stack[1](x))
-        assert stack.running_depth == 3
-    assert stack.running_depth == DEPTH
+        assert stack.running_layers == (0, 2, 4)
+    assert stack.running_layers == tuple(range(DEPTH))
     assert torch.equal(forward(stack, x), full)
+
+
+def test_a_layer_that_does_not_run_keeps_its_place():
+    stack = LayerDropStack([Layer() for _ in range(3)], extra_outputs=2).eval()
+    with stack.running([1]):
+        first, second, third = stack
+        assert second is stack[1]
+        assert first("x", mask=1) == third("x") == ("x", None, None)
+        assert "functools.partial" in repr(stack)
 
 
 def test_running_restores_after_an_error():
     stack = make_stack().eval()
     with pytest.raises(KeyError), stack.running([0]):
         raise KeyError
-    assert stack.running_depth == DEPTH
+    assert stack.running_layers == tuple(range(DEPTH))
 
 
 @pytest.mark.parametrize("kept", [[], [0, 0], [-1], [12], [0, 12]])
@@ -286,7 +295,7 @@ def test_other_functions_are_called_instead_as_the_layers_are():
         assert torch.equal(forward(stack, x), stack[2](x + 1))
         with stack.instead([]):
             assert torch.equal(forward(stack, x), x)
-        assert len(stack) == DEPTH and stack.running_depth == 1
+        assert len(stack) == DEPTH and stack.running_layers == (0,)
     ran(stack)
     forward(stack, x)
     assert ran(stack) == list(range(DEPTH))
