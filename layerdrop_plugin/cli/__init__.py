@@ -6,11 +6,11 @@ import logging
 import os
 import sys
 import warnings
-from typing import Dict, Iterator, NoReturn
+from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
-from .. import layer_spec
+from .. import layer_spec, message
 
 STACKS = ("encoder", "decoder")
 
@@ -33,8 +33,20 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,  # what is short for one option today may be so for two tomorrow
         )
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+    def error(self, text: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message.one_line(text)}\n")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Optional[Sequence[str]] = None, namespace: Optional[argparse.Namespace] = None
+    ) -> Tuple[argparse.Namespace, List[str]]:
+        """Parse as argparse does, and refuse what is no text: results, and libraries that read files, are UTF-8."""
+        known, others = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            name = action.option_strings[-1] if action.option_strings else action.metavar
+            for value in _values(getattr(known, action.dest, None)):
+                if not message.is_text(value):
+                    self.error(f"`{name}` must be in UTF-8, but is {value!r} instead.")
+        return known, others
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -49,6 +61,10 @@ class Parser(argparse.ArgumentParser):
             self.error(str(error))
         except KeyboardInterrupt:
             self.exit(130, f"{self.prog}: interrupted\n")
+
+
+def _values(value: Any) -> List[str]:
+    return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
 
 
 def add_stack_options(parser: Parser) -> None:
@@ -80,8 +96,10 @@ def add_evaluation_options(parser: Parser) -> None:
 
 def at_least_1(text: str) -> int:
     """Return the whole number that an option's value stands for."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if not text.isascii() or not text.isdigit() or not text.strip("0"):
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text!r} instead.")
+    if len(text.lstrip("0")) > 18:  # int() refuses thousands of digits
+        raise argparse.ArgumentTypeError(f"must be a whole number of at most 18 digits, but is {text!r} instead.")
     return int(text)
 
 

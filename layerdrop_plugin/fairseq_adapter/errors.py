@@ -1,9 +1,17 @@
-"""What a user got wrong: a `UserError` in Python, one line and exit status 2 in fairseq's commands."""
+"""What a user got wrong: a `UserError` in Python, one line and exit status 2 in fairseq's commands.
+
+With `LOGLEVEL=DEBUG`, fairseq's own variable, the traceback is in the log.
+"""
 
 import contextlib
+import logging
 import sys
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, NoReturn
+
+from .. import message
+
+logger = logging.getLogger(__name__)
 
 
 class UserError(ValueError):
@@ -20,12 +28,17 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        message = " ".join(str(error).split())
         if not in_command():
-            raise UserError(message) from None
-        sys.stderr.write(f"{_command()}: error: {message}\n")  # at once: several workers may say the same
-        sys.stderr.flush()
-        raise SystemExit(2) from None
+            raise UserError(message.one_line(str(error))) from None
+        end(str(error))
+
+
+def end(text: str) -> NoReturn:
+    """End the command that runs with one line on standard error and exit status 2."""
+    logger.debug("the command ends with this error", exc_info=True)
+    sys.stderr.write(f"{_command()}: error: {message.one_line(text)}\n")  # at once: several workers may say the same
+    sys.stderr.flush()
+    raise SystemExit(2) from None
 
 
 def _command() -> str:

@@ -1,0 +1,83 @@
+"""What a command says to a person: one line, without control characters, no value or list of several kilobytes."""
+
+import difflib
+import re
+from typing import Iterable
+
+VALUE, LINE = 200, 1000
+"""The most characters of a value, and of a line."""
+
+FEW = 12
+"""So many names are listed one by one."""
+
+QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+CHOICES = re.compile(r"invalid choice: (.+?) \(choose from (.*)\)", re.DOTALL)  # as argparse says it
+
+
+def one_line(text: str) -> str:
+    """Return a message as one line: each value of it, quoted or a word, is cut in the middle where it is long.
+
+    >>> one_line("`--path` must exist,\\n but is '\\x1b[2J' instead.")
+    "`--path` must exist, but is '\\\\x1b[2J' instead."
+    """
+    text = CHOICES.sub(lambda match: _choices(match[1], match[2]), text)
+    line = QUOTED.sub(lambda match: cut(match[0]), printable(" ".join(text.split())))
+    return cut(" ".join(map(cut, line.split(" "))), LINE)
+
+
+def printable(text: str) -> str:
+    """Return text in which control characters, which could move the cursor or change colors, are written as escapes.
+
+    >>> printable("a\\x1b[31mb\\n")
+    'a\\\\x1b[31mb\\\\n'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def is_text(value: str) -> bool:
+    """Return whether an argument was in the system's encoding: Python keeps other bytes as lone surrogates.
+
+    >>> is_text("a"), is_text("\\udcff")
+    (True, False)
+    """
+    return not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def cut(text: str, most: int = VALUE) -> str:
+    """Return text without its middle where it is longer than `most` characters.
+
+    >>> cut("0123456789", 7)
+    '01...89'
+    """
+    if len(text) <= most:
+        return text
+    half = (most - len("...")) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of what a library says, without the period.
+
+    >>> first_sentence("failed finding central directory. This is an internal error.\\nframe #0: ...")
+    'failed finding central directory'
+    """
+    first = next(iter(text.strip().splitlines()), "")
+    return re.split(r"\.(?:\s|$)", first)[0].strip()
+
+
+def did_you_mean(value: str, names: Iterable[str]) -> str:
+    """Return, for the end of a message, the names that are most like a wrong one; empty where none is.
+
+    >>> did_you_mean("transformr", ["transformer", "roberta"])
+    "; did you mean 'transformer'?"
+    """
+    like = difflib.get_close_matches(value[:VALUE], list(names), 3)
+    return f"; did you mean {' or '.join(map(repr, like))}?" if like else ""
+
+
+def _choices(value: str, listed: str) -> str:
+    """Say what argparse says of a wrong choice, without the list of all names where there are many."""
+    names = [name.strip("'") for name in listed.split(", ")]
+    if len(names) <= FEW:
+        return f"invalid choice: {value} (choose from {', '.join(map(repr, names))})"
+    return f"invalid choice: {value} is none of {len(names)} names{did_you_mean(value, names)}"
