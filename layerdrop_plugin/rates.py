@@ -1,5 +1,8 @@
 """Drop rates: what is one, over depth and over time, and the rate that suits a target depth (paper, section 3.2.2)."""
 
+import math
+import re
+from numbers import Real
 from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
 RateSpec = Union[float, str, Sequence[float]]
@@ -10,6 +13,8 @@ GRAMMAR = (
     "'linear:A:B' from the first layer to the last, or 'target:K' for P = 1 - K/N"
 )
 """What rates may look like, for help texts and errors."""
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
 def parse(spec: RateSpec, depth: int, option: str = "rate", groups: Optional[int] = None) -> Rates:
@@ -66,10 +71,12 @@ def check_rate(value: Union[float, str], option: str = "rate") -> float:
     >>> check_rate("0.2")
     0.2
     """
+    if not _is_number(value):
+        raise ValueError(f"`{option}` must be a number, but is {value!r} instead.")
     try:
         rate = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"`{option}` must be a number, but is {value!r} instead.") from None
+    except OverflowError:  # a whole number of hundreds of digits
+        rate = math.inf
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"`{option}` must be at least 0 and below 1, but is {value} instead.")
     return rate
@@ -176,7 +183,7 @@ def _of_target(spec: str, groups: int, option: str) -> float:
 
 def _listed(spec: RateSpec, option: str) -> Rates:
     if isinstance(spec, str):
-        items: Sequence[Union[float, str]] = spec.strip().strip("[]").split(",")
+        items: Sequence[Union[float, str]] = re.sub(r"^\s*\[(.*)\]\s*$", r"\1", spec).split(",")  # a list as a string
     elif isinstance(spec, Sequence):
         items = spec
     else:
@@ -186,9 +193,6 @@ def _listed(spec: RateSpec, option: str) -> Rates:
     return tuple(check_rate(item, option) for item in items)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _is_number(value: Union[float, str]) -> bool:
+    """Tell whether a value is a number, or one in plain ASCII: `float` takes digits of all scripts, and 1_0, too."""
+    return NUMBER.fullmatch(value.strip()) is not None if isinstance(value, str) else isinstance(value, Real)

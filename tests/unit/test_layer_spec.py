@@ -89,6 +89,9 @@ def test_what_does_not_fit_the_depth_is_refused(spec, message):
         ("0;2", f"`o` must be {GRAMMAR}, but is '0;2' instead."),
         ("1.5", f"`o` must be {GRAMMAR}, but is '1.5' instead."),
         ("0--2", f"`o` must be {GRAMMAR}, but is '0--2' instead."),
+        ("\uff10,\uff12", f"`o` must be {GRAMMAR}, but is '\uff10,\uff12' instead."),  # full-width digits
+        ("[0", f"`o` must be {GRAMMAR}, but is '[0' instead."),
+        ("0]", f"`o` must be {GRAMMAR}, but is '0]' instead."),
         ("middle:3", f"`o` must be {GRAMMAR}, but is 'middle:3' instead."),
         (":3", f"`o` must be {GRAMMAR}, but is ':3' instead."),
         (1.5, f"`o` must be {GRAMMAR}, but is 1.5 instead."),
@@ -99,6 +102,7 @@ def test_what_does_not_fit_the_depth_is_refused(spec, message):
         ("every_other:-1", f"`o`: the K of 'every_other:K' {NO_COUNT}'-1' in 'every_other:-1'."),
         ("every_other:", f"`o`: the K of 'every_other:K' {NO_COUNT}'' in 'every_other:'."),
         ("first:1.5", f"`o`: the K of 'first:K' {NO_COUNT}'1.5' in 'first:1.5'."),
+        ("last:\uff13", f"`o`: the K of 'last:K' {NO_COUNT}'\uff13' in 'last:\uff13'."),
         ("last:x", f"`o`: the K of 'last:K' {NO_COUNT}'x' in 'last:x'."),
         ("learned:0", f"`o`: the K of 'learned:K' {NO_COUNT}'0' in 'learned:0'."),
         ("learned:", f"`o`: the K of 'learned:K' {NO_COUNT}'' in 'learned:'."),

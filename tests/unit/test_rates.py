@@ -23,6 +23,10 @@ def test_a_rate_is_a_number_from_0_to_below_1(value, rate):
         ("", "`--p` must be a number, but is '' instead."),
         (None, "`--p` must be a number, but is None instead."),
         ([0.1], "`--p` must be a number, but is [0.1] instead."),
+        ("\uff10.\uff12", "`--p` must be a number, but is '\uff10.\uff12' instead."),  # full-width 0.2
+        ("0.\u0662", "`--p` must be a number, but is '0.\u0662' instead."),  # Arabic-Indic 2
+        ("0_0.2", "`--p` must be a number, but is '0_0.2' instead."),
+        (10**400, f"`--p` must be at least 0 and below 1, but is {10**400} instead."),
     ],
 )
 def test_what_is_no_rate_is_refused(value, message):
@@ -114,6 +118,12 @@ GRAMMAR = (
         ([], f"{GRAMMAR}[] instead."),
         ("x", f"{GRAMMAR}'x' instead."),
         ("0.1;0.2", f"{GRAMMAR}'0.1;0.2' instead."),
+        ("[0.1", f"{GRAMMAR}'[0.1' instead."),
+        ("0.1]", f"{GRAMMAR}'0.1]' instead."),
+        ("[[0.1]]", f"{GRAMMAR}'[[0.1]]' instead."),
+        ("[0.1,0.2", "`--p` must be a number, but is '[0.1' instead."),
+        ("\uff10.\uff12", f"{GRAMMAR}'\uff10.\uff12' instead."),
+        ("linear:0:\uff10.\uff12", "`--p` must be a number, but is '\uff10.\uff12' instead."),
         ("liner:0:0.5", f"{GRAMMAR}'liner:0:0.5' instead."),
         ("linear:0.1", f"{GRAMMAR}'linear:0.1' instead."),
         ("linear:0:0.1:0.2", f"{GRAMMAR}'linear:0:0.1:0.2' instead."),
