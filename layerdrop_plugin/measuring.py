@@ -158,7 +158,7 @@ def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[
         raise ValueError(
             f"`--resume` must find the state of an interrupted search, but {path} does not exist."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"`--state` must be the state of an interrupted search, but {path} is none.") from None
     for name, value in json.loads(json.dumps(dict(settings or {}))).items():
         if before.get(name) != value:

@@ -2,6 +2,7 @@
 
 from typing import Optional, Sequence
 
+from .. import message
 from ..fairseq_adapter.checkpoint_average import average_checkpoints, choose
 from . import Parser, at_least_1, progress
 
@@ -26,7 +27,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         )
         with progress(len(paths), "file") as bar:
             average_checkpoints(paths, args.output, args.force, bar.update)
-    print(f"{args.output}: the average of {', '.join(paths)}")
+        print(message.printable(f"{args.output}: the average of {', '.join(paths)}"))
 
 
 def _parser() -> Parser:

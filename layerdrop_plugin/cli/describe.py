@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .. import layer_spec
+from .. import layer_spec, message
 from . import Parser, needing_fairseq, results
 
 DESCRIPTION = """\
@@ -47,7 +47,10 @@ def text(description: Mapping[str, Any]) -> str:
         "file": f"{_size(size['file'])}: weights {_size(size['weights'])}, "
         + (f"optimiser's state {_size(size['optimizer'])} ({share})" if size["optimizer"] else "no optimiser's state"),
     }
-    return "\n".join([description["checkpoint"], *(f"  {name:14}{value}" for name, value in lines.items() if value)])
+    shown = [f"  {name:14}{message.printable(value)}" for name, value in lines.items() if value]
+    return "\n".join(
+        [message.printable(description["checkpoint"]), *(message.cut(line, message.LINE) for line in shown)]
+    )
 
 
 def row(description: Mapping[str, Any]) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ import importlib.util
 from argparse import Namespace
 from typing import Dict, Optional, Sequence
 
-from .. import whole_folders
+from .. import message, whole_folders
 from ..fairseq_adapter.export import MARKS
 from . import Parser, add_stack_options, load_fairseq, stack_specs
 
@@ -44,10 +44,11 @@ def _check(args: Namespace) -> None:
     """Refuse what takes no look at the checkpoint."""
     for target, options in OPTIONS.items():
         for option in options:
-            value = getattr(args, option)
+            value, flag = getattr(args, option), "--" + option.replace("_", "-")
             if target != args.to and value is not None:
-                flag = "--" + option.replace("_", "-")
                 raise ValueError(f"`{flag}` must be left out with `--to {args.to}`, but is {value!r}.")
+            if value == "":
+                raise ValueError(f"`{flag}` must name something or be left out, but is '' instead.")
     whole_folders.check(args.out, args.force, MARKS)
     for package in PACKAGES[args.to]:
         if importlib.util.find_spec(package) is None:
@@ -71,9 +72,9 @@ def _export(args: Namespace, specs: Dict[str, str]) -> None:
 
         kind, _, kept = to_huggingface.export(args.checkpoint, args.out, specs, args.head, args.force)
     layers = "; ".join(f"{stack} layers {pruned}" for stack, pruned in kept.items()) or "all layers"
-    print(f"{args.out}: {kind}, {layers}")
+    print(message.printable(f"{args.out}: {kind}, {layers}"))
     if args.to == "huggingface":
-        print(f"{args.out}: {NO_TOKENIZER}")
+        print(message.printable(f"{args.out}: {NO_TOKENIZER}"))
 
 
 def _parser() -> Parser:

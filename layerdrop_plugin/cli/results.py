@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from os.path import realpath
 from typing import Any, Callable, Mapping, Sequence
 
-from .. import whole_files
+from .. import message, whole_files
 
 Row = Mapping[str, Any]
 
@@ -83,7 +83,11 @@ def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]]) -> str:
     0        -
     """
     names = columns(rows)
-    cells = [["-" if row.get(n) is None else show.get(n, str)(row[n]) for n in names] for row in rows]
+
+    def cell(row: Row, name: str) -> str:
+        return "-" if row.get(name) is None else message.printable(show.get(name, str)(row[name]))
+
+    cells = [[cell(row, name) for name in names] for row in rows]
     numeric = [any(isinstance(row.get(n), (int, float)) for row in rows) for n in names]
     widths = [max(map(len, column)) for column in zip(names, *cells)]
 

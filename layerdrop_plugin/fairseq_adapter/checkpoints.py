@@ -22,6 +22,7 @@ from .compat import safe_loading
 from .errors import one_line
 from .hooks import wrap
 from .options import KEEP
+from .whole_checkpoint import refuse_shard
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
         with one_line():
             for first, *_ in paths:
                 safe_loading.check_file(first, "--path")
+                if len(shards) == 1:
+                    refuse_shard(first, "--path")
     with _set(_loading=True, _prepare=None), mapping(*itertools.chain(*paths)):
         ensemble, cfg, task = stock(*args, **kwargs)
     if pruning.requested(options["arg_overrides"] or {}):

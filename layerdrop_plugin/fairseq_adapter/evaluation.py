@@ -21,6 +21,7 @@ from .compat import safe_loading
 from .config import get, has, put
 from .evaluation_options import command_line, context_window, overrides, refusals, shorten_by_context_window
 from .stacks import with_layerdrop
+from .whole_checkpoint import refuse_shard
 
 MAX_TOKENS = 4000  # per batch, where neither --max-tokens nor --batch-size is given
 
@@ -173,9 +174,11 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
     if os.pathsep in path and not os.path.exists(path):  # what is an ensemble to fairseq
         raise ValueError(f"`--path` must be one checkpoint, but is {path!r} instead.")
     safe_loading.check_file(path, "--path")
+    refuse_shard(path, "--path")
     changes = overrides(model_overrides)
     with checkpoints.mapping(path):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
+    refuse_shard(path, "--path", state["model"])
     saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
     cfg, given = command_line(words, saved_cfg, error)
     device = _device(cfg)

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from argparse import Namespace
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from torch import Tensor
 
@@ -23,17 +23,26 @@ def read_whole(path: str) -> State:
         ValueError: one line that names the file: it is no checkpoint of fairseq's, or one of several shards.
     """
     safe_loading.check_file(path, "CKPT")
-    shard = re.search(SHARD + r"\.pt$", path) is not None  # not worth reading
-    state = {"model": {}} if shard else safe_loading.read(path, "CKPT")
+    refuse_shard(path, "CKPT")  # not worth reading
+    state = safe_loading.read(path, "CKPT")
     weights = state["model"]
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
     ):
         raise ValueError(f"`CKPT` must hold a model's weights by their names, but {path} holds something else.")
-    if shard or any("flat_param" in name for name in weights):
-        raise ValueError(f"`CKPT` must be a whole checkpoint, but {path} is one of several shards; {HOW_TO_JOIN}.")
+    refuse_shard(path, "CKPT", weights)
     _check_entries(state, path)
     return state
+
+
+def refuse_shard(path: str, option: str, weights: Iterable[str] = ()) -> None:
+    """Refuse one of the files in which `--ddp-backend fully_sharded` saves a model, by its name or its weights' names.
+
+    Raises:
+        ValueError: one line; `option` is where the path was given.
+    """
+    if re.search(SHARD + r"\.pt$", path) or any("flat_param" in name for name in weights):
+        raise ValueError(f"`{option}` must be a whole checkpoint, but {path} is one of several shards; {HOW_TO_JOIN}.")
 
 
 def _check_entries(state: State, path: str) -> None:

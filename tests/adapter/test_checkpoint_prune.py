@@ -487,7 +487,7 @@ TWO_GROUPS = {"state": {}, "param_groups": [{"params": [0]}] * 2}
         ),
         (
             ["model.pt", "--decoder", "0", "-o", "out\udcff.pt"],
-            r"`--output` must be a path in UTF-8, but is 'out\udcff.pt' instead.",
+            r"`--output` must be in UTF-8, but is 'out\udcff.pt' instead.",
         ),
         (
             ["unnamed.pt", "-o", "out.pt", "--stock"],

@@ -267,7 +267,7 @@ def test_the_text_and_the_table_of_rates_of_every_kind(save, capsys, tmp_path):
             "`CKPT` must be a whole checkpoint, but a-shard1.pt is one of several shards; "
             "fairscale's FullyShardedDataParallel.consolidate_shard_weights makes one model of them.",
         ),
-        (["a\udcff.pt"], r"`CKPT` must be a path in UTF-8, but is 'a\udcff.pt' instead."),
+        (["a\udcff.pt"], r"`CKPT` must be in UTF-8, but is 'a\udcff.pt' instead."),
         (["pipe"], "`CKPT` must be the file of a checkpoint, but pipe is no regular file."),
         (["a.pt", "--json", "./a.pt", "--force"], "`--json` must be another file than a.pt, but is ./a.pt."),
         (["no.pt", "--csv", "a.pt"], "`--csv` must be a new file, but a.pt exists; --force replaces it."),
