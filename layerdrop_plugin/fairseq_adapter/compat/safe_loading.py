@@ -22,6 +22,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 
+from .. import saved_options
 from ..errors import one_line
 
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
@@ -73,7 +74,8 @@ class _SafeTorch(types.ModuleType):
     @staticmethod
     def load(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
         with one_line():
-            return read(f if isinstance(f, str) else f.name, *_reading.get())
+            path = f if isinstance(f, str) else f.name
+            return saved_options.disarm(read(path, *_reading.get()), path)
 
 
 def allowed() -> Dict[str, Any]:

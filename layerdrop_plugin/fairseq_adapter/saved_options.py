@@ -1,0 +1,85 @@
+"""What fairseq takes from the configuration in a checkpoint file, and what it does not.
+
+Whoever made the file chose its options; the user may never have seen them. fairseq 0.12.2 and main build task, model
+and criterion from them. `fairseq-validate` and `layerdrop-search`, say, empty the file that the criterion
+`sentence_ranking` has in `save_predictions`. So options that name something to write to, or code to import, count only
+where the user gives them: on the command line, in YAML, in `--model-overrides`, as keywords of `from_pretrained`.
+
+All others are taken: sizes and choices, and paths that are read (`data`, dictionaries, models of BPE, `w2v_path`, ...).
+"""
+
+import copy
+import operator
+import re
+from argparse import Namespace
+from typing import Any, Dict, List, Set
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+NOT_TAKEN: Dict[str, Any] = {
+    # files and folders that are written
+    "save_predictions": None,  # by the criterion `sentence_ranking`, and by that of fairseq's WSC example
+    "tensorboard_logdir": None,  # by training, and by the task `text_to_speech`
+    "log_file": None,
+    "save_dir": "checkpoints",
+    "results_path": None,
+    "distributed_init_method": None,  # file://...
+    "use_plasma_view": False,  # a store for data, shared between processes
+    "plasma_path": "/tmp/plasma",
+    # services that get the logs
+    "aim_repo": None,
+    "aim_run_hash": None,
+    "wandb_project": None,
+    "azureml_logging": False,
+    # code that is imported or called
+    "user_dir": None,
+    "job_logging_cfg": {"version": 1, "disable_existing_loggers": False},
+}
+"""Options by name, in whichever part of a configuration, with what takes their place: fairseq's own defaults."""
+
+MAKES_OPTIONS = re.compile(r"\$\{\s*oc\s*\.\s*(create|decode)|\$\{[^:]*\$\{.*:", re.DOTALL)
+"""Interpolations from which omegaconf makes further options, also those whose function has a made-up name."""
+
+
+def disarm(state: Dict[str, Any], path: str) -> Dict[str, Any]:
+    """Return a checkpoint that was read, its configuration changed in place to what is taken from a file.
+
+    Raises:
+        ValueError: one line: the configuration holds text that would become further options.
+    """
+    roots = {name: _plain(state[name]) for name in ("args", "cfg") if name in state}
+    for name, value in roots.items():
+        if isinstance(value, str):  # omegaconf would read it as YAML
+            raise ValueError(f"`{name}` in a checkpoint must hold options, but in {path} is {value!r} instead.")
+    waiting: List[Any] = [roots]
+    seen: Set[int] = set()  # for references in a circle
+    while waiting:
+        options = waiting.pop()
+        if id(options) not in seen:
+            seen.add(id(options))
+            waiting += _disarmed(options, path)
+    return {**state, **roots}
+
+
+def _disarmed(options: Any, path: str) -> List[Any]:
+    """Change a dict or a list, in place; return what it holds that may hold options, too."""
+    found = []
+    for name, value in list(options.items() if isinstance(options, dict) else enumerate(options)):
+        plain = copy.copy(NOT_TAKEN[name]) if name in NOT_TAKEN else _plain(value)
+        if isinstance(plain, str) and MAKES_OPTIONS.search(plain):
+            raise ValueError(f"`{name}` in a checkpoint must be a plain value, but in {path} is {plain!r} instead.")
+        if plain is not value:
+            options[name] = plain
+        if isinstance(plain, (dict, list, tuple)):
+            found.append(plain)
+        elif isinstance(plain, Namespace):
+            found.append(vars(plain))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return omegaconf's containers, which a script may have saved, as plain ones; anything else as it is."""
+    if isinstance(value, tuple):
+        items = [_plain(item) for item in value]
+        return value if all(map(operator.is_, items, value)) else items
+    return OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
