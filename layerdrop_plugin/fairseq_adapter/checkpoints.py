@@ -95,7 +95,7 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
     given = inspect.signature(stock).bind(*args, **kwargs)
     given.apply_defaults()
     options = given.arguments
-    shards = range(options["num_shards"])
+    shards = range(max(options["num_shards"], 1))  # fairseq itself refuses 0
     paths = [
         [
             checkpoint_utils.get_maybe_sharded_checkpoint_filename(name, options["suffix"], shard, len(shards))

@@ -109,3 +109,8 @@ def test_what_a_model_reads_as_it_is_built_is_not_mapped(path, full):
         outer, inner = (checkpoint_utils.load_checkpoint_to_cpu(str(p)) for p in (path, full["transformer"]))
         assert is_mapped(path) and not is_mapped(full["transformer"])
     assert torch.equal(outer["model"]["encoder.layers.0.fc1.bias"], inner["model"]["encoder.layers.0.fc1.bias"])
+
+
+def test_no_shards_at_all_are_fairseqs_to_refuse(path):
+    with pytest.raises(AssertionError):
+        checkpoint_utils.load_model_ensemble_and_task([path], num_shards=0)
