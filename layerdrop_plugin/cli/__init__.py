@@ -48,6 +48,10 @@ class Parser(argparse.ArgumentParser):
                     self.error(f"`{name}` must be in UTF-8, but is {value!r} instead.")
         return known, others
 
+    def warn(self, text: str) -> None:
+        """Print a line on standard error."""
+        print(f"{self.prog}: warning: {message.one_line(text)}", file=sys.stderr)
+
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C."""

@@ -25,15 +25,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     with parser.errors():
         specs = stack_specs(args)
         _check(args, specs)
-        if args.stock:
-            load_fairseq()
         with needing_fairseq():
             from ..fairseq_adapter import checkpoint_prune, description  # torch takes a second to import
 
         before = description.describe(args.checkpoint)
-        checkpoint_prune.prune_checkpoint(
-            args.checkpoint, args.output, specs, args.stock, args.dtype, args.keep_optimizer, args.force
-        )
+        load_fairseq()
+        how = (args.stock, args.dtype, args.keep_optimizer, args.force, parser.warn)
+        checkpoint_prune.prune_checkpoint(args.checkpoint, args.output, specs, *how)
         after = description.describe(args.output)
         print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
         results.write(args, {"before": before, "after": after}, [describe.row(before), describe.row(after)])

@@ -1,9 +1,10 @@
 """Prune a checkpoint into a smaller one: what the new file holds, in which form, what can't be pruned."""
 
 import contextlib
+import logging
 import os
 import re
-from typing import Dict, Iterator, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from .provenance import Pruned
 from .pruning import State
 from .stock_checkpoint import as_stock
 from .whole_checkpoint import read_whole, settled
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -32,15 +35,22 @@ def prune_checkpoint(
     dtype: Optional[str] = None,
     keep_optimizer: bool = False,
     force: bool = False,
+    warn: Callable[[str], None] = logger.warning,
 ) -> Dict[str, Pruned]:
     """Write what `pruned` makes of a checkpoint, whole or not at all; return what was pruned.
 
+    Before the file gets its name, fairseq loads it, without data.
+
     Args:
         force: whether `output` may replace a file.
+        warn: is called with a line where that can't be tried.
 
     Raises:
-        ValueError: as `pruned`, or `output` can't be written.
+        ValueError: as `pruned`, or `output` can't be written, or fairseq could not load it.
     """
+    from . import registration  # noqa: F401  imports fairseq, which takes two seconds, and mends it first
+    from .loadable import check
+
     whole_files.check(output, force)
     safe_loading.check_name(output, "--output")
     if os.path.realpath(output) == os.path.realpath(path):
@@ -48,6 +58,10 @@ def prune_checkpoint(
     state, kept = pruned(path, specs, stock, dtype, keep_optimizer)
     with whole_files.writing(output, force) as file:
         torch.save(state, file)
+        file.flush()
+        untried = check(file.name, path)
+        if untried is not None:
+            warn(f"whether fairseq can load {output} was not tried, as it can't load {path} here: {untried}")
     return kept
 
 

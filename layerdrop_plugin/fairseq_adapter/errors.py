@@ -6,6 +6,7 @@ With `LOGLEVEL=DEBUG`, fairseq's own variable, the traceback is in the log.
 import contextlib
 import logging
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Iterator, NoReturn
 
@@ -18,6 +19,19 @@ class UserError(ValueError):
     """One line that names the option, the rule and the value found."""
 
 
+_raising: ContextVar[bool] = ContextVar("raising", default=False)
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Let `one_line` raise in a command, too: the code inside only tries something."""
+    token = _raising.set(True)
+    try:
+        yield
+    finally:
+        _raising.reset(token)
+
+
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
     """Turn a ValueError of the code inside into a `UserError`, or end the command that runs.
@@ -28,7 +42,7 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if not in_command():
+        if _raising.get() or not in_command():
             raise UserError(message.one_line(str(error))) from None
         end(str(error))
 
