@@ -283,7 +283,8 @@ STOCK = """
 import argparse, sys, types
 import numpy, torch
 numpy.compat = types.SimpleNamespace(long=int)  # gone in numpy 2
-torch.serialization.add_safe_globals([argparse.Namespace])  # a safe loading that fairseq does not know
+if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.6, whose safe loading fairseq does not know
+    torch.serialization.add_safe_globals([argparse.Namespace])
 import fairseq
 """
 
