@@ -1,0 +1,64 @@
+"""Run the tests on every supported version, one environment for each; `nox -s support` prints what came of it.
+
+Each session runs the quick tests and one end-to-end pass. torch from PyPI brings CUDA on Linux: an environment takes
+about 5 GB there, and stays in `.nox` for the next run. CONTRIBUTING.md says how to run one session alone.
+"""
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+
+TORCH = {"3.9": "2.8.0", "3.10": "2.13.0", "3.11": "2.13.0", "3.12": "2.13.0", "3.13": "2.13.0"}
+"""The newest torch for each Python that scripts/setup.sh installs."""
+
+NEEDED_BY_FAIRSEQ = ("bitarray", "cffi", "cython", "hydra-core==1.3.2", "numpy", "omegaconf==2.3.0", "regex")
+"""What scripts/setup.sh installs instead of fairseq's own pins."""
+
+TESTS = ("tests/unit", "tests/adapter", "tests/end_to_end/test_pass.py")
+
+
+@nox.session(python=list(TORCH))
+def tests(session: nox.Session) -> None:
+    """fairseq 0.12.2 with current torch, numpy and Hydra, as scripts/setup.sh installs it."""
+    install(session, "pip>=23.1,<26")
+    install(session, f"torch=={TORCH[session.python]}")
+    install(session, *NEEDED_BY_FAIRSEQ)
+    install(session, "--no-deps", "fairseq==0.12.2")
+    run_tests(session, extras="ctranslate2,huggingface,")
+
+
+@nox.session(python="3.10")
+def pins(session: nox.Session) -> None:
+    """fairseq 0.12.2 with what it asks for itself, and the oldest torch."""
+    install(session, "pip>=23.1,<24.1")  # newer ones can't read the metadata of omegaconf 2.0.6
+    install(session, "torch==1.13.1", "numpy==1.26.*", "fairseq==0.12.2")
+    run_tests(session)
+
+
+@nox.session(python="3.12")
+def fork(session: nox.Session) -> None:
+    """fairseq-fixed, which is close to fairseq's main branch."""
+    install(session, "pip>=23.1,<26")
+    install(session, "torch==2.13.0")
+    install(session, *NEEDED_BY_FAIRSEQ)
+    install(session, "--no-deps", "fairseq-fixed==0.12.3.1")
+    run_tests(session, extras="ctranslate2,huggingface,")
+
+
+@nox.session(venv_backend="none")
+def support(session: nox.Session) -> None:
+    """Print the results of the other sessions as a table."""
+    session.run("python3", "scripts/support.py", "table", external=True)
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    session.install("--quiet", "--no-warn-conflicts", *requirements, env={"PIP_ONLY_BINARY": "numpy"})
+
+
+def run_tests(session: nox.Session, extras: str = "") -> None:
+    install(session, "--editable", f".[{extras}demo,recipes,test]")
+    report = f"{session.create_tmp()}/report.xml"
+    pytest = ("python", "-m", "pytest", "--disable-warnings", f"--junitxml={report}", *TESTS, *session.posargs)
+    session.run(*pytest, env={"OMP_NUM_THREADS": "1"}, success_codes=[0, 1])
+    session.run("python", "scripts/support.py", "record", session.name, report)
