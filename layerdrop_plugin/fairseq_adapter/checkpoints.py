@@ -85,7 +85,7 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
         if _prepare is not None:
             _prepare(state, path)
         elif specs:
-            pruning.log(pruning.prune_loaded(state, specs))
+            pruning.log(pruning.prune_loaded(state, specs), path)
     if mapped:  # a copy at once, as entries and tied weights may share memory
         state.update(copy.deepcopy({key: value for key, value in state.items() if key not in dropped}))
     return state

@@ -191,6 +191,9 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
         put(saved_cfg.task, "tokens_per_sample", shorter)
     if get(saved_cfg.task, "regression_target"):
         raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
+    arch = pruning.architecture(state)
+    if arch in pruning.SHARED_DEPTH:
+        raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")
     model, task = _model_and_task(path, state, saved_cfg)
     with_stacks(model)
     model = model.half() if cfg.common.fp16 else model
@@ -246,11 +249,11 @@ def stacks_of(model: Any) -> Dict[str, LayerDropStack]:
     """Return a model's stacks by name: the encoder, which runs first, before the decoder.
 
     Raises:
-        ValueError: one line: the model has none.
+        ValueError: one line: the model has none, or none that could be pruned.
     """
-    stacks = [m for m in model.modules() if isinstance(m, LayerDropStack)]
-    found = {m.name: m for m in stacks}
-    if not found or len(found) < len(stacks):  # several pairs of languages have stacks of their own
+    found = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
+    depths = pruning.depths_or_none(dict(model.named_parameters()))
+    if not found or {name: len(stack) for name, stack in found.items()} != depths:  # say, one for each language
         raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
     return {name: found[name] for name in ("encoder", "decoder") if name in found}
 

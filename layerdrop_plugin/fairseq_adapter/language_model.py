@@ -10,7 +10,7 @@ from typing import Optional, Tuple
 from fairseq import checkpoint_utils, utils
 from omegaconf import DictConfig
 
-from .config import root_option
+from .config import get, root_option
 from .hooks import wrap
 from .options import KEEP
 
@@ -27,8 +27,8 @@ def install() -> None:
 def _import_user_module(original, args):
     """Every command of fairseq's calls this first, with a part of its whole configuration."""
     if isinstance(args, DictConfig):
-        path, data = root_option(args, "generation", "lm_path"), root_option(args, "task", "data")
-        _language_model.set((path, data) if path else None)
+        path = root_option(args, "generation", "lm_path")
+        _language_model.set((path, get(get(args._get_root(), "task"), "data")) if path else None)
     return original(args)
 
 

@@ -85,7 +85,7 @@ def plan(
     has = tuple(evaluation.stacks)
     stacks = has if stack in (None, "both") else (str(stack),)
     if (stack == "both" and len(has) < 2) or stacks[0] not in has:
-        raise ValueError(f"`--stack` must be one that the model has, {' or '.join(has)}, but is {stack!r} instead.")
+        raise ValueError(f"`--stack` must be one that can be pruned, {' or '.join(has)}, but is {stack!r} instead.")
     depths = tuple(len(evaluation.stacks[name]) for name in stacks)
     if len(keep) not in (1, len(stacks)):
         raise ValueError(

@@ -58,7 +58,7 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: Optional[str]) -> List
             )
     wanted = list(first) if stack is None else ["encoder", "decoder"] if stack == "both" else [stack]
     if not set(wanted) <= set(first):
-        raise ValueError(f"`--stack` must be one that the model has, {' or '.join(first)}, but is {stack!r} instead.")
+        raise ValueError(f"`--stack` must be one that can be pruned, {' or '.join(first)}, but is {stack!r} instead.")
     return wanted
 
 

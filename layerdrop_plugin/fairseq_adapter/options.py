@@ -190,10 +190,9 @@ def check_options(cfg: ModelConfig) -> None:
         value = get(cfg, option.name)
         if option.stack is not None and option.stack not in depths:
             if value:
-                raise ValueError(
-                    f"`{option.name}` must be left out: "
-                    f"{get(cfg, '_name') or get(cfg, 'arch')} has no {option.stack} (got {value!r})."
-                )
+                model = str(get(cfg, "_name") or get(cfg, "arch"))
+                lacks = option.stack if model.startswith("layerdrop_") else f"`{option.stack}_layers`"
+                raise ValueError(f"`{option.name}` must be left out: {model} has no {lacks} (got {value!r}).")
         elif value is not None:
             value = option.kind.read(value, option.flag)
             if option.kind is LAYERS:

@@ -61,10 +61,11 @@ def _is_of(stack: str, parameter: str) -> bool:
     return stack in parts and "sentence_encoder" not in parts and "lm_head" not in parts
 
 
-def log(pruned: Mapping[str, Pruned]) -> None:
-    """Say once which layers of which stack are kept."""
+def log(pruned: Mapping[str, Pruned], path: Optional[str] = None) -> None:
+    """Say once which layers of which stack are kept, and of which file, as a command may read several."""
     parts = (f"{stack} keeps layers {layer_spec.describe(p.kept)} of {p.depth}" for stack, p in pruned.items())
-    logger.info("Pruning model to specified layer configuration: %s", "; ".join(parts))
+    of_file = "" if path is None else f" ({path})"
+    logger.info("Pruning model to specified layer configuration: %s%s", "; ".join(parts), of_file)
 
 
 def model_configs(state: State) -> Iterator[ModelConfig]:

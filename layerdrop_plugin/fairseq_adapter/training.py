@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 from .. import layer_spec, learned_rates
 from .. import state_dict as names
 from ..dropping import LayerDropStack
-from . import backends, checkpoints, dropout_in_training, optimizer_state, provenance, pruning
+from . import backends, checkpoints, dropout_in_training, layer_settings, optimizer_state, provenance, pruning
 from .architectures import PREFIX, check_names
 from .compat import safe_loading
 from .config import depths_of, get, put, root_option
@@ -223,6 +223,8 @@ def _prepare(run, state, path):
     todo = {stack: p for stack, p in run.plan.items() if not _is_done(state, stack, p, path)}
     weights = state["model"]
     if todo:
+        for cfg in pruning.model_configs(state):
+            put(cfg, layer_settings.ALIGNMENT, None)  # the run's own options say which it is
         pruning.apply(state, todo)
     _check_depths(state, run, path)
     run.origins.update(provenance.read(state))

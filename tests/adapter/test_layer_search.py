@@ -182,9 +182,9 @@ def test_greedy_makes_its_own_candidates(load):
         (
             "transformer_lm",
             {"stack": "encoder"},
-            "`--stack` must be one that the model has, decoder, but is 'encoder' instead.",
+            "`--stack` must be one that can be pruned, decoder, but is 'encoder' instead.",
         ),
-        ("roberta", {"stack": "both"}, "`--stack` must be one that the model has, encoder, but is 'both' instead."),
+        ("roberta", {"stack": "both"}, "`--stack` must be one that can be pruned, encoder, but is 'both' instead."),
         (
             "roberta",
             {"keep": [2, 2]},

@@ -9,7 +9,8 @@ from argparse import Namespace
 import fairseq
 import pytest
 import torch
-from fairseq import checkpoint_utils, tasks, utils
+from fairseq import checkpoint_utils, options, tasks, utils
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 
 from layerdrop_plugin import search
@@ -19,6 +20,7 @@ from layerdrop_plugin.cli import sweep as sweep_command
 from layerdrop_plugin.fairseq_adapter import evaluation, layer_search, layer_settings, pruning
 from layerdrop_plugin.fairseq_adapter.config import get
 from layerdrop_plugin.fairseq_adapter.errors import UserError
+from layerdrop_plugin.fairseq_adapter.options import STACKS, check_options
 from layerdrop_plugin.fairseq_adapter.provenance import Pruned
 
 DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 3 instead."
@@ -104,6 +106,18 @@ def test_training_builds_the_pruned_model_with_its_alignment_layer(aligned, data
         make_trainer(*argv, "--decoder-layers-to-keep", "0,2")
     assert str(error.value) == DROPPED
     train(*argv, "--decoder-layers-to-keep", "0,3")
+    model = torch.load(tmp_path / "checkpoint_last.pt", weights_only=False)["cfg"]["model"]
+    assert (model.decoder_layers, model.alignment_layer) == (2, 1)
+    # Picked up once more, the run goes on from its own checkpoint.
+    train(*argv, "--decoder-layers-to-keep", "0,3", "--max-update", 4)
+    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=False)
+    assert (state["cfg"]["model"].alignment_layer, state["optimizer_history"][-1]["num_updates"]) == (1, 4)
+
+
+def test_training_may_take_alignments_from_another_layer_than_the_checkpoint(aligned, data, train, tmp_path):
+    argv = [data["transformer"], "--arch", "transformer_align", "--alignment-layer", "2", *SIZE, "--max-update", 3]
+    keep = ["--decoder-layers-to-keep", "0,2", "--restore-file", aligned, "--save-dir", tmp_path]
+    train(*argv, *keep)
     model = torch.load(tmp_path / "checkpoint_last.pt", weights_only=False)["cfg"]["model"]
     assert (model.decoder_layers, model.alignment_layer) == (2, 1)
 
@@ -277,13 +291,47 @@ def test_why_a_stack_can_not_be_pruned_is_true(arch):
     assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why.format(arch)} (got '0')."
 
 
-def test_the_overrides_of_generation_leave_its_language_model_alone(data, full):
-    from fairseq import utils
-    from fairseq.dataclass.configs import FairseqConfig
+@pytest.mark.parametrize(
+    ("arch", "task", "why"),
+    [
+        (
+            "multilingual_transformer",
+            ["--task", "multilingual_translation", "--lang-pairs", "en-de"],
+            "a transformer, language model or RoBERTa, but is MultilingualTransformerModel.",
+        ),
+        (
+            "roberta_enc_dec",
+            ["--task", "translation"],
+            "a model that can be pruned, but roberta_enc_dec has one depth for both stacks.",
+        ),
+    ],
+)
+def test_a_search_refuses_a_model_that_can_not_be_pruned(arch, task, why, data, configure, tmp_path, error_of):
+    cfg = configure(data["transformer"], "--arch", arch, *task, "--optimizer", "adam", "--max-tokens", "300")
+    sizes = {"encoder_layers": 2, "decoder_layers": 2, "max_positions": 64}
+    sizes.update({f"{s}_{name}": n for s in STACKS for name, n in (("embed_dim", 16), ("ffn_embed_dim", 24))})
+    sizes.update({f"{s}_attention_heads": 2 for s in STACKS})
+    vars(cfg.model).update(sizes)
+    path = str(untrained(cfg, tmp_path / "full.pt"))
+    argv = [str(data["transformer"]), "--path", path, "--cpu"]
+    for main, more in ((search_command.main, ["--keep", "1"]), (sweep_command.main, [])):
+        assert error_of(main, *argv, *more, "--gen-subset", "valid") == f"`--path` must be {why}"
 
-    cfg = OmegaConf.structured(FairseqConfig)
-    OmegaConf.set_struct(cfg, False)
-    cfg.generation.lm_path, cfg.task = str(full["transformer_lm"]), {"data": str(data["transformer_lm"])}
+
+def test_an_option_of_a_stack_without_a_depth_in_the_configuration():
+    with pytest.raises(ValueError) as error:
+        check_options(Namespace(arch="roberta_enc_dec", encoder_layers=4, decoder_layers_to_keep="0,2"))
+    assert str(error.value) == (
+        "`decoder_layers_to_keep` must be left out: roberta_enc_dec has no `decoder_layers` (got '0,2')."
+    )
+
+
+@pytest.mark.parametrize("task", ["translation", "translation_multi_simple_epoch"])  # with a dataclass, and without
+def test_the_overrides_of_generation_leave_its_language_model_alone(task, data, full, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    argv = [str(data["transformer_lm"]), "--path", "mt.pt", "--lm-path", str(full["transformer_lm"]), "--task", task]
+    argv += ["--source-lang", "en", "--target-lang", "de"]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_generation_parser(), argv))
     utils.import_user_module(cfg.common)  # as fairseq-generate does first
     overrides = {"encoder_layers_to_keep": "0,2", "decoder_layers_to_keep": "0", "data": str(data["transformer_lm"])}
     (lm,), _ = checkpoint_utils.load_model_ensemble([str(full["transformer_lm"])], arg_overrides=overrides, task=None)

@@ -216,7 +216,7 @@ def test_which_stacks_lose_layers(stack, swept):
 def test_a_stack_that_is_not_there(stack):
     with pytest.raises(ValueError) as error:
         layer_sweep.swept({"a": {"decoder": 6}}, stack)
-    assert str(error.value) == f"`--stack` must be one that the model has, decoder, but is {stack!r} instead."
+    assert str(error.value) == f"`--stack` must be one that can be pruned, decoder, but is {stack!r} instead."
 
 
 def test_models_that_are_not_alike():

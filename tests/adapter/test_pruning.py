@@ -302,7 +302,7 @@ def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(ful
     count = sum(p.numel() for p in model.parameters())
     kept = "encoder keeps layers 0,3 of 4; decoder keeps layers 1 of 4"
     assert lines == [
-        f"Pruning model to specified layer configuration: {kept}",
+        f"Pruning model to specified layer configuration: {kept} ({full['transformer']})",
         f"num. model params: {count:,}",
     ]
     whole, _ = load_model(full["transformer"])

@@ -49,7 +49,7 @@ def test_block_runs_as_printed(number, folder):
     if "--to ctranslate2" in block:
         pytest.importorskip("ctranslate2")
     output = run(block, folder)
-    pruned = re.findall("Pruning model to specified layer configuration: (.*)", output)
+    pruned = re.findall("Pruning model to specified layer configuration: ([^(\n]*[0-9])", output)
     expected = {
         "'decoder_layers_to_keep': '0,2,4'": ["encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6"],
         "--encoder-layers-to-keep": ["encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6"],

@@ -482,7 +482,7 @@ SAME = "`{}` must be another file than --{}, but is {} too."
         (["--keep", "half"], "argument --keep: must be a whole number of at least 1, but is 'half' instead."),
         (["--keep", "5"], "`--keep` must be at most the decoder's depth, 4, but is 5 instead."),
         (["--keep", "2,2"], "`--keep` must be one number, or one for each of 1 stacks, but is '2,2'."),
-        (["--stack", "encoder"], "`--stack` must be one that the model has, decoder, but is 'encoder' instead."),
+        (["--stack", "encoder"], "`--stack` must be one that can be pruned, decoder, but is 'encoder' instead."),
         (["--stack", "middle"], "argument --stack: invalid choice: 'middle' (choose from *)"),
         (["--strategy", "best"], "argument --strategy: invalid choice: 'best' (choose from *)"),
         (["--metric", "bleu"], "argument --metric: invalid choice: 'bleu' (choose from *)"),

@@ -149,7 +149,7 @@ def test_a_classifier(classifier, capsys, tmp_path):
          "`--depths` must be single numbers where only the decoder is swept, but has '2+1'."),
         (["--strategies", "best"],
          "`--strategies` must be some of every_other,first,last,learned, but has 'best' in 'best'."),
-        (["--stack", "encoder"], "`--stack` must be one that the model has, decoder, but is 'encoder' instead."),
+        (["--stack", "encoder"], "`--stack` must be one that can be pruned, decoder, but is 'encoder' instead."),
         (["--bleu"], "`--bleu` must be for a translation model, but this one has a stack of decoder layers only."),
         (["--repeats", "0"], "argument --repeats: must be a whole number of at least 1, but is '0' instead."),
         (["--num-batches", "x"], "argument --num-batches: must be a whole number of at least 1, but is 'x' instead."),
