@@ -68,6 +68,10 @@ class LayerDropStack(nn.ModuleList):
     input on, too, so that each layer keeps its place. Indexing, `len`, the state dict and
     attributes of the items are those of the layers.
 
+    `torch.jit.script` compiles a stack as fairseq's `LayerDropModuleList`: every layer runs, whole, in
+    training mode, too. So train in Python, and script afterwards. `torch.jit.trace` records what one
+    forward pass does, so call `eval()` before.
+
     Args:
         layers: the modules; the first argument of each is the hidden state.
         rate: the drop rate p, 0 <= p < 1, or one for each layer.
@@ -85,6 +89,13 @@ class LayerDropStack(nn.ModuleList):
     Raises:
         ValueError: the rate is out of range, or there are not as many as layers.
     """
+
+    # What torch.jit leaves alone; it could not compile the properties, and stops at some of the attributes.
+    __jit_unused_properties__ = ["rates", "learned_rates", "running_layers", "idle"]
+    __jit_ignored_attributes__ = [
+        *("rate", "name", "extra_outputs", "seed", "groups", "run_without", "schedule", "learning"),
+        *("update", "forward_passes", "drawn", "dropped", "_running", "_instead"),
+    ]
 
     def __init__(
         self,
@@ -202,6 +213,16 @@ class LayerDropStack(nn.ModuleList):
     def idle(self) -> Callable[..., Any]:
         """What is called in place of a layer that does not run: it returns its input, None for each extra output."""
         return functools.partial(_idle, self.extra_outputs)  # no method, whose text would hold that of the stack
+
+    def __prepare_scriptable__(self) -> "LayerDropStack":
+        """Return what `torch.jit.script` is to compile.
+
+        Raises:
+            ValueError: some layers run now, or other functions do; a scripted stack would run every layer.
+        """
+        if self._running is not None or self._instead is not None:
+            raise ValueError("`torch.jit.script` must be called outside of `running` and `instead`, but is inside.")
+        return self
 
     def __iter__(self) -> Iterator[Any]:
         layers = tuple(self._modules.values())

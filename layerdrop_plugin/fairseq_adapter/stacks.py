@@ -15,6 +15,9 @@ from .options import STACKS
 class _EndsWithLastRunning:
     """`num_layers` counts up to the last layer that runs, so that alignments come from that one."""
 
+    __constants__ = ["num_layers"]  # torch.jit.script takes the value
+    __jit_unused_properties__ = ["num_layers"]  # and leaves the code
+
     @property
     def num_layers(self) -> int:
         return self.layers.running_layers[-1] + 1 if isinstance(self.layers, LayerDropStack) else len(self.layers)

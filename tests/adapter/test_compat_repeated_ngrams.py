@@ -21,17 +21,18 @@ from layerdrop_plugin.fairseq_adapter.compat import repeated_ngrams
     ],
 )
 def test_a_token_that_would_repeat_an_ngram_is_blocked(size, tokens, blocked):
-    buffer = torch.tensor([[2, *tokens, 1, 1, 1, 1]])
-    scores = NGramRepeatBlock(size, use_extension=False)(buffer, torch.zeros(1, 8), 1, 1, step=len(tokens))
-    assert [token for token in range(8) if scores[0, token] == -math.inf] == blocked
+    buffer, block = torch.tensor([[2, *tokens, 1, 1, 1, 1]]), NGramRepeatBlock(size, use_extension=False)
+    for run in (block, torch.jit.script(block)):
+        scores = run(buffer, torch.zeros(1, 8), 1, 1, step=len(tokens))
+        assert [token for token in range(8) if scores[0, token] == -math.inf] == blocked
 
 
 def test_where_fairseq_blocks_nothing_is_mended():
     assert repeated_ngrams.needed() is None  # as this test runs with the mend in place
 
 
-def test_applying_twice_wraps_once():
+def test_applying_twice_replaces_once():
     repeated_ngrams.apply()
-    once = NGramRepeatBlock._no_repeat_ngram
+    once = NGramRepeatBlock.forward
     repeated_ngrams.apply()
-    assert NGramRepeatBlock._no_repeat_ngram is once
+    assert NGramRepeatBlock.forward is once

@@ -44,3 +44,4 @@ def apply() -> None:
 
     Layer.__init__ = __init__
     Layer._load_from_state_dict = _load_from_state_dict
+    Layer.__constants__ = ["can_use_fastpath"]  # so torch.jit.script leaves out the code that reads the copies

@@ -4,10 +4,10 @@ fairseq 0.12.2 without its CUDA extension, which the package from PyPI lacks (fa
 the whole buffer of tokens, and the last tokens of that, padding, are taken for those generated last.
 """
 
-import functools
 from typing import Any, Optional
 
 import torch
+from torch import Tensor
 
 
 def needed() -> Optional[str]:
@@ -18,18 +18,19 @@ def needed() -> Optional[str]:
 
 
 def apply() -> None:
-    """Hands over the tokens generated so far."""
+    """Let the block look at no more than the tokens generated so far."""
     from fairseq.ngram_repeat_block import NGramRepeatBlock
 
-    original = NGramRepeatBlock._no_repeat_ngram
-    if hasattr(original, "__wrapped__"):
-        return
+    NGramRepeatBlock.forward = forward
 
-    @functools.wraps(original)
-    def _no_repeat_ngram(self: Any, tokens: Any, lprobs: Any, bsz: int, beam_size: int, step: int) -> Any:
-        return original(self, tokens[:, : step + 1], lprobs, bsz, beam_size, step)
 
-    NGramRepeatBlock._no_repeat_ngram = _no_repeat_ngram
+def forward(self: Any, tokens: Tensor, lprobs: Tensor, bsz: int, beam_size: int, step: int) -> Tensor:
+    """Do as fairseq's method does, without the room for further tokens; torch.jit.script compiles this, too."""
+    assert tokens.size(0) == bsz * beam_size, f"expected {bsz * beam_size} got {tokens.size(0)}"
+    assert lprobs.size(0) == bsz * beam_size, f"expected {bsz * beam_size} got {lprobs.size(0)}"
+    if self.use_extension:
+        return self.call_cuda_extension(tokens, lprobs, bsz, beam_size, step)
+    return self._no_repeat_ngram(tokens[:, : step + 1], lprobs, bsz, beam_size, step)
 
 
 def _blocks() -> bool:
