@@ -11,6 +11,7 @@ with SIGBUS. So fairseq's functions give memory of its own to any caller, outsid
 
 import argparse
 import contextlib
+import functools
 import importlib
 import inspect
 import os
@@ -18,7 +19,7 @@ import pickle
 import re
 import types
 from contextvars import ContextVar
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import torch
 
@@ -180,7 +181,16 @@ def _load(path: str, known: Dict[str, Any], mapped: bool) -> Any:
             return torch.load(path, weights_only=True, **kwargs)
     if "weights_only" in inspect.signature(torch.load).parameters:
         kwargs["weights_only"] = False  # 2.5 and older know no Namespace; the pickle module is the guard
-    return torch.load(path, pickle_module=restricted_pickle(known), **kwargs)
+    return _load_by(restricted_pickle(known))(path, **kwargs)
+
+
+def _load_by(pickle_module: Any) -> Callable[..., Any]:
+    """Return a `torch.load` that unpickles by this module: 1.13 ignores the argument for it, in favor of `pickle`."""
+    load = torch.load
+    if not torch.__version__.startswith("1.13."):
+        return functools.partial(load, pickle_module=pickle_module)
+    names = {**load.__globals__, "pickle": pickle_module}
+    return types.FunctionType(load.__code__, names, "load", load.__defaults__)
 
 
 def restricted_pickle(known: Dict[str, Any]) -> types.SimpleNamespace:
