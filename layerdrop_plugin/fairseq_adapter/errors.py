@@ -19,6 +19,10 @@ class UserError(ValueError):
     """One line that names the option, the rule and the value found."""
 
 
+class Malformed(ValueError):
+    """What is wrong with a checkpoint, in words that may follow its file's name."""
+
+
 _raising: ContextVar[bool] = ContextVar("raising", default=False)
 
 

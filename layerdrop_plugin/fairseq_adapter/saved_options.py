@@ -12,9 +12,11 @@ import copy
 import operator
 import re
 from argparse import Namespace
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Set, Tuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from .omegaconf_objects import container
 
 NOT_TAKEN: Dict[str, Any] = {
     # files and folders that are written
@@ -51,29 +53,38 @@ def disarm(state: Dict[str, Any], path: str) -> Dict[str, Any]:
     for name, value in roots.items():
         if isinstance(value, str):  # omegaconf would read it as YAML
             raise ValueError(f"`{name}` in a checkpoint must hold options, but in {path} is {value!r} instead.")
-    waiting: List[Any] = [roots]
-    seen: Set[int] = set()  # for references in a circle
-    while waiting:
-        options = waiting.pop()
-        if id(options) not in seen:
-            seen.add(id(options))
-            waiting += _disarmed(options, path)
+    _disarm(roots, path)
     return {**state, **roots}
 
 
-def _disarmed(options: Any, path: str) -> List[Any]:
+def _disarm(options: Any, path: str) -> None:
+    """Change a dict or a list, in place, and all that it holds."""
+    waiting: List[Tuple[Any, bool]] = [(options, False)]
+    seen: Set[int] = set()  # for references in a circle
+    while waiting:
+        entry = waiting.pop()
+        if id(entry[0]) not in seen:
+            seen.add(id(entry[0]))
+            waiting += _disarmed(*entry, path)
+
+
+def _disarmed(options: Any, in_namespace: bool, path: str) -> List[Tuple[Any, bool]]:
     """Change a dict or a list, in place; return what it holds that may hold options, too."""
     found = []
     for name, value in list(options.items() if isinstance(options, dict) else enumerate(options)):
         plain = copy.copy(NOT_TAKEN[name]) if name in NOT_TAKEN else _plain(value)
         if isinstance(plain, str) and MAKES_OPTIONS.search(plain):
             raise ValueError(f"`{name}` in a checkpoint must be a plain value, but in {path} is {plain!r} instead.")
+        if in_namespace and isinstance(value, (DictConfig, ListConfig)) and name not in NOT_TAKEN:
+            _disarm(plain, path)
+            options[name] = container(plain)  # whose attributes fairseq's models ask for: `w2v_args.model`
+            continue
         if plain is not value:
             options[name] = plain
         if isinstance(plain, (dict, list, tuple)):
-            found.append(plain)
+            found.append((plain, in_namespace))
         elif isinstance(plain, Namespace):
-            found.append(vars(plain))
+            found.append((vars(plain), True))
     return found
 
 

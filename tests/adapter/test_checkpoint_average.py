@@ -126,7 +126,7 @@ def test_files_stay_in_the_order_given(folder):
             ["a.pt", "weights.pt"],
             "a checkpoint must be one of fairseq, but weights.pt lacks the entries `model` and `cfg` or `args`.",
         ),
-        (["a.pt", "none.pt"], "a model to average must have weights by their names, but none.pt has a NoneType."),
+        (["a.pt", "none.pt"], "a checkpoint must be one of fairseq, but none.pt has no weights in `model`."),
         (
             ["a.pt", "wide.pt"],
             "models to average must have weights of the same shape, but `w` is (1,) in a.pt and (2,) in wide.pt.",

@@ -400,7 +400,7 @@ TWO_GROUPS = {"state": {}, "param_groups": [{"params": [0]}] * 2}
             ["weights.pt", *DEFAULT],
             "a checkpoint must be one of fairseq, but weights.pt lacks the entries `model` and `cfg` or `args`.",
         ),
-        (["none.pt", *DEFAULT], "`CKPT` must hold a model's weights by their names, but none.pt holds something else."),
+        (["none.pt", *DEFAULT], "a checkpoint must be one of fairseq, but none.pt has no weights in `model`."),
         (["model-shard0.pt", *DEFAULT], SHARD.format("model-shard0.pt")),
         (["flat.pt", *DEFAULT], SHARD.format("flat.pt")),
         (

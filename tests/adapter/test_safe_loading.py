@@ -59,7 +59,7 @@ def test_a_checkpoint_is_read(torch_version, save):
 
 def test_malicious_code_is_refused_and_does_not_run(torch_version, save, tmp_path):
     witness = tmp_path / "witness"
-    path = save({**STATE, "extra_state": Malicious(f"touch {witness}")})
+    path = save({**STATE, "extra_state": {"x": Malicious(f"touch {witness}")}})
     with pytest.raises(ValueError) as error:
         safe_loading.read(path)
     assert str(error.value) == (
@@ -85,17 +85,17 @@ def test_an_object_is_known_by_its_full_name_only(torch_version, save, tmp_path,
     monkeypatch.setenv(ALLOW, "collections.Counter")
     witness = tmp_path / "witness"
     with pytest.raises(ValueError, match="system"):
-        safe_loading.read(save({**STATE, "extra_state": [Counter("aab"), Malicious(f"touch {witness}")]}))
+        safe_loading.read(save({**STATE, "extra_state": {"x": [Counter("aab"), Malicious(f"touch {witness}")]}}))
     assert not witness.exists()
 
 
 def test_the_variable_allows_a_class_by_name(torch_version, save, monkeypatch):
-    path = save({**STATE, "extra_state": Fraction(1, 2)})
+    path = save({**STATE, "extra_state": {"x": Fraction(1, 2)}})
     with pytest.raises(ValueError) as error:
         safe_loading.read(path)
     assert str(error.value).endswith(f"if you trust the file, set {ALLOW}=fractions.Fraction")
     monkeypatch.setenv(ALLOW, " fractions.Fraction ,")
-    assert safe_loading.read(path)["extra_state"] == Fraction(1, 2)
+    assert safe_loading.read(path)["extra_state"]["x"] == Fraction(1, 2)
     monkeypatch.delenv(ALLOW)
     with pytest.raises(ValueError):
         safe_loading.read(path)

@@ -9,10 +9,8 @@ drop what is mapped before anybody may write to it: a write changes the numbers,
 with SIGBUS. So fairseq's functions give memory of its own to any caller, outside of the context `reading` (mapped).
 """
 
-import argparse
 import contextlib
 import functools
-import importlib
 import inspect
 import os
 import pickle
@@ -23,16 +21,13 @@ from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import torch
 
-from .. import saved_options
-from ..errors import one_line
+from .. import archive, known_objects, saved_options, wellformed
+from ..errors import Malformed, one_line
 
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
 
-ALLOW = "LAYERDROP_ALLOW_GLOBALS"
-"""The environment variable that allows more objects: `module.name`, separated by commas."""
-
-
 DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
+NOT_FAIRSEQ = "a checkpoint must be one of fairseq, but {} {}."
 
 
 _reading: ContextVar[Tuple[str, bool]] = ContextVar("reading", default=("path", False))
@@ -63,7 +58,8 @@ def apply() -> None:
         checkpoint_utils.torch = _SafeTorch("torch")
     if TORCH_TAKES_NAMES:  # for fairseq's other calls of torch.load
         with one_line():
-            torch.serialization.add_safe_globals([(thing, name) for name, thing in allowed().items()])
+            objects = known_objects.true_objects()
+            torch.serialization.add_safe_globals([(thing, name) for name, thing in objects.items()])
 
 
 class _SafeTorch(types.ModuleType):
@@ -79,38 +75,6 @@ class _SafeTorch(types.ModuleType):
             return saved_options.disarm(read(path, *_reading.get()), path)
 
 
-def allowed() -> Dict[str, Any]:
-    """Return what a checkpoint may hold beside tensors and plain Python, by its name in the file."""
-    import numpy
-
-    try:
-        multiarray = importlib.import_module("numpy._core.multiarray")
-    except ImportError:  # numpy 1
-        multiarray = importlib.import_module("numpy.core.multiarray")
-    found: Dict[str, Any] = {
-        "argparse.Namespace": argparse.Namespace,  # configurations
-        "numpy.dtype": numpy.dtype,  # a best value or a metric may be a numpy scalar
-        "numpy.ndarray": numpy.ndarray,
-        "_codecs.encode": importlib.import_module("_codecs").encode,
-    }
-    for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        found[f"{package}.scalar"] = multiarray.scalar
-        found[f"{package}._reconstruct"] = multiarray._reconstruct
-    for kind in (type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdgFDSU"):
-        found[f"{kind.__module__}.{kind.__name__}"] = kind
-    for name in filter(None, (n.strip() for n in os.environ.get(ALLOW, "").split(","))):
-        found[name] = _import(name)
-    return found
-
-
-def _import(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module or "builtins"), attribute)
-    except (ImportError, AttributeError, ValueError):
-        raise ValueError(f"`{ALLOW}` must name objects as module.name, but has {name!r}.") from None
-
-
 def read(path: str, option: str = "path", mapped: bool = True) -> Dict[str, Any]:
     """Return the content of a fairseq checkpoint, its tensors on the CPU.
 
@@ -123,22 +87,33 @@ def read(path: str, option: str = "path", mapped: bool = True) -> Dict[str, Any]
             holds an object that is not allowed; then nothing of it was run.
     """
     check_file(path, option)
-    known = allowed()
-    try:
+    known = {**_told_to_torch(), **known_objects.allowed()}
+    with _in_one_line(path, option):
+        named = archive.objects_in(path)
+    unknown = [name for name in named if name not in known and not known_objects.is_of_tensors(name)]
+    if unknown:
+        raise ValueError(known_objects.refusal(path, unknown))
+    with _in_one_line(path, option):
         state = _load(path, known, mapped)
-    except pickle.UnpicklingError as error:
-        raise ValueError(_refusal(path, option, str(error))) from None
+    try:
+        return wellformed.checked(state, os.path.getsize(path))
+    except Malformed as error:
+        raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
+
+
+@contextlib.contextmanager
+def _in_one_line(path: str, option: str) -> Iterator[None]:
+    try:
+        yield
+    except Malformed as error:
+        raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
     except PermissionError:
         raise ValueError(f"`{option}` must be a file that can be read, but {path} can't.") from None
     except RuntimeError as error:  # torch says why: no end of the archive, no memory
         raise ValueError(f"{DAMAGED.format(option, path)} ({str(error).strip().splitlines()[0]})") from None
-    except Exception:  # bytes that are no pickle: as opcodes, they may end in any error
-        raise ValueError(DAMAGED.format(option, path)) from None
-    if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
-        raise ValueError(
-            f"a checkpoint must be one of fairseq, but {path} lacks the entries `model` and `cfg` or `args`."
-        )
-    return state
+    except Exception as error:  # bytes that are no pickle: as opcodes, they may end in any error
+        reason = re.search(r"WeightsUnpickler error: (.+)", str(error))  # torch's, after what is of no use here
+        raise ValueError(DAMAGED.format(option, path) + (f" ({reason[1].strip()})" if reason else "")) from None
 
 
 def check_file(path: str, option: str = "path") -> None:
@@ -175,9 +150,7 @@ def _load(path: str, known: Dict[str, Any], mapped: bool) -> Any:
     if mapped and zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
     if TORCH_TAKES_NAMES:
-        names = {(thing, name) for name, thing in known.items()}
-        # Leaving the context takes its objects off torch's list, so those of `apply` must not be among them.
-        with torch.serialization.safe_globals(list(names.difference(torch.serialization.get_safe_globals()))):
+        with _torch_knows(known):
             return torch.load(path, weights_only=True, **kwargs)
     if "weights_only" in inspect.signature(torch.load).parameters:
         kwargs["weights_only"] = False  # 2.5 and older know no Namespace; the pickle module is the guard
@@ -193,40 +166,52 @@ def _load_by(pickle_module: Any) -> Callable[..., Any]:
     return types.FunctionType(load.__code__, names, "load", load.__defaults__)
 
 
-def restricted_pickle(known: Dict[str, Any]) -> types.SimpleNamespace:
-    """Return a pickle module that knows tensors and what is `allowed`, for torch before 2.6."""
+def _told_to_torch() -> Dict[str, Any]:
+    """Return the objects that a program allowed by torch's own means, by name."""
+    if not TORCH_TAKES_NAMES:
+        return {}
+    told = torch.serialization.get_safe_globals()
+    pairs = [
+        thing if isinstance(thing, tuple) else (thing, f"{thing.__module__}.{thing.__qualname__}") for thing in told
+    ]
+    return {name: thing for thing, name in pairs}
 
-    class Unpickler(pickle.Unpickler):
+
+@contextlib.contextmanager
+def _torch_knows(known: Dict[str, Any]) -> Iterator[None]:
+    """Let torch make these objects, also where others of the same names were allowed."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        torch.serialization.add_safe_globals([(thing, name) for name, thing in known.items()])
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def restricted_pickle(known: Dict[str, Any]) -> types.SimpleNamespace:
+    """Return a pickle module that makes tensors and what is `known`, for torch before 2.6."""
+
+    class Unpickler(pickle._Unpickler):  # that of C would make room for any number in the file
+        dispatch = dict(pickle._Unpickler.dispatch)
+
         def find_class(self, module: str, name: str) -> Any:
-            full = f"{module}.{name}"
+            full = archive.renamed(module, name)
             if full in known:
                 return known[full]
-            if full in TENSOR_PARTS or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)):
+            if known_objects.is_of_tensors(full):
                 return super().find_class(module, name)
-            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {full} was not an allowed global")
+            raise pickle.UnpicklingError(f"{full} is not allowed")
+
+        def load_build(self) -> None:
+            if isinstance(self.stack[-2], type):  # whose attributes all its objects have
+                raise pickle.UnpicklingError("a class is not to be changed")
+            super().load_build()
+
+        dispatch[pickle.BUILD[0]] = load_build
 
     def load(file: Any, **kwargs: Any) -> Any:
         return Unpickler(file, **kwargs).load()
 
     return types.SimpleNamespace(Unpickler=Unpickler, load=load, __name__="restricted_pickle")
-
-
-TENSOR_PARTS = {
-    "collections.OrderedDict",
-    "torch.Size",
-    "torch.device",
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-}
-
-
-def _refusal(path: str, option: str, message: str) -> str:
-    """Say which object was refused, or that the file is no pickle at all."""
-    match = re.search(r"GLOBAL ([\w.]+)", message)
-    if match is None:
-        return DAMAGED.format(option, path)
-    return (
-        f"a checkpoint must hold only known objects, but {path} holds {match[1]}; "
-        f"if you trust the file, set {ALLOW}={match[1]}"
-    )

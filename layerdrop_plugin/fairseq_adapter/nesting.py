@@ -1,0 +1,107 @@
+"""Check how a file's values lie in each other, so that whoever walks over them comes to an end, in little memory.
+
+The numbers in tensors are not read.
+"""
+
+import itertools
+from argparse import Namespace
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+
+import numpy
+import torch
+from torch import Tensor
+
+from .errors import Malformed
+from .known_objects import check_dictionary, is_dictionary
+from .omegaconf_objects import Kind, Node
+
+DEEPEST, MOST = 100, 10_000_000
+"""How deep values may lie in each other; how many there may be, each counted as often as a walk comes to it."""
+
+PLAIN = frozenset((str, int, float, bool, type(None), bytes))
+
+
+def check(value: Any, file_size: int) -> bool:
+    """Refuse what nobody meant to save; return whether there are omegaconf's containers in it.
+
+    Raises:
+        Malformed: a value holds itself, lies too deep, or multiplies by being held often; or a tensor or an array is
+            larger than the file.
+    """
+    walk = _Walk()
+    walk.over(value, 0)
+    _check_sizes(walk.tensors, walk.arrays, file_size)
+    return walk.nodes
+
+
+def parts(value: Any) -> Optional[Iterable[Any]]:
+    """Return what a value of a file holds, None if it holds nothing or is an object that the user allowed."""
+    if isinstance(value, dict):
+        return itertools.chain(value, value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    if isinstance(value, Namespace) or is_dictionary(value):
+        return itertools.chain(vars(value), vars(value).values())
+    return (value.content,) if isinstance(value, Node) else None
+
+
+class _Walk:
+    """Measures each value once, and notes what else there is to know."""
+
+    def __init__(self) -> None:
+        self.begun: Set[int] = set()
+        self.measured: Dict[int, Tuple[int, int]] = {}
+        self.tensors: List[Tensor] = []
+        self.arrays: List[Any] = []
+        self.nodes = False
+
+    def over(self, value: Any, depth: int) -> Tuple[int, int]:
+        """Return how many values this one is, with all that it holds, and how deep they lie in it."""
+        held = parts(value)
+        if held is None:
+            self._gather(value)
+            return 1, 0
+        if id(value) not in self.measured:
+            if id(value) in self.begun:
+                raise Malformed("has a value that holds itself")
+            if depth > DEEPEST:
+                raise Malformed(f"has values that lie in each other more than {DEEPEST} deep")
+            self.begun.add(id(value))
+            self.measured[id(value)] = self._measure(held, depth)
+            self.nodes = self.nodes or isinstance(value, Node)
+            if is_dictionary(value):
+                check_dictionary(value)
+        count, height = self.measured[id(value)]
+        if count > MOST or depth + height > DEEPEST:
+            raise Malformed(f"has values that hold each other more than {MOST:,} times or {DEEPEST} deep")
+        return count, height
+
+    def _measure(self, held: Iterable[Any], depth: int) -> Tuple[int, int]:
+        count, height = 1, 0
+        for part in held:
+            if type(part) in PLAIN:
+                count += 1
+            else:
+                inner = self.over(part, depth + 1)
+                count, height = count + inner[0], max(height, inner[1] + 1)
+        return count, height
+
+    def _gather(self, value: Any) -> None:
+        if isinstance(value, Tensor):
+            self.tensors.append(value)
+        elif isinstance(value, numpy.ndarray):
+            self.arrays.append(value)
+        elif isinstance(value, Kind) or value is Kind or value is Node:
+            raise Malformed("has parts of omegaconf's containers outside of them")
+
+
+def _check_sizes(tensors: Sequence[Tensor], arrays: Sequence[Any], file_size: int) -> None:
+    memory = {0: sum(array.nbytes for array in arrays)}
+    for tensor in tensors:
+        if tensor.layout is torch.strided and tensor.device.type == "cpu":
+            storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()  # torch 2.0
+            memory[storage.data_ptr()] = max(storage.nbytes(), memory.get(storage.data_ptr(), 0))
+            if tensor.numel() * tensor.element_size() > max(storage.nbytes(), file_size):  # by strides of 0
+                raise Malformed(f"has a tensor of shape {list(tensor.shape)}, which is larger than the file")
+    if sum(memory.values()) > file_size:
+        raise Malformed(f"has tensors of {sum(memory.values()):,} bytes, which is more than there are")

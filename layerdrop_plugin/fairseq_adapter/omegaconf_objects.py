@@ -1,0 +1,114 @@
+"""Read omegaconf's containers from a checkpoint as plain data; none of omegaconf's code sees what a file holds.
+
+fairseq's reader makes such containers of a configuration; a checkpoint that a script writes again has them. They hold
+their values in nodes, which also refer to types, flags and parents, in the same form in omegaconf 2.0 and 2.3.
+"""
+
+from argparse import Namespace
+from typing import Any, Dict, Tuple
+
+from omegaconf import OmegaConf
+from omegaconf import __version__ as version
+from omegaconf.errors import OmegaConfBaseException
+
+from .errors import Malformed
+
+
+class Node:
+    """One of omegaconf's objects: what the file says of its attributes."""
+
+    attributes: Any = None
+
+    def __setstate__(self, attributes: Any) -> None:
+        self.attributes = attributes
+
+    @property
+    def content(self) -> Any:
+        """The dict or list of nodes in a container; the value in any other node."""
+        attributes = self.attributes if isinstance(self.attributes, dict) else {}
+        return attributes.get("_content", attributes.get("_val"))
+
+
+class Kind:
+    """A type to which nodes refer, and of which no object is made."""
+
+
+NODES: Dict[str, Any] = {
+    "omegaconf.dictconfig.DictConfig": Node,
+    "omegaconf.listconfig.ListConfig": Node,
+    **{f"omegaconf.nodes.{kind}Node": Node for kind in ("Any", "String", "Integer", "Float", "Boolean", "Bytes")},
+    "omegaconf.base.Metadata": Node,
+    "omegaconf.base.ContainerMetadata": Node,
+}
+KINDS: Dict[str, Any] = {"typing.Any": Kind, "builtins.dict": dict, "builtins.list": list, "builtins.int": int}
+"""What stands for the objects that a file names, omegaconf's own and those to which they refer."""
+
+
+def plain(value: Any) -> Any:
+    """Return what was read, without nodes: their values take their places, dicts, lists and Namespaces change in place.
+
+    In a Namespace, a container becomes one of omegaconf's again: fairseq's models expect it there.
+
+    Raises:
+        Malformed: omegaconf can't hold its values.
+    """
+    return _Plain().of(value, in_namespace=False)
+
+
+def looked_up(options: Any) -> Any:
+    """Return a configuration, in which options may refer to others as ${task.data}, with their values.
+
+    Raises:
+        Malformed: one refers to no other, or in the end to itself.
+    """
+    try:
+        return OmegaConf.to_container(container(options), resolve=True)
+    except (OmegaConfBaseException, RecursionError):
+        raise Malformed("has an option in `cfg` that refers to no other") from None
+
+
+class _Plain:
+    """Turns nodes into values, each once."""
+
+    def __init__(self) -> None:
+        self.made: Dict[Tuple[int, bool], Tuple[Any, Any]] = {}  # with what it was made of, whose id no other may get
+
+    def of(self, value: Any, in_namespace: bool) -> Any:
+        if not isinstance(value, (Node, Namespace, dict, list, tuple)):
+            return value
+        key = id(value), in_namespace
+        if key not in self.made:
+            made = self._of_node if isinstance(value, Node) else self._inside
+            self.made[key] = value, made(value, in_namespace)
+        return self.made[key][1]
+
+    def _of_node(self, node: Node, in_namespace: bool) -> Any:
+        content = node.content
+        if isinstance(content, dict):
+            found: Any = {name: self.of(part, False) for name, part in content.items()}
+        elif isinstance(content, list):
+            found = [self.of(part, False) for part in content]
+        else:
+            return self.of(content, in_namespace)
+        return container(found) if in_namespace else found
+
+    def _inside(self, value: Any, in_namespace: bool) -> Any:
+        """Change a dict, list or Namespace in place."""
+        if isinstance(value, Namespace):
+            vars(value).update([(name, self.of(part, True)) for name, part in vars(value).items()])
+        elif isinstance(value, dict):
+            value.update([(name, self.of(part, in_namespace)) for name, part in value.items()])
+        elif isinstance(value, list):
+            value[:] = [self.of(part, in_namespace) for part in value]
+        elif type(value) is tuple:
+            return tuple(self.of(part, in_namespace) for part in value)
+        return value
+
+
+def container(values: Any) -> Any:
+    """Return what fairseq's reader makes of these values."""
+    flags: Any = {} if version < "2.2" else {"flags": {"allow_objects": True}}
+    try:
+        return OmegaConf.create(values, **flags)
+    except OmegaConfBaseException as error:
+        raise Malformed(f"has options that omegaconf can't take ({str(error).splitlines()[0]})") from None
