@@ -13,11 +13,12 @@ import inspect
 import itertools
 import logging
 from contextvars import ContextVar
-from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional
+from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional, Tuple
 
 from fairseq import checkpoint_utils
+from fairseq.tasks import FairseqTask
 
-from . import pruning
+from . import pruning, usable
 from .compat import safe_loading
 from .errors import one_line
 from .hooks import wrap
@@ -31,6 +32,7 @@ Prepare = Callable[[Dict[str, Any], str], None]
 _prepare: Optional[Prepare] = None  # set while a trainer reads its checkpoint
 _option = "--path"  # what names the file that is read
 _loading = False  # set while models are loaded to be used
+_built: Tuple[str, ...] = ()  # what is built of the configuration of a checkpoint that is loaded then
 
 PLAIN = frozenset(("cfg", "args"))  # without tensors
 TRAINED = PLAIN | {"model"}
@@ -47,6 +49,7 @@ def install() -> None:
     """Put pruning into fairseq's functions that read checkpoints."""
     wrap(checkpoint_utils, "load_checkpoint_to_cpu", _load_checkpoint_to_cpu)
     wrap(checkpoint_utils, "load_model_ensemble_and_task", _load_model_ensemble_and_task)
+    wrap(FairseqTask, "build_criterion", _build_criterion)
 
 
 def is_loading() -> bool:
@@ -78,9 +81,10 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
         del overrides[KEEP[stack]]
     dropped = _dropped.get({}).get(path, frozenset())
     mapped = bool(dropped or specs)  # what is pruned away is never read
-    with safe_loading.reading(_option, mapped):
+    with safe_loading.reading(_option, mapped), usable.taken(path):
         state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
+        usable.check_options(state, path, *_built)
         pruning.settle(state)
         if _prepare is not None:
             _prepare(state, path)
@@ -109,12 +113,22 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
                 safe_loading.check_file(first, "--path")
                 if len(shards) == 1:
                     refuse_shard(first, "--path")
-    with _set(_loading=True, _prepare=None), mapping(*itertools.chain(*paths)):
+    built = ("model",) if options["task"] is not None else ("model", "task")
+    named = ", ".join(map(str, options["filenames"]))
+    fits = usable.fitting(named) if options["state"] is None else contextlib.nullcontext()
+    set_up = _set(_loading=True, _prepare=None, _built=built)
+    with set_up, mapping(*itertools.chain(*paths)), usable.taken(named), fits:
         ensemble, cfg, task = stock(*args, **kwargs)
     if pruning.requested(options["arg_overrides"] or {}):
         for model in ensemble:
             logger.info("num. model params: %s", f"{sum(p.numel() for p in model.parameters()):,}")
     return ensemble, cfg, task
+
+
+def _build_criterion(stock, task, *args, **kwargs):
+    """Build what fairseq-validate and our commands take from the checkpoint."""
+    with usable.criterion_options():
+        return stock(task, *args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from .. import learned_rates
 from ..dropping import LayerDropStack
 from ..rates import Rates
 from ..selection import Kept
-from . import checkpoints, layer_settings, pruning
+from . import checkpoints, layer_settings, pruning, usable
 from .adaptive_loss import adaptive_loss
 from .compat import safe_loading
 from .config import get, has, put
@@ -179,6 +179,7 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
     with checkpoints.mapping(path):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
     refuse_shard(path, "--path", state["model"])
+    usable.check_options(state, path, "model", "task", "criterion")
     saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
     cfg, given = command_line(words, saved_cfg, error)
     device = _device(cfg)

@@ -4,6 +4,7 @@ from argparse import Namespace
 from typing import Any, Dict, Optional
 
 from .. import learned_rates
+from .compat import missing_history
 from .config import get
 from .options import OPTIONS
 from .pruning import change_weights, model_configs
@@ -27,6 +28,7 @@ def as_stock(state: Dict[str, Any]) -> None:
     for arch in architectures or [None]:
         _check(arch)
     change_weights(state, learned_rates.without)
+    missing_history.complete(state)
     for options in (state.get("args"), state.get("cfg")):
         _clean(options, PREFIX)
 

@@ -20,7 +20,16 @@ from omegaconf import DictConfig, open_dict
 from .. import layer_spec, learned_rates
 from .. import state_dict as names
 from ..dropping import LayerDropStack
-from . import backends, checkpoints, dropout_in_training, layer_settings, optimizer_state, provenance, pruning
+from . import (
+    backends,
+    checkpoints,
+    dropout_in_training,
+    layer_settings,
+    optimizer_state,
+    provenance,
+    pruning,
+    usable,
+)
 from .architectures import PREFIX, check_names
 from .compat import safe_loading
 from .config import depths_of, get, put, root_option
@@ -74,7 +83,9 @@ def _build_model(stock, cfg, task, *args, **kwargs):
         if plan:
             pruning.configure(cfg, plan)
             pruning.log(plan)
-    model = stock(cfg, task, *args, **kwargs)
+    owner = models.ARCH_MODEL_REGISTRY.get(arch) or models.MODEL_REGISTRY.get(arch)
+    with usable.building(owner) if checkpoints.is_loading() else contextlib.nullcontext():
+        model = stock(cfg, task, *args, **kwargs)
     for module in model.modules():
         if isinstance(module, LayerDropStack):
             module.seed = int(root_option(cfg, "common", "seed") or 0)
@@ -189,7 +200,8 @@ def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_s
     depths = pruning.depths_or_none(dict(trainer._model.named_parameters()))
     run = TrainingRun(_plan(trainer), depths, None if reset_optimizer else _parameters(trainer))
     run.stores_ema = trainer.cfg.ema.store_ema
-    with checkpoints.prepared_by(functools.partial(_prepare, run), filename, option):
+    prepared = checkpoints.prepared_by(functools.partial(_prepare, run), filename, option)
+    with prepared, usable.fitting(filename), usable.same_training(filename):
         extra_state = stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     last = trainer._optim_history[-1] if trainer._optim_history else {}
     if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimiser
@@ -227,6 +239,8 @@ def _prepare(run, state, path):
             put(cfg, layer_settings.ALIGNMENT, None)  # the run's own options say which it is
         pruning.apply(state, todo)
     _check_depths(state, run, path)
+    if state["optimizer_history"][-1].get("criterion_name") is None and state.get("last_optimizer_state") is None:
+        logger.info("%s tells nothing of its training: this one begins with its first update", path)
     run.origins.update(provenance.read(state))
     if run.parameters is None:
         state["last_optimizer_state"] = None
