@@ -28,6 +28,19 @@ def test_values(text, value):
     assert option_evaluation.evaluate(text) == value
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "5 5", "'a' + 1", "1 / 0", "{[]: 1}", "a\0b", "[" * 9000, "-" * 9000 + "1"),
+        *("[1] * 10000000000", "'a' * (10000 * 10000)", "[[0] * 1000] * 1000", "9 ** 9 ** 9"),
+    ],
+)
+def test_what_has_no_value_is_refused(text):
+    with pytest.raises(ValueError) as error:
+        option_evaluation.value_of(text, "`--x` must be Python")
+    assert str(error.value) == f"`--x` must be Python, but is {text!r} instead."
+
+
 @pytest.mark.parametrize("text", ["__import__('os')", "open('x')", "().__class__", "x", "[i for i in (1,)]", "f'{1}'"])
 def test_code_is_refused(text):
     with pytest.raises(ValueError) as error:

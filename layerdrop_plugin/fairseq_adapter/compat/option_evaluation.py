@@ -41,6 +41,8 @@ HARMLESS = (
     *(ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Load),
     *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.UnaryOp, ast.USub, ast.UAdd),
 )
+MOST = 100_000
+"""So many times may an expression repeat what is in it; more could fill the memory."""
 
 
 def needed() -> Optional[str]:
@@ -66,10 +68,40 @@ def evaluate(text: Any, *_: Any) -> Any:
     if not isinstance(text, str):
         return text
     with one_line():
-        try:
-            tree = ast.parse(text.strip(), mode="eval")
-        except SyntaxError:
-            raise ValueError(f"an option must be a Python value, but is {text!r} instead.") from None
-        if not all(isinstance(node, HARMLESS) for node in ast.walk(tree)):
-            raise ValueError(f"an option must be a plain Python value, but is {text!r} instead.")
-    return eval(compile(tree, "<option>", "eval"), {"__builtins__": {}})
+        return value_of(text)
+
+
+def value_of(text: str, what: str = "an option must be a plain Python value") -> Any:
+    """Return the value of a harmless expression.
+
+    Args:
+        what: the beginning of an error.
+
+    Raises:
+        ValueError: one line: it is no expression, names or calls something, or is too large.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        if all(isinstance(node, HARMLESS) for node in ast.walk(tree)) and _repeats(tree.body) <= MOST:
+            return _value(tree.body)
+    except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
+        pass  # no Python, or none that has a value
+    raise ValueError(f"{what}, but is {text!r} instead.")
+
+
+def _value(node: ast.expr) -> Any:
+    return eval(compile(ast.Expression(node), "<option>", "eval"), {"__builtins__": {}})
+
+
+def _repeats(node: ast.AST) -> int:
+    """Return how many times what is in a product such as '[(512, 3)] * 20' is repeated, at most; else 1."""
+    times = max(map(_repeats, ast.iter_child_nodes(node)), default=1)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        numbers = [side for side in (node.left, node.right) if not any(map(_is_sequence, ast.walk(side)))]
+        if len(numbers) == 1:  # the other side is what it repeats
+            times *= max(1, int(_value(numbers[0])))
+    return times
+
+
+def _is_sequence(node: ast.AST) -> bool:
+    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) or isinstance(getattr(node, "value", None), (str, bytes))
