@@ -8,7 +8,12 @@ fairseq refuses a --user-dir that was imported from elsewhere. It loads the mend
 import sys
 
 BEFORE_FAIRSEQ = ("mutable_defaults",)
-AFTER_FAIRSEQ = ("user_dir_lookup", "process_group_end", "spawned_worker_errors")  # too late with the user dir
+AFTER_FAIRSEQ = (
+    "user_dir_lookup",
+    "process_group_end",
+    "spawned_worker_errors",
+    "late_user_dir",
+)  # too late with the user dir
 
 
 class FairseqFinder:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Iterator, Optional
 
 
 def check(path: str, force: bool = False, option: str = "--output") -> None:
@@ -47,15 +47,21 @@ def writing(path: str, force: bool = False, option: str = "--output") -> Iterato
         check(path, force, option)  # nobody else has written it meanwhile
         os.replace(passing, path)
     except (OSError, RuntimeError) as error:
-        hidden = error.__context__  # closing its archive, `torch.save` puts an error of its own before the first
-        if isinstance(hidden, KeyboardInterrupt):
-            raise hidden from None
-        reason = hidden if isinstance(hidden, OSError) else error
-        if not isinstance(reason, OSError):
+        reason = why(error)
+        if reason is None:
             raise
-        raise ValueError(
-            f"`{option}` must be a file that can be written, but {path} can't: {reason.strerror or reason}."
-        ) from None
+        raise ValueError(f"`{option}` must be a file that can be written, but {path} can't: {reason}.") from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(passing)
+
+
+def why(error: BaseException) -> Optional[str]:
+    """Return why the system let a file not be written, None where it was not the system.
+
+    Closing its archive, `torch.save` puts an error of its own before the first one.
+    """
+    first = error.__context__ if isinstance(error.__context__, (KeyboardInterrupt, OSError)) else error
+    if isinstance(first, KeyboardInterrupt):
+        raise first from None
+    return first.strerror or str(first) if isinstance(first, OSError) else None

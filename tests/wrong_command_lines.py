@@ -17,7 +17,49 @@ JOIN = "fairscale's FullyShardedDataParallel.consolidate_shard_weights makes one
 DEPTHS = "`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, but is"
 
 SEARCH = "{lm_data} --path {lm} --keep 2 --cpu"
+SWEEP = "{lm_data} --path {lm} --cpu"
 EXPORT = "{translation} --to ctranslate2 out --data {translation_data}"
+OURS = "--user-dir layerdrop_plugin --cpu"
+MODEL = (
+    f"--arch layerdrop_transformer {OURS} --encoder-layers 4 --encoder-embed-dim 16 --encoder-ffn-embed-dim 24 "
+    "--decoder-layers 4 --decoder-ffn-embed-dim 24 --encoder-attention-heads 2 --decoder-attention-heads 2 "
+    "--share-all-embeddings --optimizer adam --lr 0.01 --max-update 14 --num-workers 0"
+)
+TRAIN = f"{MODEL} --max-tokens 300"
+GENERATE = f"{{translation_data}} --path {{translation}} {OURS}"
+VALIDATE = f"{{translation_data}} --path {{translation}} --task translation --max-tokens 300 {OURS}"
+EVAL_LM = f"{{lm_data}} --path {{lm}} {OURS}"
+NO_PATH = "`--path` must be the file of a checkpoint, but is missing."
+NO_DATA = "the following arguments are required: data"
+NO_PAIR = "fairseq refuses DATA or an option of the task: Could not infer language pair, please provide it explicitly"
+NO_DICTIONARY = "`DATA` must hold the task's dictionaries, but {empty_folder}/dict.txt is missing."
+NO_SPLIT = "`DATA` must hold each split that is asked for, but: Dataset not found: nosuch"
+LARGE = "must be at most 9223372036854775807 for fairseq, but is 9223372036854775808 instead."
+UTF8 = "must be in UTF-8, but is 'a\\udcff.pt' instead."
+USER_DIR = "`--user-dir` must name the folder that defines"
+NOT_THERE = "fairseq has none of that name."
+REFUSED = "fairseq refuses what it was given"
+KINDS = "`--path` must be models of one kind, but {translation} is an encoder with a decoder,"
+DICT = "`--model-overrides` must be a Python dict"
+WEIGHTS = 'Unexpected key(s) in state_dict: "decoder.layers.3.self_attn.k_proj.weight"'
+ODD = "embed_dim must be divisible by num_heads"
+
+
+def overrides(value: str, expected: str, *commands: str) -> List[Row]:
+    """Return a row for each command that takes --model-overrides, or for `commands`."""
+    lines = {
+        "layerdrop-search": SEARCH,
+        "layerdrop-sweep": SWEEP,
+        "fairseq-generate": GENERATE,
+        "fairseq-interactive": GENERATE,
+        "fairseq-validate": VALIDATE,
+        "fairseq-eval-lm": EVAL_LM,
+    }
+    return [(name, f'{lines[name]} --model-overrides "{value}"', expected) for name in commands or lines]
+
+
+LANGUAGE_MODELS = ("layerdrop-search", "layerdrop-sweep", "fairseq-eval-lm")
+TRANSLATION = ("fairseq-generate", "fairseq-interactive", "fairseq-validate")
 
 ROWS: List[Row] = [
     (
@@ -122,5 +164,213 @@ ROWS: List[Row] = [
         "{lm_data} --path {lm} --cpu --repeats {nines}",
         "argument --repeats: must be a whole number of at most 18 digits, but is {quoted_cut} instead.",
     ),
-    ("fairseq-generate", "{translation_data} --path {shard} --cpu", f"`--path` {SHARD}; {JOIN}."),
+    # DATA
+    ("layerdrop-search", "--path {lm} --keep 2 --cpu", NO_DATA),
+    ("layerdrop-search", "'' --path {lm} --keep 2 --cpu", "`DATA` must be the folder of the data, but is '' instead."),
+    ("layerdrop-search", "{empty_folder} --path {lm} --keep 2 --cpu", NO_DICTIONARY),
+    ("layerdrop-search", "{empty_folder} --path {translation} --keep 2 --cpu", NO_PAIR),
+    ("layerdrop-search", "{lm_data} -- --path {lm} --keep 2", "the following arguments are required: --path, --keep"),
+    ("fairseq-train", TRAIN, NO_DATA),
+    ("fairseq-train", f"'' {TRAIN}", "`DATA` must be the folder of the data, but is '' instead."),
+    ("fairseq-train", f"{{missing}} {TRAIN}", "`DATA` must hold the task's dictionaries, but {missing} is missing."),
+    ("fairseq-train", f"{{empty_folder}} {TRAIN}", NO_PAIR),
+    (
+        "fairseq-train",
+        f"{OURS} -- {{translation_data}} {MODEL}",
+        "`--arch` must be the name of an architecture, but is missing.",
+    ),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --valid-subset nosuch", f"{NO_SPLIT} ({{translation_data}})"),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --train-subset nosuch", f"{NO_SPLIT} ({{translation_data}})"),
+    ("fairseq-generate", f"--path {{translation}} {OURS}", NO_DATA),
+    ("fairseq-generate", f"{{empty_folder}} --path {{translation}} {OURS}", NO_PAIR),
+    ("fairseq-generate", f"{GENERATE} --gen-subset nosuch", f"{NO_SPLIT} ({{translation_data}})"),
+    (
+        "fairseq-generate",
+        f"{OURS} -- {{translation_data}} --path {{translation}}",
+        "unrecognized arguments: --path {translation}",
+    ),
+    ("fairseq-interactive", f"{{empty_folder}} --path {{translation}} {OURS}", NO_PAIR),
+    ("fairseq-validate", f"{{empty_folder}} --path {{translation}} --task translation --max-tokens 9 {OURS}", NO_PAIR),
+    ("fairseq-eval-lm", f"{{empty_folder}} --path {{lm}} {OURS}", NO_DICTIONARY),
+    ("fairseq-eval-lm", f"{EVAL_LM} --gen-subset nosuch", f"{NO_SPLIT} ({{lm_data}}/nosuch)"),
+    # --path and its kin
+    ("fairseq-generate", f"{{translation_data}} {OURS}", NO_PATH),
+    ("fairseq-interactive", f"{{translation_data}} {OURS}", NO_PATH),
+    ("fairseq-validate", f"{{translation_data}} --task translation --max-tokens 300 {OURS}", NO_PATH),
+    (
+        "fairseq-validate",
+        f"{{translation_data}} --path {{translation}} {OURS}",
+        "`--task` must be the name of a task, but is missing.",
+    ),
+    ("fairseq-eval-lm", f"{{lm_data}} {OURS}", NO_PATH),
+    (
+        "fairseq-generate",
+        f"{{translation_data}} --path {{translation}}:{{lm}} {OURS}",
+        f"{KINDS} {{lm}} a language model.",
+    ),
+    (
+        "fairseq-interactive",
+        f"{{translation_data}} --path {{translation}}:{{roberta}} {OURS}",
+        f"{KINDS} {{roberta}} an encoder.",
+    ),
+    ("fairseq-generate", f"{GENERATE} --results-path {{lm}}/x", "the system refuses '{lm}/x': Not a directory"),
+    ("fairseq-generate", f"{GENERATE} --path {{not_utf8}}", f"`--path` {UTF8}"),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --save-dir {{not_utf8}}", f"`--save-dir` {UTF8}"),
+    ("fairseq-train", f"{{not_utf8}} {TRAIN}", f"`DATA` {UTF8}"),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --save-dir {{lm}}/x",
+        "`--save-dir` must be a folder that can be written, but {lm}/x can't: Not a directory.",
+    ),
+    (
+        "layerdrop-search",
+        f"{SEARCH} --user-dir nosuch",
+        "`--user-dir` must be the folder of a Python package, but 'nosuch' does not exist.",
+    ),
+    (
+        "layerdrop-sweep",
+        f"{SWEEP} --user-dir ''",
+        "`--user-dir` must be the folder of a Python package, but is '' instead.",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --user-dir nosuch",
+        "`--user-dir` must be the folder of a Python package, but 'nosuch' does not exist.",
+    ),
+    # names that nobody has registered
+    (
+        "layerdrop-search",
+        "{lm_data} --path {own_task} --keep 2 --cpu",
+        f"{USER_DIR} the task 'my_task' of {{own_task}}: {NOT_THERE}",
+    ),
+    (
+        "layerdrop-sweep",
+        "{lm_data} --path {own_task} --cpu",
+        f"{USER_DIR} the task 'my_task' of {{own_task}}: {NOT_THERE}",
+    ),
+    (
+        "layerdrop-sweep",
+        "{lm_data} --path {own_arch} --cpu",
+        f"{USER_DIR} the architecture 'my_lm' of {{own_arch}}: {NOT_THERE}",
+    ),
+    (
+        "layerdrop-sweep",
+        "{lm_data} --path {own_criterion} --cpu",
+        f"{USER_DIR} the criterion 'my_loss' of {{own_criterion}}: {NOT_THERE}",
+    ),
+    (
+        "fairseq-eval-lm",
+        f"{{lm_data}} --path {{own_arch}} {OURS}",
+        f"{USER_DIR} the architecture 'my_lm': {NOT_THERE}",
+    ),
+    (
+        "fairseq-validate",
+        f"{{lm_data}} --path {{own_task}} --task language_modeling --max-tokens 300 {OURS}",
+        f"{USER_DIR} the task 'my_task': {NOT_THERE}",
+    ),
+    (
+        "fairseq-validate",
+        f"{{lm_data}} --path {{own_criterion}} --task language_modeling --max-tokens 300 {OURS}",
+        f"{USER_DIR} the criterion 'my_loss': {NOT_THERE}",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {OURS} --arch layerdrop_transformr",
+        "argument --arch/-a: invalid choice: 'layerdrop_transformr' is none of {archs} names; did you mean "
+        "'layerdrop_transformer' or 'layerdrop_transformer_lm' or 'layerdrop_transformer_tiny'?",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --criterion {{nines}}",
+        "argument --criterion: invalid choice: {quoted_cut} is none of {criterions} names",
+    ),
+    # sizes and numbers
+    ("fairseq-train", f"{{translation_data}} {MODEL} --max-tokens 9223372036854775808", f"`--max-tokens` {LARGE}"),
+    ("fairseq-generate", f"{GENERATE} --max-tokens 9223372036854775808", f"`--max-tokens` {LARGE}"),
+    ("fairseq-validate", f"{VALIDATE} --max-tokens 9223372036854775808", f"`--max-tokens` {LARGE}"),
+    ("fairseq-eval-lm", f"{EVAL_LM} --batch-size 9223372036854775808", f"`--batch-size` {LARGE}"),
+    ("layerdrop-search", f"{SEARCH} --max-tokens 9223372036854775808", f"`--max-tokens` {LARGE}"),
+    (
+        "layerdrop-sweep",
+        f"{SWEEP} --tokens-per-sample {{nines}}",
+        "`--tokens-per-sample` must be at most 9223372036854775807 for fairseq, but is {cut} instead.",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {MODEL}",
+        f"{REFUSED}: Must specify batch size either with --max-tokens or --batch-size",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --encoder-layers -1",
+        "`--encoder-layers` must be a whole number of at least 1, but is -1 instead.",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --decoder-layers 0",
+        "`--decoder-layers` must be a whole number of at least 1, but is 0 instead.",
+    ),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --encoder-embed-dim 15", f"{REFUSED}: {ODD}"),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --dropout 5",
+        f"{REFUSED}: dropout probability has to be between 0 and 1, but got 5.0",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --update-freq 0",
+        "`--update-freq` must be at least 1, but is 0 instead.",
+    ),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --seed -1", f"{REFUSED}: Seed must be between 0 and 2**32 - 1"),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --optimizer-overrides x",
+        "`--optimizer-overrides` must be a Python dict, but is 'x' instead.",
+    ),
+    ("fairseq-generate", f"{GENERATE} --beam 0", "`--beam` must be at least 1, but is 0 instead."),
+    (
+        "fairseq-generate",
+        f"{GENERATE} --sampling --nbest 2",
+        f"{REFUSED}: --sampling requires --nbest to be equal to --beam",
+    ),
+    ("fairseq-eval-lm", f"{EVAL_LM} --context-window -1", "`--context-window` must be at least 0, but is -1 instead."),
+    (
+        "fairseq-eval-lm",
+        f"{EVAL_LM} --context-window 9999",
+        "`--context-window` must be less than the tokens per sample, 1024, but is 9999 instead.",
+    ),
+    # --model-overrides
+    *overrides("", f"{DICT}, but is '' instead."),
+    *overrides("{", f"{DICT}, but is '{{' instead."),
+    *overrides("5", f"{DICT}, but is '5' instead."),
+    *overrides("x", f"{DICT}, but is 'x' instead."),
+    *overrides("{1: 2}", f"{DICT} of values by the names of options, but has 1 in '{{1: 2}}'."),
+    *overrides(
+        "{'decoder_layers': 3}",
+        f"`--model-overrides` must fit {{lm}}, but is \"{{'decoder_layers': 3}}\": {WEIGHTS} and 15 more.",
+        *LANGUAGE_MODELS,
+    ),
+    *overrides(
+        "{'decoder_layers': 3}",
+        f"`--model-overrides` must fit {{translation}}, but is \"{{'decoder_layers': 3}}\": {WEIGHTS} and 25 more.",
+        *TRANSLATION,
+    ),
+    *overrides(
+        "{'decoder_embed_dim': 15}",
+        f"`--model-overrides` must fit {{lm}}, but is \"{{'decoder_embed_dim': 15}}\": {ODD}.",
+        *LANGUAGE_MODELS,
+    ),
+    *overrides(
+        "{'encoder_attention_heads': 3}",
+        f"`--model-overrides` must fit {{translation}}, but is \"{{'encoder_attention_heads': 3}}\": {ODD}.",
+        *TRANSLATION,
+    ),
+    *overrides("{'decoder_layers': -1}", "`--decoder-layers` must be a whole number of at least 1, but is -1 instead."),
+    *overrides(
+        "{'dropout': 'x'}",
+        f"{REFUSED}: TypeError: '>' not supported between instances of 'str' and 'int'",
+        "layerdrop-search",
+    ),
+    # a shard
+    ("fairseq-generate", f"{{translation_data}} --path {{shard}} {OURS}", f"`--path` {SHARD}; {JOIN}."),
 ]

@@ -129,6 +129,20 @@ def load_fairseq() -> None:
 
 
 @contextlib.contextmanager
+def evaluating(parser: Parser, words: Sequence[str]) -> Iterator[None]:
+    """Import fairseq and the user's own code, and say in one line (a ValueError) what fairseq finds wrong inside.
+
+    Args:
+        words: what is fairseq's on the command line, `--user-dir` as well.
+    """
+    load_fairseq()
+    from ..fairseq_adapter import evaluation_options, user_errors
+
+    with user_errors.value_error_for_all(evaluation_options.import_user_dir(words, parser.error)):
+        yield
+
+
+@contextlib.contextmanager
 def needing_fairseq() -> Iterator[None]:
     """Let imports fail in one line (a ValueError) where fairseq, or omegaconf that comes with it, is missing."""
     try:

@@ -10,7 +10,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .. import whole_files
-from . import Parser, add_evaluation_options, at_least_1, load_fairseq, progress, results
+from . import Parser, add_evaluation_options, at_least_1, evaluating, progress, results
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.layer_search import Plan, Scoring
@@ -35,8 +35,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args, words = parser.parse_known_args(argv)
     with parser.errors(), _workers("--cpu" in words) as first:
         _check(args)
-        load_fairseq()
-        _search(parser, args, [*words, "--gen-subset", args.gen_subset], first)
+        with evaluating(parser, words):
+            _search(parser, args, [*words, "--gen-subset", args.gen_subset], first)
 
 
 def _check(args: Namespace) -> None:

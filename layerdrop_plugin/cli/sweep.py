@@ -6,7 +6,7 @@ from os.path import realpath
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import layer_spec, sweep, whole_files
-from . import Parser, add_evaluation_options, at_least_1, load_fairseq, plots, progress, results, sweep_tables
+from . import Parser, add_evaluation_options, at_least_1, evaluating, plots, progress, results, sweep_tables
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.layer_sweep import Subject
@@ -43,8 +43,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         args.depths = None if args.depths is None else sweep.parse_depths(args.depths)
         args.strategies = sweep.parse_strategies(args.strategies)
         args.labels = _labels(args)
-        load_fairseq()
-        found = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
+        with evaluating(parser, words):
+            found = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
         print(sweep_tables.text(found))
         if found["rows"][0]["peak_memory_mib"] is None:
             print(f"{parser.prog}: warning: this system does not tell peak memory (only Linux does)", file=sys.stderr)

@@ -12,7 +12,7 @@ from fairseq.models import (
 
 from .config import as_dict, put
 from .errors import one_line
-from .options import check_options
+from .options import check_depths, check_options
 
 PREFIX = "layerdrop_"
 
@@ -40,6 +40,7 @@ def _architecture(stock: Callable[[Any], None], afterwards: Callable[[Any], None
         if getattr(filled, "base_layers", None) is None:
             filled.base_layers = 0  # the trainer asks every model's configuration for it
         with one_line():
+            check_depths(filled)
             check_options(filled)
         if filled is not args:
             for name, value in vars(filled).items():

@@ -18,9 +18,9 @@ from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional, Tuple
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask
 
-from . import pruning, usable
+from . import pruning, registered, usable, user_errors
 from .compat import safe_loading
-from .errors import one_line
+from .errors import in_command, one_line
 from .hooks import wrap
 from .options import KEEP
 from .whole_checkpoint import refuse_shard
@@ -33,6 +33,7 @@ _prepare: Optional[Prepare] = None  # set while a trainer reads its checkpoint
 _option = "--path"  # what names the file that is read
 _loading = False  # set while models are loaded to be used
 _built: Tuple[str, ...] = ()  # what is built of the configuration of a checkpoint that is loaded then
+_kinds: Optional[Dict[str, str]] = None  # of these models so far, by their paths
 
 PLAIN = frozenset(("cfg", "args"))  # without tensors
 TRAINED = PLAIN | {"model"}
@@ -84,6 +85,8 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     with safe_loading.reading(_option, mapped), usable.taken(path):
         state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
+        if _kinds is not None:
+            registered.check_kind(_kinds, state, path)
         usable.check_options(state, path, *_built)
         pruning.settle(state)
         if _prepare is not None:
@@ -115,9 +118,15 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
                     refuse_shard(first, "--path")
     built = ("model",) if options["task"] is not None else ("model", "task")
     named = ", ".join(map(str, options["filenames"]))
-    fits = usable.fitting(named) if options["state"] is None else contextlib.nullcontext()
-    set_up = _set(_loading=True, _prepare=None, _built=built)
-    with set_up, mapping(*itertools.chain(*paths)), usable.taken(named), fits:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_set(_loading=True, _prepare=None, _kinds={}, _built=built))
+        stack.enter_context(mapping(*itertools.chain(*paths)))
+        stack.enter_context(usable.taken(named))
+        if options["state"] is None:
+            stack.enter_context(usable.fitting(named))
+            if in_command():
+                stack.enter_context(one_line())
+                stack.enter_context(user_errors.overriding(options["arg_overrides"] or {}, options["filenames"]))
         ensemble, cfg, task = stock(*args, **kwargs)
     if pruning.requested(options["arg_overrides"] or {}):
         for model in ensemble:

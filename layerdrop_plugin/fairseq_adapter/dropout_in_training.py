@@ -7,6 +7,7 @@ from fairseq.logging import metrics
 from torch import nn
 
 from ..dropping import LayerDropStack
+from . import user_errors
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def train_step(stock: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
     for stack in stacks:
         stack.set_num_updates(trainer.get_num_updates())  # of a run that goes on, it does not know yet
     rates = {stack.name: stack.mean_rate_now() for stack in stacks}
-    logged = stock(trainer, *args, **kwargs)
+    with user_errors.first_update(trainer):
+        logged = stock(trainer, *args, **kwargs)
     for stack in stacks:
         stack.set_num_updates(trainer.get_num_updates())
         share = stack.take_share()

@@ -15,12 +15,20 @@ from .. import learned_rates
 from ..dropping import LayerDropStack
 from ..rates import Rates
 from ..selection import Kept
-from . import checkpoints, layer_settings, pruning, usable
+from . import checkpoints, layer_settings, pruning, registered, usable
 from .adaptive_loss import adaptive_loss
 from .compat import safe_loading
 from .config import get, has, put
-from .evaluation_options import command_line, context_window, overrides, refusals, shorten_by_context_window
+from .evaluation_options import (
+    command_line,
+    context_window,
+    data_refusals,
+    overrides,
+    refusals,
+    shorten_by_context_window,
+)
 from .stacks import with_layerdrop
+from .user_errors import overriding, reason
 from .whole_checkpoint import refuse_shard
 
 MAX_TOKENS = 4000  # per batch, where neither --max-tokens nor --batch-size is given
@@ -180,6 +188,7 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
     refuse_shard(path, "--path", state["model"])
     usable.check_options(state, path, "model", "task", "criterion")
+    registered.check_checkpoint(state, path, "task", "model", "criterion")
     saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
     cfg, given = command_line(words, saved_cfg, error)
     device = _device(cfg)
@@ -195,7 +204,7 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
     arch = pruning.architecture(state)
     if arch in pruning.SHARED_DEPTH:
         raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")
-    model, task = _model_and_task(path, state, saved_cfg)
+    model, task = _model_and_task(path, state, saved_cfg, changes)
     with_stacks(model)
     model = model.half() if cfg.common.fp16 else model
     loaded = Evaluation(model.eval().to(device), task, cfg, saved_cfg, device)
@@ -220,21 +229,16 @@ def _device(cfg: Any) -> torch.device:
     return torch.device("cpu")
 
 
-def _model_and_task(path: str, state: Dict[str, Any], saved_cfg: Any) -> Any:
+def _model_and_task(path: str, state: Dict[str, Any], saved_cfg: Any, changes: Mapping[str, Any]) -> Any:
+    with data_refusals():
+        task = tasks.setup_task(saved_cfg.task)
     try:
-        with refusals("DATA or an option of the task"):
-            task = tasks.setup_task(saved_cfg.task)
-    except FileNotFoundError as missing:
-        raise ValueError(f"`DATA` must hold the task's dictionaries, but {missing.filename} is missing.") from None
-    try:
-        models, _, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
+        with overriding(changes, [path]):
+            models, _, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
     except RuntimeError as error:
-        first, *rest = str(error).splitlines()
-        if not rest or "loading state_dict" not in first:
+        if "Error(s) in loading state_dict" not in str(error):
             raise
-        raise ValueError(
-            f"`DATA` and `--model-overrides` must fit the checkpoint's weights, but: {rest[0].strip()}"
-        ) from None
+        raise ValueError(f"`DATA` must fit the weights of {path}, but: {reason(error)}.") from None
     return models[0], task
 
 

@@ -1,6 +1,7 @@
 """The options of structured dropout and pruning: declared once, for the command line, YAML and `--model-overrides`."""
 
 import argparse
+import re
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from .. import layer_spec, rates
@@ -177,6 +178,18 @@ class _Refuse(argparse.Action):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         assert self.type is not None
         self.type(True)  # type: ignore[operator]
+
+
+def check_depths(cfg: ModelConfig) -> None:
+    """Refuse a stack without layers.
+
+    Raises:
+        ValueError: one line with the option, the rule and the value.
+    """
+    for stack in STACKS:
+        layers = get(cfg, f"{stack}_layers")
+        if layers is not None and not re.fullmatch("0*[1-9][0-9]*", str(layers)):
+            raise ValueError(f"`--{stack}-layers` must be a whole number of at least 1, but is {layers!r} instead.")
 
 
 def check_options(cfg: ModelConfig) -> None:

@@ -5,10 +5,31 @@ from . import compat
 compat.apply_all()
 
 # Only now can fairseq be imported on every Python.
-from . import checkpoints, language_model, roberta, training, transformer, transformer_lm  # noqa: E402
+from . import (  # noqa: E402
+    checkpoints,
+    language_model,
+    roberta,
+    training,
+    transformer,
+    transformer_lm,
+    user_errors,
+    wrong_use,
+)
 
-__all__ = ["checkpoints", "compat", "language_model", "roberta", "training", "transformer", "transformer_lm"]
+__all__ = [
+    "checkpoints",
+    "compat",
+    "language_model",
+    "roberta",
+    "training",
+    "transformer",
+    "transformer_lm",
+    "user_errors",
+    "wrong_use",
+]
 
 checkpoints.install()
 language_model.install()
 training.install()
+user_errors.install()
+wrong_use.install()

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 from .. import layer_spec, learned_rates
 from .. import state_dict as names
 from ..dropping import LayerDropStack
+from ..message import did_you_mean
 from . import (
     backends,
     checkpoints,
@@ -28,6 +29,7 @@ from . import (
     optimizer_state,
     provenance,
     pruning,
+    registered,
     usable,
 )
 from .architectures import PREFIX, check_names
@@ -64,7 +66,10 @@ def _build_model(stock, cfg, task, *args, **kwargs):
     arch = get(cfg, "_name") or get(cfg, "arch")
     with one_line():
         if arch and arch not in {*models.ARCH_MODEL_REGISTRY, *models.MODEL_REGISTRY}:
-            raise ValueError(f"`model._name` must be a registered architecture, but is {arch!r} instead.")
+            if checkpoints.is_loading():
+                registered.check("model", arch)
+            near = did_you_mean(arch, registered.known("model"))
+            raise ValueError(f"`model._name` must be a registered architecture, but is {arch!r} instead{near or '.'}")
         if not checkpoints.is_loading():
             _check_before_training(cfg, arch)
         if arch in models.ARCH_CONFIG_REGISTRY and arch not in models.MODEL_DATACLASS_REGISTRY:

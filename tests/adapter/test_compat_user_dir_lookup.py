@@ -1,10 +1,12 @@
 """--user-dir layerdrop_plugin, from folders of every kind; in processes of their own, for each imports only once."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fairseq import utils
 
 from layerdrop_plugin.fairseq_adapter.compat import user_dir_lookup
 
@@ -80,3 +82,18 @@ def test_applying_twice_wraps_once():
     once = utils.import_user_module
     user_dir_lookup.apply()
     assert utils.import_user_module is once
+
+
+def test_a_folder_that_does_not_exist_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
+    with pytest.raises(SystemExit) as end:
+        utils.import_user_module(argparse.Namespace(user_dir="layerdrop_plugn"))
+    said = "`--user-dir` must be the folder of a Python package, but 'layerdrop_plugn' does not exist."
+    assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {said}\n")
+
+
+def test_a_program_gets_the_error_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        utils.import_user_module(argparse.Namespace(user_dir="layerdrop_plugn"))

@@ -349,7 +349,7 @@ def test_another_dictionary(full, data, tmp_path):
     words = (data["transformer_lm"] / "dict.txt").read_text()
     (tmp_path / "dict.txt").write_text(words + "more 1\n")
     assert message(load, full["transformer_lm"], tmp_path) == (
-        "`DATA` and `--model-overrides` must fit the checkpoint's weights, but: "
+        f"`DATA` must fit the weights of {full['transformer_lm']}, but: "
         "size mismatch for decoder.embed_tokens.weight: copying a param with shape torch.Size([48, 512]) from "
         "checkpoint, the shape in current model is torch.Size([49, 512])."
     )
@@ -423,8 +423,8 @@ def test_options_that_do_not_fit(family, words, said, full, data):
     ("given", "said"),
     [
         ("[1]", "`--model-overrides` must be a Python dict, but is '[1]' instead."),
-        ("{'a'", "an option must be a Python value, but is \"{'a'\" instead."),
-        ("{'a': exit()}", "an option must be a plain Python value, but is \"{'a': exit()}\" instead."),
+        ("{'a'", "`--model-overrides` must be a Python dict, but is \"{'a'\" instead."),
+        ("{'a': exit()}", "`--model-overrides` must be a Python dict, but is \"{'a': exit()}\" instead."),
         (
             "{'decoder_layers_to_keep': '0,9'}",
             "`decoder_layers_to_keep` must name layers from 0 to 3, but has 9 in '0,9'.",
@@ -435,14 +435,15 @@ def test_options_that_do_not_fit(family, words, said, full, data):
         ),
         (
             "{'decoder_ffn_embed_dim': 32}",
-            "`DATA` and `--model-overrides` must fit the checkpoint's weights, but: size mismatch for "
+            "`--model-overrides` must fit {path}, but is \"{'decoder_ffn_embed_dim': 32}\": size mismatch for "
             "decoder.layers.0.fc1.weight: copying a param with shape torch.Size([24, 16]) from checkpoint, "
             "the shape in current model is torch.Size([32, 16]).",
         ),
     ],
 )
 def test_overrides_that_do_not_fit(given, said, full, data):
-    assert message(load, full["transformer_lm"], data["transformer_lm"], overrides=given) == said
+    path = full["transformer_lm"]
+    assert message(load, path, data["transformer_lm"], overrides=given) == said.replace("{path}", str(path))
 
 
 @pytest.mark.parametrize(

@@ -46,4 +46,7 @@ def test_an_architecture_that_is_not_registered_is_one_line():
 
     with pytest.raises(UserError) as error:
         models.build_model(OmegaConf.create({"_name": "layerdrop_nope", "decoder_layers": 2}), None)
-    assert str(error.value) == "`model._name` must be a registered architecture, but is 'layerdrop_nope' instead."
+    assert str(error.value) == (
+        "`model._name` must be a registered architecture, but is 'layerdrop_nope' instead; did you mean "
+        "'layerdrop_roberta' or 'layerdrop_transformer' or 'layerdrop_xlm'?"
+    )

@@ -1,6 +1,7 @@
 """What a user may get wrong on a command line: one line on standard error, exit status 2, and nothing left behind."""
 
 import importlib
+import logging
 import re
 import runpy
 import shlex
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY
 
 ROWS = runpy.run_path(str(Path(__file__).parents[1] / "wrong_command_lines.py"))["ROWS"]
 NINES = "9" * 4000
@@ -28,16 +32,35 @@ def names(full, data, tmp_path_factory):
     (folder / "empty_folder").mkdir()
     (folder / "brackets.json").write_text("[" * 100_000)
     shutil.copy(full["transformer_lm"], folder / "checkpoint_last-shard0.pt")
+    own = {
+        "own_task": {"task": "my_task"},
+        "own_arch": {"model": "my_lm"},
+        "own_criterion": {"criterion": "my_loss"},
+    }
+    for name, changes in own.items():
+        torch.save(renamed(full["transformer_lm"], changes), folder / f"{name}.pt")
     short = {"translation": "transformer", "lm": "transformer_lm", "roberta": "roberta"}
     return {
         **VALUES,
         **{name: full[family] for name, family in short.items()},
         **{f"{name}_data": data[family] for name, family in short.items()},
+        **{name: folder / f"{name}.pt" for name in own},
+        "archs": len(ARCH_MODEL_REGISTRY),
+        "criterions": len(CRITERION_REGISTRY),
         "empty_folder": folder / "empty_folder",
         "missing": folder / "missing",
         "brackets": folder / "brackets.json",
         "shard": folder / "checkpoint_last-shard0.pt",
     }
+
+
+def renamed(path, changes):
+    """Return a checkpoint of a user's own task, model or criterion."""
+    state = torch.load(path)
+    for part, name in changes.items():
+        options = state["cfg"][part]
+        options.update(_name=name) if isinstance(options, dict) else setattr(options, "_name", name)
+    return state
 
 
 def filled(text, names):
@@ -54,12 +77,11 @@ def run(command, argv, monkeypatch):
         importlib.import_module(f"fairseq_cli.{name.replace('-', '_')}").cli_main()
 
 
-@pytest.mark.parametrize(("command", "argv", "expected"), ROWS, ids=[" ".join(row[:2]) for row in ROWS])
+@pytest.mark.parametrize(("command", "argv", "expected"), ROWS, ids=[" ".join(row[:2])[-90:] for row in ROWS])
 def test_one_line_and_nothing_left_behind(command, argv, expected, names, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of fairseq write to the streams of other tests
     words = [filled(word, names) for word in shlex.split(argv)]
-    if command.startswith("fairseq-"):
-        words += ["--user-dir", "layerdrop_plugin"]
     with pytest.raises(SystemExit) as end:
         run(command, words, monkeypatch)
     written = capsys.readouterr()
@@ -67,3 +89,33 @@ def test_one_line_and_nothing_left_behind(command, argv, expected, names, tmp_pa
     assert end.value.code == 2
     assert "Traceback" not in written.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_yaml_too(names, tmp_path, command):
+    """fairseq-hydra-train reads the user dir when it is at work; in a process of its own, as it changes the folder."""
+    options = {
+        "common.user_dir": "layerdrop_plugin",
+        "common.cpu": "true",
+        "task": "language_modeling",
+        "task.data": names["lm_data"],
+        "task.tokens_per_sample": 32,
+        "criterion": "cross_entropy",
+        "optimizer": "adam",
+        "lr_scheduler": "fixed",
+        "optimization.lr": "[0.01]",
+        "optimization.max_update": 1,
+        "dataset.max_tokens": 300,
+        "dataset.valid_subset": "nosuch",
+        "hydra.run.dir": "hydra",
+        "+model._name": "layerdrop_transformer_lm",
+        "+model.decoder_layers": 2,
+        "+model.decoder_embed_dim": 16,
+    }
+    argv = [f"{name}={value}" for name, value in options.items()]
+    done = command("fairseq-hydra-train", *argv, status=2, cwd=tmp_path)
+    assert done.stderr.splitlines()[-1] == (  # after a line of fairseq's log
+        "fairseq-hydra-train: error: `DATA` must hold each split that is asked for, but: Dataset not found: nosuch "
+        f"({names['lm_data']}/nosuch)"
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*checkpoint*"))

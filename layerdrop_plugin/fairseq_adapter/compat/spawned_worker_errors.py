@@ -5,6 +5,7 @@ that one ends with the exit status of a user's error.
 """
 
 import functools
+import inspect
 from typing import Any, Optional
 
 USER_ERROR = 2  # exit status
@@ -14,8 +15,7 @@ def needed() -> Optional[str]:
     """The reason, where fairseq starts workers and lets through whatever their end raises."""
     from fairseq.distributed import utils
 
-    original = getattr(utils.call_main, "__wrapped__", utils.call_main)
-    names = original.__code__.co_names
+    names = inspect.unwrap(utils.call_main).__code__.co_names
     if "spawn" in names and "ProcessExitedException" not in names:
         return "fairseq shows a traceback when a worker that it started ends with a user's error"
     return None

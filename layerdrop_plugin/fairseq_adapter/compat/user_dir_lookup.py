@@ -1,4 +1,5 @@
 """`--user-dir layerdrop_plugin` fails away from the checkout: FileNotFoundError, or "not globally unique".
+A folder that does not exist ends fairseq's commands with a traceback.
 
 fairseq 0.12.2, any Python. It looks for a relative path in the working directory, which fairseq-hydra-train changes,
 and then beside itself: an editable install is not there, and by that path it does not know the module again that
@@ -36,7 +37,15 @@ def apply() -> None:
     @functools.wraps(original)
     def import_user_module(args: Any) -> None:
         folder = _folder() if getattr(args, "user_dir", None) == PACKAGE else None
-        original(args if folder is None else argparse.Namespace(user_dir=folder))
+        try:
+            original(args if folder is None else argparse.Namespace(user_dir=folder))
+        except FileNotFoundError:
+            program = os.path.basename(sys.argv[0] if sys.argv else "")
+            if os.path.exists(args.user_dir) or not program.startswith("fairseq-"):
+                raise
+            rule = "`--user-dir` must be the folder of a Python package"
+            sys.stderr.write(f"{program}: error: {rule}, but {args.user_dir!r} does not exist.\n")
+            raise SystemExit(2) from None
 
     utils.import_user_module = import_user_module
 

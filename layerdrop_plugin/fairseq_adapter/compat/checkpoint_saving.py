@@ -1,0 +1,74 @@
+"""A disk that is full while training saves a checkpoint: tracebacks, a `.tmp` left, half a checkpoint for a whole one.
+
+fairseq 0.12.2 and main, any torch. It tries three times to write into the same file and logs a traceback; the file that
+it writes to, checkpoint_last.pt.tmp, stays; and checkpoint_best.pt is a copy that is written over the one before.
+"""
+
+import contextlib
+import inspect
+import os
+from typing import Any, NoReturn, Optional
+
+import torch
+
+from ... import whole_files
+from ..errors import in_command, one_line
+from ..hooks import wrap
+
+
+def needed() -> Optional[str]:
+    """The reason, where fairseq logs a traceback while it tries again to save."""
+    from fairseq import checkpoint_utils
+
+    save = getattr(checkpoint_utils, "_torch_persistent_save", None)
+    if save is not None and "format_exc" in inspect.unwrap(save).__code__.co_names:
+        return "fairseq leaves half a checkpoint when the disk is full"
+    return None
+
+
+def apply() -> None:
+    """Writes a checkpoint once, and a copy of it to a name of its own first; removes what is half."""
+    from fairseq import checkpoint_utils
+    from fairseq.file_io import PathManager
+
+    wrap(checkpoint_utils, "_torch_persistent_save", _save)
+    wrap(checkpoint_utils, "torch_persistent_save", _save_as)
+    wrap(PathManager, "copy", _copy)
+
+
+def _save(original: Any, obj: Any, f: Any) -> None:
+    if isinstance(f, str):
+        original(obj, f)
+    else:
+        torch.save(obj, f)
+
+
+def _save_as(original: Any, obj: Any, filename: str, async_write: bool = False) -> None:
+    try:
+        original(obj, filename, async_write)
+    except (OSError, RuntimeError) as error:
+        _remove_half(filename, error)
+
+
+def _copy(original: Any, src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+    from fairseq.file_io import PathManager
+
+    if not PathManager.supports_rename(dst_path):
+        return original(src_path, dst_path, overwrite)
+    try:
+        original(src_path, dst_path + ".tmp", True)
+        os.replace(dst_path + ".tmp", dst_path)
+    except OSError as error:
+        _remove_half(dst_path, error)
+    return dst_path
+
+
+def _remove_half(path: str, error: Exception) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.unlink(path + ".tmp")
+    why = whole_files.why(error) if in_command() else None
+    if why is None:
+        raise error
+    with one_line():
+        raise ValueError(f"`--save-dir` must have room for checkpoints, but {path} can't be written: {why}.")
+    raise AssertionError  # not reached

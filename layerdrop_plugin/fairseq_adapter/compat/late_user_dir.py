@@ -1,0 +1,60 @@
+"""What a user got wrong ends fairseq-hydra-train, and the other commands, with a traceback.
+
+fairseq 0.12.2 and main: fairseq-hydra-train reads the user dir when it is at work, too late to put anything around it.
+So this is applied when fairseq has been imported, see layerdrop_plugin_startup. It asks the plugin, if that came with
+the user dir, what to say of an error. Without the plugin it changes nothing.
+"""
+
+import contextlib
+import functools
+import inspect
+import os
+import sys
+from typing import Any, Iterator, Optional
+
+PLUGIN = "layerdrop_plugin.fairseq_adapter.user_errors"
+
+
+def needed() -> Optional[str]:
+    """The reason, where errors pass `call_main` unseen."""
+    from fairseq.distributed import utils
+
+    if "Exception" in inspect.unwrap(utils.call_main).__code__.co_names:
+        return None
+    return "fairseq shows a traceback of what a user got wrong"
+
+
+def apply() -> None:
+    """Lets the plugin end the command, if it knows the error."""
+    from fairseq.distributed import utils
+
+    original = utils.call_main
+    if hasattr(original, "layerdrop_asks"):
+        return
+
+    @functools.wraps(original)
+    def call_main(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        with _nothing_left_behind(cfg.checkpoint.save_dir):
+            try:
+                return original(cfg, *args, **kwargs)
+            except Exception as error:
+                plugin = sys.modules.get(PLUGIN)
+                if plugin is not None:
+                    plugin.end_command(error, cfg.common.user_dir)
+                raise
+
+    call_main.layerdrop_asks = True  # type: ignore[attr-defined]
+    utils.call_main = call_main
+
+
+@contextlib.contextmanager
+def _nothing_left_behind(folder: Optional[str]) -> Iterator[None]:
+    """Remove the folder of checkpoints where a user's error ends the command before one was saved."""
+    new = bool(folder) and not os.path.lexists(folder)
+    try:
+        yield
+    except SystemExit:
+        if new:
+            with contextlib.suppress(OSError):  # it is not empty, or not there
+                os.rmdir(folder)
+        raise

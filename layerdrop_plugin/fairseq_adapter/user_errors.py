@@ -1,0 +1,160 @@
+"""Whatever else fails in fairseq's commands by a user's making: one line instead of a traceback.
+
+Before the first update of a training, and in commands that evaluate, what fails is what the command was given: options
+that do not fit each other, the data or the checkpoint. fairseq finds that out somewhere deep inside. Later, what fails
+is a bug or the machine, and its traceback stays; so does that of code of the user's own.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import traceback
+from types import FrameType
+from typing import Any, Iterator, List, Mapping, Optional, Sequence
+
+from fairseq_cli import generate
+
+from .. import message
+from .config import get
+from .errors import Malformed, UserError, end, in_command
+from .hooks import wrap
+
+TRAINED = "layerdrop_has_trained"
+"""Set on a trainer that has made an update."""
+
+PLAIN = (AssertionError, ValueError, RuntimeError, NotImplementedError, ImportError)
+"""Kinds of errors whose messages say enough."""
+
+
+def install() -> None:
+    """Put it around `main` of fairseq-generate; around those of the other commands it comes with a patch of theirs."""
+    for module in (generate, sys.modules["__main__"]):
+        if getattr(module, "__file__", None) == generate.__file__:
+            wrap(module, "main", _main)
+
+
+def _main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    with one_line_for_all(get(cfg, "user_dir") if get(cfg, "common") is None else get(cfg.common, "user_dir")):
+        return original(cfg, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def one_line_for_all(user_dir: Optional[str]) -> Iterator[None]:
+    """End the command of fairseq's that runs, if one does, in one line for what a user got wrong in the code inside."""
+    try:
+        yield
+    except Exception as error:
+        end_command(error, user_dir)
+        raise
+
+
+@contextlib.contextmanager
+def value_error_for_all(user_dir: Optional[str]) -> Iterator[None]:
+    """Make one line (a ValueError) of what a user got wrong in the code inside; for commands of our own.
+
+    With `LOGLEVEL=DEBUG` errors pass as they are.
+    """
+    try:
+        yield
+    except (ValueError, OSError):  # one line each
+        raise
+    except Exception as error:
+        text = told(error, user_dir)
+        if text is None or os.environ.get("LOGLEVEL", "").upper() == "DEBUG":
+            raise
+        raise ValueError(text) from None
+
+
+def end_command(error: Exception, user_dir: Optional[str]) -> None:
+    """End the command that runs, if one does and the error is of a user's making; else return."""
+    text = told(error, user_dir) if in_command() else None
+    if text is not None:
+        end(text)
+
+
+@contextlib.contextmanager
+def first_update(trainer: Any) -> Iterator[None]:
+    """Note when a trainer has made an update; where its first fails, remove the crash.pt, which holds nothing new."""
+    if getattr(trainer, TRAINED, False):
+        yield
+        return
+    crash = os.path.join(trainer.cfg.checkpoint.save_dir, "crash.pt")
+    there = os.path.lexists(crash)
+    try:
+        yield
+    except FloatingPointError:  # what it keeps then helps to find NaN
+        raise
+    except Exception:
+        if in_command() and not there and os.path.lexists(crash):
+            os.unlink(crash)
+        raise
+    setattr(trainer, TRAINED, True)
+
+
+@contextlib.contextmanager
+def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[None]:
+    """Say in one line, a ValueError, that checkpoints do not fit --model-overrides; other errors pass as they are.
+
+    Args:
+        overrides: what they say; those of fairseq-validate are among all options of its command line.
+    """
+    given = overrides.get("model_overrides", {}) if "path" in overrides else overrides
+    try:
+        yield
+    except (Malformed, OSError, UserError):  # they have said it
+        raise
+    except Exception as error:
+        if not given:
+            raise
+        raise ValueError(
+            f"`--model-overrides` must fit {', '.join(paths)}, but is {str(given)!r}: {reason(error)}."
+        ) from None
+
+
+def told(error: Exception, user_dir: Optional[str]) -> Optional[str]:
+    """Return what to say of an error, None where it is not of a user's making.
+
+    Args:
+        user_dir: the user's own code, whose errors are not ours to explain.
+    """
+    if isinstance(error, (BrokenPipeError, FloatingPointError)) or type(error).__name__ == "ProcessRaisedException":
+        return None  # the reader has gone; NaN, of which fairseq writes crash.pt; a worker has said why
+    if isinstance(error, OSError):
+        return system_error(error)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(getattr(frame.f_locals.get("trainer"), TRAINED, False) for frame in frames) or _own(frames, user_dir):
+        return None
+    if "out of memory" in str(error):
+        return f"`--max-tokens` or `--batch-size` must be smaller, or the model: {reason(error)}"
+    return f"fairseq refuses what it was given: {reason(error)}"
+
+
+def reason(error: BaseException) -> str:
+    """Return the first sentence of an error, or the first weight that does not fit where that is so."""
+    first, *more = str(error).strip().splitlines() or [""]
+    if "Error(s) in loading state_dict" in first and more:
+        return re.sub(r'("[^"]+")((?:, "[^"]+")+)', _and_more, more[0].strip()).rstrip(".")
+    text = message.first_sentence(first) if isinstance(error, RuntimeError) else first.strip()  # torch says much
+    plain = type(error) is Exception or isinstance(error, PLAIN)
+    return text if plain and text else f"{type(error).__name__}: {text or 'it does not say why'}"
+
+
+def system_error(error: OSError) -> str:
+    """Return what the system refuses, and why."""
+    if error.filename is not None:
+        return f"the system refuses {os.fsdecode(error.filename)!r}: {error.strerror or error}"
+    if "Dataset not found" in str(error):
+        return f"`DATA` must hold each split that is asked for, but: {error}"
+    return f"the system refuses what it was asked for: {error.strerror or error}"
+
+
+def _and_more(match: "re.Match[str]") -> str:
+    return f"{match[1]} and {match[2].count(', ')} more"
+
+
+def _own(frames: List[FrameType], user_dir: Optional[str]) -> bool:
+    """Tell whether a user's own code takes part; the user dir may be this package."""
+    name = os.path.basename(os.path.abspath(user_dir)) if user_dir else None
+    packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
+    return name in packages and name != __name__.partition(".")[0]

@@ -1,0 +1,53 @@
+"""What a user got wrong ends any command of fairseq's in one line, also where the user dir was read late."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from fairseq.distributed import utils
+
+from layerdrop_plugin.fairseq_adapter.compat import ACTIVE, late_user_dir
+
+
+@pytest.fixture
+def cfg(configure, data, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fairseq-hydra-train"])
+    folder = tmp_path / "save"
+    return configure(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--save-dir", folder)
+
+
+def test_it_is_needed_here():
+    assert ACTIVE["late_user_dir"] == "fairseq shows a traceback of what a user got wrong"
+
+
+def fail(cfg, made=()):
+    folder = Path(cfg.checkpoint.save_dir)
+    folder.mkdir(exist_ok=True)
+    for name in made:
+        (folder / name).touch()
+    raise AssertionError("too few words")
+
+
+def test_one_line_and_no_empty_folder(cfg, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        utils.call_main(cfg, fail)
+    line = "fairseq-hydra-train: error: fairseq refuses what it was given: too few words\n"
+    assert (end.value.code, capsys.readouterr().err) == (2, line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_new_or_not_empty_stays(cfg, tmp_path):
+    for made in (("checkpoint1.pt",), ()):
+        with pytest.raises(SystemExit):
+            utils.call_main(cfg, fail, made=made)
+        assert [path.name for path in (tmp_path / "save").iterdir()] == ["checkpoint1.pt"]
+    (tmp_path / "save/checkpoint1.pt").unlink()
+    with pytest.raises(SystemExit):
+        utils.call_main(cfg, fail)
+    assert (tmp_path / "save").is_dir()
+
+
+def test_without_the_plugin_all_is_as_it_was(cfg, monkeypatch):
+    monkeypatch.delitem(sys.modules, late_user_dir.PLUGIN)
+    with pytest.raises(AssertionError):
+        utils.call_main(cfg, fail)
