@@ -63,13 +63,13 @@ def numbers(dictionary, words):
     return torch.tensor([[*map(dictionary.index, words), dictionary.eos()]])
 
 
-def exported_scores(out, family):
+def exported_scores(out, family, compute_type="default"):
     """The same from CTranslate2."""
     if family == "transformer":
-        (found,) = ctranslate2.Translator(str(out)).score_batch([SOURCE], [TARGET])
+        (found,) = ctranslate2.Translator(str(out), compute_type=compute_type).score_batch([SOURCE], [TARGET])
         assert found.tokens == [*TARGET, "</s>"]
     else:
-        (found,) = ctranslate2.Generator(str(out)).score_batch([["</s>", *SOURCE, "</s>"]])
+        (found,) = ctranslate2.Generator(str(out), compute_type=compute_type).score_batch([["</s>", *SOURCE, "</s>"]])
         assert found.tokens == [*SOURCE, "</s>"]
     return torch.tensor(found.log_probs)
 
@@ -171,7 +171,8 @@ def test_other_forms_of_the_configuration(to_ctranslate2, full, tmp_path):
 def test_every_quantization(quantization, to_ctranslate2, full, tmp_path):
     to_ctranslate2.export(str(full["transformer"]), str(tmp_path / "out"), {}, quantization=quantization)
     to_ctranslate2.export(str(full["transformer"]), str(tmp_path / "plain"), {})
-    found, expected = (exported_scores(tmp_path / name, "transformer") for name in ("out", "plain"))
+    # In float32 on every processor: products of int8 may saturate where there is AVX2 and nothing newer.
+    found, expected = (exported_scores(tmp_path / name, "transformer", "float32") for name in ("out", "plain"))
     assert torch.allclose(found, expected, atol=0.2)
     smaller = os.path.getsize(tmp_path / "out" / "model.bin") < 0.8 * os.path.getsize(tmp_path / "plain" / "model.bin")
     assert smaller == (quantization != "float32")

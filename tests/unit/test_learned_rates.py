@@ -36,7 +36,8 @@ def test_the_mean_of_the_rates_is_exact_and_each_is_a_rate(scores, mean):
     assert math.fsum(found) / len(found) == pytest.approx(mean, abs=1e-15)
     assert all(0.0 < rate < 1.0 for rate in found)
     in_order = sorted(range(len(scores)), key=lambda i: scores[i])
-    assert all(found[i] <= found[j] for i, j in zip(in_order, in_order[1:]))
+    # Of equal scores, a processor's vector unit and its scalar one may differ in the last bit.
+    assert all(found[i] <= found[j] + 1e-15 for i, j in zip(in_order, in_order[1:]))
     assert all(found[i] < found[j] for i, j in zip(in_order, in_order[1:]) if scores[i] < scores[j])
 
 
