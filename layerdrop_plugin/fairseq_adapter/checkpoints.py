@@ -121,8 +121,8 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
     with contextlib.ExitStack() as stack:
         stack.enter_context(_set(_loading=True, _prepare=None, _kinds={}, _built=built))
         stack.enter_context(mapping(*itertools.chain(*paths)))
-        stack.enter_context(usable.taken(named))
         if options["state"] is None:
+            stack.enter_context(usable.taken(named))
             stack.enter_context(usable.fitting(named))
             if in_command():
                 stack.enter_context(one_line())

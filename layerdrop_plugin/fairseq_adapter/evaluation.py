@@ -233,7 +233,7 @@ def _model_and_task(path: str, state: Dict[str, Any], saved_cfg: Any, changes: M
     with data_refusals():
         task = tasks.setup_task(saved_cfg.task)
     try:
-        with overriding(changes, [path]):
+        with usable.taken(path), overriding(changes, [path]):
             models, _, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
     except RuntimeError as error:
         if "Error(s) in loading state_dict" not in str(error):

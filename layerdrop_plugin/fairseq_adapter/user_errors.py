@@ -102,13 +102,14 @@ def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[N
     given = overrides.get("model_overrides", {}) if "path" in overrides else overrides
     try:
         yield
-    except (Malformed, OSError, UserError):  # they have said it
+    except (OSError, UserError):  # they have said it
         raise
     except Exception as error:
         if not given:
             raise
+        cause = error.__cause__ if isinstance(error, Malformed) and error.__cause__ else error
         raise ValueError(
-            f"`--model-overrides` must fit {', '.join(paths)}, but is {str(given)!r}: {reason(error)}."
+            f"`--model-overrides` must fit {', '.join(paths)}, but is {str(given)!r}: {reason(cause)}."
         ) from None
 
 
