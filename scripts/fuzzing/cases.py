@@ -103,6 +103,7 @@ def furnish(folder: Path, case: Case, base: Path) -> None:
     (folder / "checkpoint.pt").write_bytes(case.content)
     (folder / "text.txt").write_text("no checkpoint\n")
     (folder / "empty.pt").touch()
+    (folder / "state.json").write_text("[" * 100_000)
     (folder / "sub").mkdir()
     (folder / "canary").mkdir()
     os.symlink(subjects_path(case, base), folder / "good.pt")

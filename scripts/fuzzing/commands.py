@@ -126,25 +126,25 @@ def lines(training: Dict[str, List[str]]) -> List[Line]:
 
 def _files(subject: str) -> List[Line]:
     keep = [word for stack in HAS[subject] for word in (STACKS[stack] if subject != "pruned" else (f"--{stack}", "1"))]
-    small = wanted("parameters", "small.pt")
+    small, mean = wanted("parameters", "small.pt"), wanted("average", "mean.pt")
+    prune = ["checkpoint.pt", "-o", "small.pt"]
     rows = [
         ("describe", ["checkpoint.pt"], wanted("parameters")),
+        ("describe", ["good.pt", "checkpoint.pt", *TABLES], wanted("parameters", "d.json", "d.csv")),
+        ("prune", [*prune, *keep], small),
         (
-            "describe",
-            ["good.pt", "checkpoint.pt", "--json", "d.json", "--csv", "d.csv"],
-            wanted(".", "d.json", "d.csv"),
+            "prune",
+            [*prune, *keep[:2], "--keep-optimizer", *TABLES],
+            wanted("parameters", "small.pt", "d.json", "d.csv"),
         ),
-        ("prune", ["checkpoint.pt", "--output", "small.pt", *keep], small),
-        ("prune", ["checkpoint.pt", "-o", "small.pt", *keep[:2], "--keep-optimizer", "--csv", "s.csv"], small),
-        ("prune", ["checkpoint.pt", "-o", "small.pt", "--stock", "--dtype", "float16"], small),
-        ("average", ["--inputs", "checkpoint.pt", "good.pt", "--output", "mean.pt"], wanted("average", "mean.pt")),
-        ("average", ["--inputs", "good.pt", "checkpoint.pt", "--output", "mean.pt"], wanted("average", "mean.pt")),
+        ("prune", [*prune, "--stock", "--dtype", "float16"], small),
+        ("average", ["--inputs", "checkpoint.pt", "good.pt", "--output", "mean.pt"], mean),
+        ("average", ["--inputs", "good.pt", "checkpoint.pt", "--output", "mean.pt"], mean),
     ]
-    extra = {"prune": ("s.csv",)}
-    return [
-        Line(f"layerdrop-{name}", subject, argv, want._replace(may_write=frozenset(extra.get(name, ()))))
-        for name, argv, want in rows
-    ]
+    return [Line(f"layerdrop-{name}", subject, argv, want) for name, argv, want in rows]
+
+
+TABLES = ("--json", "d.json", "--csv", "d.csv")
 
 
 def _evaluation(subject: str) -> List[Line]:
@@ -153,9 +153,12 @@ def _evaluation(subject: str) -> List[Line]:
     common = [data_of(subject), "--path", "checkpoint.pt", "--cpu"]
     fairseq = [*common, "--user-dir", "layerdrop_plugin", "--task", task, "--num-workers", "0"]
     search = [*common, "--keep", ",".join("1" for _ in HAS[subject])]
+    sweep = ["--cpu", "--depths", "1", "--repeats", "1"]
+    compare = [data_of(subject), "--path", "good.pt", "--compare", "checkpoint.pt"]
     found = [
         Line("layerdrop-search", subject, search, wanted("--model-overrides")),
-        Line("layerdrop-sweep", subject, [*common, "--depths", "1", "--repeats", "1"], wanted("full")),
+        Line("layerdrop-sweep", subject, [*common, *sweep], wanted("full")),
+        Line("layerdrop-sweep", subject, [*compare, *sweep], wanted("full")),
     ]
     if task == "translation":
         for more in ([], ["--model-overrides", str(keep)]):
