@@ -43,7 +43,7 @@ def test_generate_prunes_at_load_and_from_a_file_alike(folder, data):
     options = [data["transformer"], "--cpu", "--beam", 1, *USER_DIR]
     at_load = run("fairseq-generate", *options, "--path", full, "--model-overrides", KEPT)
     of_file = run("fairseq-generate", *options, "--path", small)
-    assert f"Pruning model to specified layer configuration: {PRUNED}\n" in at_load
+    assert f"Pruning model to specified layer configuration: {PRUNED} (" in at_load
     assert "Generate test with beam=1: BLEU4 = " in at_load
     hypotheses = [re.findall(r"^H-.*", written, re.MULTILINE) for written in (at_load, of_file)]
     assert hypotheses[0] == hypotheses[1] and len(hypotheses[0]) == 24
@@ -52,7 +52,7 @@ def test_generate_prunes_at_load_and_from_a_file_alike(folder, data):
 def test_eval_lm_prunes_at_load(folder, data):
     options = [*USER_DIR, "--tokens-per-sample", 32, "--model-overrides", "{'decoder_layers_to_keep': 'last:3'}"]
     written = run("fairseq-eval-lm", data["transformer_lm"], *of(folder, "transformer_lm"), *options)
-    assert "Pruning model to specified layer configuration: decoder keeps layers 1,2,3 of 4\n" in written
+    assert "Pruning model to specified layer configuration: decoder keeps layers 1,2,3 of 4 (" in written
     assert re.search(r"Loss \(base 2\): \d+\.\d+, Perplexity: \d+\.\d+\n", written)
 
 

@@ -249,7 +249,7 @@ def test_a_layer_that_does_not_run_keeps_its_place():
         first, second, third = stack
         assert second is stack[1]
         assert first("x", mask=1) == third("x") == ("x", None, None)
-        assert "functools.partial" in repr(stack)
+        assert repr(stack).startswith("LayerDropStack(")
 
 
 def test_running_restores_after_an_error():

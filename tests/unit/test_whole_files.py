@@ -9,6 +9,10 @@ import torch
 
 from layerdrop_plugin import whole_files
 
+where_torch_survives = pytest.mark.skipif(
+    torch.__version__.startswith("1.13."), reason="torch 1.13 aborts the process after a failed write in torch.save"
+)
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -79,6 +83,7 @@ def test_killed_in_the_middle(path):
     assert content(path) == b"old"
 
 
+@where_torch_survives
 def test_ctrl_c_within_torch_save_is_no_error_of_torch(path):
     class Interrupted:
         """A file during whose third write Ctrl-C is pressed."""
@@ -96,6 +101,7 @@ def test_ctrl_c_within_torch_save_is_no_error_of_torch(path):
     assert os.listdir(os.path.dirname(path)) == []
 
 
+@where_torch_survives
 def test_a_disk_that_is_full(path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # bytes in a file
