@@ -7,6 +7,7 @@ or without end, control characters, more than 1.5 GB of memory, code of a checkp
 examples:
   python scripts/fuzz.py                                      500 cases, some minutes
   python scripts/fuzz.py --cases 5000 --seconds 3600 --seed 2
+  python scripts/fuzz.py --commands layerdrop-prune fairseq-  the cases of these: names, or their beginnings
   python scripts/fuzz.py --seed 2 --only 1234                 one of them again, with all that it prints
   python scripts/fuzz.py --only 1234 --folder /tmp/case       and what it was given and wrote is kept there
 """
@@ -69,6 +70,8 @@ class Run:
 
     def case(self, number: int) -> None:
         case = cases.make(self.args.seed, number, self.lines, self.good)
+        if not case.argv[0].startswith(tuple(self.args.commands)):
+            return
         folder = self.args.folder or self.base / "case"
         outcome, faults = cases.attempt(case, folder, self.good, self.functions, self.args.timeout)
         if self.args.folder is None:
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="other cases for another one (default: 1)")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the number of the first case (default: 0)")
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="these cases, with all that they print")
+    parser.add_argument("--commands", nargs="+", default=[""], metavar="NAME", help="leave out those of other commands")
     parser.add_argument("--timeout", type=float, default=30, metavar="S", help="for one case (default: 30)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="a new folder that keeps the one of --only")
     return parser
