@@ -39,6 +39,11 @@ UTF8 = "must be in UTF-8, but is 'a\\udcff.pt' instead."
 USER_DIR = "`--user-dir` must name the folder that defines"
 NOT_THERE = "fairseq has none of that name."
 REFUSED = "fairseq refuses what it was given"
+MISFIT = (
+    'the weights of {lm} must fit the model, but: Missing key(s) in state_dict: "encoder.embed_tokens.weight" and 104 '
+    "more."
+)
+NOT_A_FILE = "`--restore-file` must be the file of a checkpoint, but {missing} does not exist."
 KINDS = "`--path` must be models of one kind, but {translation} is an encoder with a decoder,"
 DICT = "`--model-overrides` must be a Python dict"
 WEIGHTS = 'Unexpected key(s) in state_dict: "decoder.layers.3.self_attn.k_proj.weight"'
@@ -237,6 +242,15 @@ ROWS: List[Row] = [
         f"{{translation_data}} {TRAIN} --user-dir nosuch",
         "`--user-dir` must be the folder of a Python package, but 'nosuch' does not exist.",
     ),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --restore-file {{lm}}", MISFIT),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --finetune-from-model {{lm}}", MISFIT),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --restore-file {{translation}} --encoder-ffn-embed-dim 32",
+        "the weights of {translation} must fit the model, but: size mismatch for encoder.layers.0.fc1.weight: copying "
+        "a param with shape torch.Size([24, 16]) from checkpoint, the shape in current model is torch.Size([32, 16]).",
+    ),
+    ("fairseq-train", f"{{translation_data}} {TRAIN} --restore-file {{missing}}", NOT_A_FILE),
     # names that nobody has registered
     (
         "layerdrop-search",

@@ -122,10 +122,11 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
         stack.enter_context(_set(_loading=True, _prepare=None, _kinds={}, _built=built))
         stack.enter_context(mapping(*itertools.chain(*paths)))
         if options["state"] is None:
-            stack.enter_context(usable.taken(named))
-            stack.enter_context(usable.fitting(named))
             if in_command():
                 stack.enter_context(one_line())
+            stack.enter_context(usable.taken(named))
+            stack.enter_context(usable.fitting(named))
+            if in_command():  # a program's overrides are no --model-overrides
                 stack.enter_context(user_errors.overriding(options["arg_overrides"] or {}, options["filenames"]))
         ensemble, cfg, task = stock(*args, **kwargs)
     if pruning.requested(options["arg_overrides"] or {}):

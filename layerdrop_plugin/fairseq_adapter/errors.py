@@ -46,7 +46,7 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if _raising.get() or not in_command():
+        if not in_command():
             raise UserError(message.one_line(str(error))) from None
         end(str(error))
 
@@ -66,4 +66,5 @@ def _command() -> str:
 def in_command() -> bool:
     """Whether this process is `fairseq-train`, `-m fairseq_cli.train`, `layerdrop-average` or another command."""
     path = Path(sys.argv[0] if sys.argv else "")
-    return path.name.startswith(("fairseq-", "layerdrop-")) or path.parent.name == "fairseq_cli"
+    named = path.name.startswith(("fairseq-", "layerdrop-")) or path.parent.name == "fairseq_cli"
+    return named and not _raising.get()

@@ -66,7 +66,7 @@ def _build_model(stock, cfg, task, *args, **kwargs):
     arch = get(cfg, "_name") or get(cfg, "arch")
     with one_line():
         if arch and arch not in {*models.ARCH_MODEL_REGISTRY, *models.MODEL_REGISTRY}:
-            if checkpoints.is_loading():
+            if checkpoints.is_loading() and in_command():
                 registered.check("model", arch)
             near = did_you_mean(arch, registered.known("model"))
             raise ValueError(f"`model._name` must be a registered architecture, but is {arch!r} instead{near or '.'}")

@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .compat.missing_history import odd_options
 from .compat.safe_loading import NOT_FAIRSEQ
 from .errors import Malformed, UserError, one_line
+from .user_errors import reason
 
 
 def check_options(state: Dict[str, Any], path: str, *parts: str) -> None:
@@ -73,7 +74,7 @@ def fitting(path: str) -> Iterator[None]:
         if not reasons or "Error(s) in loading state_dict" not in first:
             raise
         with one_line():
-            raise ValueError(f"the weights of {path} must fit the model, but: {reasons[0].strip()}") from None
+            raise ValueError(f"the weights of {path} must fit the model, but: {reason(cause)}.") from None
 
 
 @contextlib.contextmanager

@@ -80,7 +80,8 @@ def run(command, argv, monkeypatch):
 @pytest.mark.parametrize(("command", "argv", "expected"), ROWS, ids=[" ".join(row[:2])[-90:] for row in ROWS])
 def test_one_line_and_nothing_left_behind(command, argv, expected, names, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of fairseq write to the streams of other tests
+    logs = [logging.NullHandler()]  # those of fairseq write to the streams of other tests
+    monkeypatch.setattr(logging.getLogger(), "handlers", logs)
     words = [filled(word, names) for word in shlex.split(argv)]
     with pytest.raises(SystemExit) as end:
         run(command, words, monkeypatch)
