@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 from fairseq_cli import generate
+from torch.multiprocessing.spawn import ProcessException
 
 from .. import message
 from .config import get
@@ -119,8 +120,8 @@ def told(error: Exception, user_dir: Optional[str]) -> Optional[str]:
     Args:
         user_dir: the user's own code, whose errors are not ours to explain.
     """
-    if isinstance(error, (BrokenPipeError, FloatingPointError)) or type(error).__name__ == "ProcessRaisedException":
-        return None  # the reader has gone; NaN, of which fairseq writes crash.pt; a worker has said why
+    if isinstance(error, (BrokenPipeError, FloatingPointError, ProcessException)):
+        return None  # the reader has gone; NaN, of which fairseq writes crash.pt; a worker has said why, or was killed
     if isinstance(error, OSError):
         return system_error(error)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
