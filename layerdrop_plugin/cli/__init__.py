@@ -54,7 +54,12 @@ class Parser(argparse.ArgumentParser):
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C."""
+        """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C.
+
+        `load_fairseq` quiets fairseq's log; at the end it is as before, for a program that calls `main`.
+        """
+        fairseq = logging.getLogger("fairseq")
+        level = fairseq.level
         try:
             yield
             sys.stdout.flush()
@@ -65,6 +70,8 @@ class Parser(argparse.ArgumentParser):
             self.error(str(error))
         except KeyboardInterrupt:
             self.exit(130, f"{self.prog}: interrupted\n")
+        finally:
+            fairseq.setLevel(level)
 
 
 def _values(value: Any) -> List[str]:
