@@ -12,6 +12,9 @@ MEMORY = 1_500_000_000
 LINE = 1_200  # characters of an error: values and torch's texts are cut
 ENDS = (0, 2)
 
+HYDRA = "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace."
+"""Ends what Hydra says of an override that it can't take: with status 1, before it calls fairseq."""
+
 Files = Dict[str, Tuple[int, ...]]
 
 
@@ -71,12 +74,18 @@ def _ending(outcome: Outcome) -> Iterable[str]:
         yield f"timeout: killed after {outcome.seconds:.0f} s"
     elif outcome.status < 0:
         yield f"killed by signal {-outcome.status}"
-    elif outcome.status not in ENDS:
+    elif outcome.status not in ENDS and not _refused_by_hydra(outcome):
         yield f"status {outcome.status}"
     if "Traceback (most recent call last)" in outcome.out + outcome.err:
         yield f"traceback: {_last_line(outcome.err)}"
     if outcome.peak > MEMORY:
         yield f"memory: {outcome.peak / 1e9:.1f} GB"
+
+
+def _refused_by_hydra(outcome: Outcome) -> bool:
+    """Whether Hydra itself refused the command line: then its own words stand."""
+    text = outcome.err.strip()
+    return outcome.status == 1 and text.endswith(HYDRA) and "Error executing job" not in text
 
 
 def _error(prog: str, outcome: Outcome) -> Iterable[str]:

@@ -78,6 +78,7 @@ MISBEHAVING = {
     "traceback": (raises, ["status 1", "traceback: KeyError: 'best_loss'"]),
     "printed": (prints_a_traceback_and_ends_well, ["traceback: KeyError: 1"]),
     "status": (says("fake: error: no.\n", 3), ["status 3"]),
+    "in the job": (says("Error executing job with overrides: []\nno.\n" + judging.HYDRA, 1), ["status 1"]),
     "signal": (lambda: os.kill(os.getpid(), signal.SIGSEGV), ["killed by signal 11"]),
     "timeout": (lambda: time.sleep(60), ["timeout: killed after 1 s"]),
     "nothing": (
@@ -122,7 +123,7 @@ def test_the_judge_catches(name, tmp_path):
     assert faults_of(command, tmp_path) == [fault.format(tmp_path) for fault in faults]
 
 
-@pytest.mark.parametrize("command", [well, refuses, refuses_as_argparse])
+@pytest.mark.parametrize("command", [well, refuses, refuses_as_argparse, says(f"Unknown key.\n\n{judging.HYDRA}\n", 1)])
 def test_the_judge_lets_pass(command, tmp_path):
     assert faults_of(command, tmp_path, 30.0) == []
 
