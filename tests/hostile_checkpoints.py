@@ -7,6 +7,7 @@ write a file.
 import io
 import pickle
 import struct
+import tarfile
 import zipfile
 from argparse import Namespace
 
@@ -80,6 +81,12 @@ def no_options(state):
 
 def as_args(state):
     state["args"] = state.pop("cfg")["model"]
+
+
+def views(state):
+    """A hundred tensors over the numbers of one."""
+    weight = torch.ones(2**16)
+    state["extra_state"]["x"] = [weight[:] for _ in range(100)]
 
 
 def quantized(value):
@@ -159,6 +166,7 @@ STATES = (
     ("a circle", circle, "has a value that holds itself"),
     ("a circle in the options", circle_in_the_options, "has a value that holds itself"),
     ("nested deep", nested, "has values that lie in each other more than 100 deep"),
+    ("tensors that multiply", views, "has tensors of 26,312,016 bytes, which is more than 16 times"),
     ("values that multiply", often, "has values that hold each other more than 10,000,000 times or 100 deep"),
 )
 """What it is; what makes it of a good one; what the line says of the file."""
@@ -264,6 +272,34 @@ def beyond(path, state):
             write.writestr(name, read.read(name).replace(b"K\xc8", b"M\xff\xff"))
 
 
+def with_entry(name):
+    """Return a function that writes a checkpoint with one entry more."""
+
+    def write(path, state):
+        torch.save(state, path)
+        with zipfile.ZipFile(path) as file:
+            folder = file.namelist()[0].partition("/")[0]
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr(name.replace("archive", folder), "x")
+
+    return write
+
+
+def emptied(path, state):
+    """One of ten tensors is not there."""
+    buffer = io.BytesIO()
+    torch.save({**state, "model": {f"{i}": torch.ones(1024) for i in range(10)}}, buffer)
+    with zipfile.ZipFile(buffer) as read, zipfile.ZipFile(path, "w") as write:
+        for name in read.namelist():
+            write.writestr(name, b"" if name.endswith("data/3") else read.read(name))
+
+
+def tarred(path, state):
+    """What torch.save wrote in 2016, with nothing in it."""
+    with tarfile.open(path, "w") as file:
+        file.addfile(tarfile.TarInfo("pickle"))
+
+
 def two_pickles(path, state):
     torch.save(state, path)
     with zipfile.ZipFile(path, "a") as file:
@@ -272,14 +308,24 @@ def two_pickles(path, state):
 
 DAMAGED = "is damaged or no checkpoint at all"
 FILES = (
-    ("compressed", compressed, "is compressed, as torch.save leaves none"),
+    ("a bomb", compressed, "has 104,857,610 bytes, which is more than 16 times its size"),
     ("a large pickle", oversized, "has 17,000,008 bytes beside its tensors, which must be no more than 16,777,216"),
     ("many values", many_values, "has beside its tensors more than 4,194,304 values, or than 16,777,216 bytes"),
     ("a terabyte in forty bytes", room, "holds builtins.bytearray; if you trust the file, set"),
     ("a far place", marks, DAMAGED),
     ("another protocol", newer_pickle, "is in protocol 4 of pickle, which must be 2, as torch.save has it"),
     ("no file of torch", plain_pickle, DAMAGED),
-    ("a program of TorchScript", script, DAMAGED),
+    ("a program of TorchScript", script, "is a program of TorchScript"),
+    ("a program below a checkpoint", with_entry("archive/code/__torch__.py"), "is a program of TorchScript"),
+    (
+        "a foreign entry",
+        with_entry("archive/setup.py"),
+        "has 'setup.py' in its archive, which torch.save does not write",
+    ),
+    ("an entry beyond the folder", with_entry("../x"), "has 'x' in its archive, which torch.save does not write"),
+    ("two folders", with_entry("other/version"), DAMAGED),
+    ("an archive of tar", tarred, DAMAGED),
+    ("an emptied tensor", emptied, "has tensors of 41,012 bytes, which is more than there are"),
     ("a tensor beyond the file", beyond, DAMAGED),
     ("two contents", two_pickles, DAMAGED),
 )

@@ -2,10 +2,12 @@
 
 import mmap
 import os
+import re
 import struct
+import tarfile
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from typing import Any, Dict, FrozenSet, Set, Tuple
+from typing import Any, BinaryIO, Dict, FrozenSet, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from .errors import Malformed
 
@@ -32,42 +34,98 @@ LONGEST_NAME = 1000
 LEGACY_PICKLES = 5  # magic number, version, system, content, keys of the tensors' memory, which follows
 
 
+PART = re.compile(
+    r"data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|(data/)?"
+)
+"""What torch.save writes into a zip archive, below the archive's own folder; and folders, which other tools add."""
+
+DENSEST = 16
+"""How many bytes one of a compressed archive may become. Numbers of a trained model hardly shrink."""
+
+
 class NoArchive(Exception):
     """Not even the file's form is that of torch.save."""
 
 
-def objects_in(path: str) -> FrozenSet[str]:
-    """Return the objects that a file of torch.save's names, as `module.name`; nothing is unpickled.
+class Content(NamedTuple):
+    """What a file has.
+
+    Attributes:
+        objects: those that it names, as `module.name`.
+        tensor_bytes: how many bytes there are for the numbers of tensors.
+        rest_bytes: how many there are for all else.
+        stored: whether they lie in the file as they are, not compressed.
+    """
+
+    objects: FrozenSet[str]
+    tensor_bytes: int
+    rest_bytes: int
+    stored: bool = True
+
+
+def content_of(path: str) -> Content:
+    """Return what is in a file of torch.save's; nothing is unpickled.
 
     Raises:
-        Malformed: its pickle is larger than that of any checkpoint.
+        Malformed: its pickle is larger than that of any checkpoint, or it holds what is no part of a checkpoint.
         Exception: NoArchive, or what reading ends with in bytes that torch.save did not write.
     """
     size = os.path.getsize(path)
-    allowed = max(LARGEST, size // 8)
     with open(path, "rb") as file:
         if file.read(4) == b"PK\x03\x04":  # torch's format since 1.6
-            return _scan(_pickle_of(path, file, allowed), 1, allowed)
+            return _content_of_zip(path, file, size)
+        if tarfile.is_tarfile(path):  # torch's format before 0.2, before fairseq's first checkpoint
+            raise NoArchive
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _scan(content, LEGACY_PICKLES, allowed)
+            return Content(_scan(content, LEGACY_PICKLES, _allowed(size)), size, size)
 
 
-def _pickle_of(path: str, file: Any, allowed: int) -> bytes:
+def _allowed(size: int) -> int:
+    return max(LARGEST, size // 8)
+
+
+def _content_of_zip(path: str, file: BinaryIO, size: int) -> Content:
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
-    names = [record.filename.partition("/")[2] for record in records]
-    if names.count("data.pkl") != 1 or "constants.pkl" in names:  # which a TorchScript program has
+        parts = {record.filename.partition("/")[2]: record for record in records}
+        _check_parts(parts, records)
+        whole = sum(record.file_size for record in records)
+        if whole > DENSEST * size:
+            raise Malformed(f"has {whole:,} bytes, which is more than {DENSEST} times its size")
+        record = parts["data.pkl"]
+        if record.file_size > _allowed(whole):
+            much = f"{record.file_size:,} bytes beside its tensors, which must be no more than {_allowed(whole):,}"
+            raise Malformed(f"has {much}")
+        is_stored = record.compress_type == zipfile.ZIP_STORED
+        content = _stored(file, record) if is_stored else archive.read(record)
+    return Content(
+        _scan(content, 1, _allowed(whole)),
+        sum(record.file_size for name, record in parts.items() if name.startswith("data/")),
+        record.file_size,
+        all(record.compress_type == zipfile.ZIP_STORED for record in records),
+    )
+
+
+def _check_parts(parts: Mapping[str, zipfile.ZipInfo], records: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an archive that is no checkpoint's, before torch looks at it: a program of TorchScript runs as it loads.
+
+    Each reader of zip archives has its own idea of unusual ones; so names are in one folder, and each is there once.
+    """
+    if "constants.pkl" in parts or any(name.startswith("code/") for name in parts):
+        raise Malformed("is a program of TorchScript")
+    foreign = [name for name in parts if not PART.fullmatch(name)]
+    if foreign:
+        raise Malformed(f"has {min(foreign)!r} in its archive, which torch.save does not write")
+    folders = {record.filename.partition("/")[0] for record in records}
+    if "data.pkl" not in parts or len(parts) < len(records) or len(folders) > 1:
         raise NoArchive
-    record = records[names.index("data.pkl")]
-    if any(r.compress_type != zipfile.ZIP_STORED for r in records):
-        raise Malformed("is compressed, as torch.save leaves none")
-    if record.file_size > allowed:
-        raise Malformed(f"has {record.file_size:,} bytes beside its tensors, which must be no more than {allowed:,}")
+
+
+def _stored(file: BinaryIO, record: zipfile.ZipInfo) -> bytes:
     file.seek(record.header_offset + 26)
     name, extra = struct.unpack("<HH", file.read(4))
     file.seek(name + extra, os.SEEK_CUR)
-    found: bytes = file.read(record.file_size)
-    return found
+    return file.read(record.file_size)
 
 
 def _scan(content: Any, pickles: int, allowed: int) -> FrozenSet[str]:

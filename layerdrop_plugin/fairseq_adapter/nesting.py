@@ -11,6 +11,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from .archive import Content
 from .errors import Malformed
 from .known_objects import check_dictionary, is_dictionary
 from .omegaconf_objects import Kind, Node
@@ -18,19 +19,28 @@ from .omegaconf_objects import Kind, Node
 DEEPEST, MOST = 100, 10_000_000
 """How deep values may lie in each other; how many there may be, each counted as often as a walk comes to it."""
 
+MOST_TENSORS = 16
+"""How many tensors may share the same numbers, on average."""
+
 PLAIN = frozenset((str, int, float, bool, type(None), bytes))
 
 
-def check(value: Any, file_size: int) -> bool:
+def check(value: Any, content: Content) -> bool:
     """Refuse what nobody meant to save; return whether there are omegaconf's containers in it.
 
+    Args:
+        content: what is in the file that it was read from.
+
     Raises:
-        Malformed: a value holds itself, lies too deep, or multiplies by being held often; or a tensor or an array is
-            larger than the file.
+        Malformed: a value holds itself, lies too deep, or multiplies by being held often; or tensors or arrays have
+            more numbers than the file.
     """
     walk = _Walk()
     walk.over(value, 0)
-    _check_sizes(walk.tensors, walk.arrays, file_size)
+    _check_tensors(walk.tensors, content.tensor_bytes)
+    size = sum(array.nbytes for array in walk.arrays)
+    if size > content.rest_bytes:
+        raise Malformed(f"has arrays of {size:,} bytes, which is more than there are")
     return walk.nodes
 
 
@@ -95,13 +105,19 @@ class _Walk:
             raise Malformed("has parts of omegaconf's containers outside of them")
 
 
-def _check_sizes(tensors: Sequence[Tensor], arrays: Sequence[Any], file_size: int) -> None:
-    memory = {0: sum(array.nbytes for array in arrays)}
+def _check_tensors(tensors: Sequence[Tensor], stored: int) -> None:
+    """Compare what tensors have with what is stored for them; tied weights, say, are several tensors over the same."""
+    memory: Dict[int, int] = {}
+    claimed = 0
     for tensor in tensors:
         if tensor.layout is torch.strided and tensor.device.type == "cpu":
             storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()  # torch 2.0
             memory[storage.data_ptr()] = max(storage.nbytes(), memory.get(storage.data_ptr(), 0))
-            if tensor.numel() * tensor.element_size() > max(storage.nbytes(), file_size):  # by strides of 0
+            size = tensor.numel() * tensor.element_size()
+            if size > max(storage.nbytes(), stored):  # by strides of 0
                 raise Malformed(f"has a tensor of shape {list(tensor.shape)}, which is larger than the file")
-    if sum(memory.values()) > file_size:
+            claimed += size
+    if sum(memory.values()) > stored:
         raise Malformed(f"has tensors of {sum(memory.values()):,} bytes, which is more than there are")
+    if claimed > MOST_TENSORS * stored:
+        raise Malformed(f"has tensors of {claimed:,} bytes, which is more than {MOST_TENSORS} times what is stored")

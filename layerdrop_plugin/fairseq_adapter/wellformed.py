@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import layer_spec, learned_rates
 from .. import state_dict as names
 from . import entry_kinds, nesting, omegaconf_objects, provenance
+from .archive import Content
 from .entry_kinds import CFG, EXTRA_STATE, GROUP, HISTORY, NAMED, OPTIMIZER, STATE, TRAIN_ITERATOR, of_stack, shown
 from .errors import Malformed
 from .options import STACKS
@@ -24,13 +25,16 @@ LOOKUP = re.compile(r"\$\{[\w.\[\]-]*\}")
 """What omegaconf replaces by the value of another option; other uses of ${ run what may read the environment."""
 
 
-def checked(state: Any, file_size: int) -> State:
-    """Return a checkpoint's content, without omegaconf's containers in it.
+def checked(state: Any, content: Content) -> State:
+    """Return a checkpoint's state, without omegaconf's containers in it.
+
+    Args:
+        content: what is in the file that it was read from.
 
     Raises:
         Malformed: it is none of fairseq's.
     """
-    has_containers = nesting.check(state, file_size)
+    has_containers = nesting.check(state, content)
     if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
         raise Malformed("lacks the entries `model` and `cfg` or `args`")
     for name in ("args", "cfg"):

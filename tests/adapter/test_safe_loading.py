@@ -2,17 +2,23 @@
 
 import argparse
 import inspect
+import io
 import os
 import pickle
+import types
+import zipfile
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
 
+from layerdrop_plugin.fairseq_adapter.archive import Content
 from layerdrop_plugin.fairseq_adapter.compat import safe_loading
 
+UNSAFE = {"weights_only": False} if "weights_only" in inspect.signature(torch.load).parameters else {}
 ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 STATE = {"args": None, "cfg": {"model": argparse.Namespace(arch="a")}, "model": {"w": torch.arange(3.0)}}
 
@@ -183,3 +189,77 @@ def test_tensors_are_mapped_not_read(tmp_path):
     with open("/proc/self/maps") as maps:
         assert str(path) in maps.read()
     del state
+
+
+def test_a_compressed_checkpoint_is_read(torch_version, full, tmp_path):
+    """Another tool may have written the archive again."""
+    path = tmp_path / "compressed.pt"
+    with zipfile.ZipFile(full["transformer"]) as read, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as write:
+        folder = read.namelist()[0].partition("/")[0]
+        for name in (f"{folder}/", *read.namelist()):
+            write.writestr(name, b"" if name.endswith("/") else read.read(name))
+    good, state = safe_loading.read(str(full["transformer"])), safe_loading.read(str(path))
+    assert state["model"].keys() == good["model"].keys()
+    for name, value in good["model"].items():
+        assert torch.equal(state["model"][name], value)
+
+
+def test_a_program_is_not_run_where_only_torch_sees_it(torch_version, tmp_path, monkeypatch):
+    """Two readers of zip archives may find different entries in the same bytes."""
+    path = str(tmp_path / "checkpoint.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    monkeypatch.setattr(safe_loading.archive, "content_of", lambda path: Content(frozenset(), 10**6, 10**6))
+    with pytest.raises(ValueError, match="is damaged or no checkpoint at all"):
+        safe_loading.read(path)
+
+
+def test_no_file_is_written_about_a_class(torch_version, tmp_path, monkeypatch):
+    """Before torch 2.6 a file could set an attribute of a class, and then have torch note how its code differs."""
+
+    class Pickler(pickle._Pickler):
+        def persistent_id(self, thing):
+            return ("module", argparse.Namespace, "argparse.py", "other code") if thing is Ellipsis else None
+
+    monkeypatch.chdir(tmp_path)
+    header = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}]
+    with open("checkpoint.pt", "wb") as file:
+        for part in header:
+            pickle.dump(part, file, 2)
+        Pickler(file, 2).dump({**STATE, "model": {}, "extra_state": {"x": Ellipsis}})
+        pickle.dump([], file, 2)
+    monkeypatch.setattr(argparse.Namespace, "dump_patches", True, raising=False)
+    with pytest.raises(ValueError):
+        safe_loading.read("checkpoint.pt")
+    assert os.listdir() == ["checkpoint.pt"]
+
+
+MODULE = "import torch\ndef load(*args, **kwargs):\n    return torch.load(*args, **kwargs)\n"
+
+
+def load_in(name):
+    """The function of a module of this name that calls `torch.load`."""
+    module = types.ModuleType(name)
+    exec(MODULE, vars(module))
+    return module.load
+
+
+@pytest.mark.parametrize("module", ["fairseq.models.text_to_speech.vocoder", "fairseq_cli.other"])
+def test_what_other_modules_of_fairseq_load_is_read_safely(module, torch_version, save, tmp_path):
+    load, witness = load_in(module), tmp_path / "witness"
+    path = save([torch.ones(2), Malicious(f"touch {witness}")])
+    for thing in (path, Path(path)):
+        with pytest.raises(ValueError, match="must hold only known objects"):
+            load(thing)
+    with open(path, "rb") as file, pytest.raises(ValueError, match="must hold only known objects"):
+        load(file, map_location="cpu")
+    assert not witness.exists()
+    assert torch.equal(load(save({"generator": torch.arange(2.0)}))["generator"], torch.tensor([0.0, 1.0]))
+    buffer = io.BytesIO()
+    torch.save(torch.ones(3), buffer)
+    buffer.seek(0)
+    assert torch.equal(load(buffer), torch.ones(3))
+
+
+def test_what_a_program_loads_itself_is_its_own_affair(save, tmp_path):
+    state = load_in("mine")(save([Counter("aab")]), **UNSAFE)
+    assert state == [Counter("aab")]

@@ -1,8 +1,9 @@
 """Every checkpoint fails with `Weights only load failed`, or, before that, may run code as it loads.
 
 torch 2.6 and newer load with `weights_only=True`, which does not know the `argparse.Namespace`
-in fairseq's checkpoints; older ones, and fairseq with them, unpickle whatever a file names. Here
-`fairseq.checkpoint_utils` reads through `read`, which is safe on every torch.
+in fairseq's checkpoints; older ones, and fairseq with them, unpickle whatever a file names, and run programs of
+TorchScript. Here `fairseq.checkpoint_utils` reads through `read`, which is safe on every torch, and all other modules
+of fairseq that call `torch.load` through `read_any`.
 
 `read` maps the file where torch can (2.1), so that what is not used is never read from disk. Who maps a file must
 drop what is mapped before anybody may write to it: a write changes the numbers, and a shorter file ends the process
@@ -15,13 +16,14 @@ import inspect
 import os
 import pickle
 import re
+import sys
 import types
 from contextvars import ContextVar
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import torch
 
-from .. import archive, known_objects, saved_options, wellformed
+from .. import archive, hooks, known_objects, saved_options, wellformed
 from ..errors import Malformed, one_line
 
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
@@ -56,10 +58,21 @@ def apply() -> None:
 
     if not isinstance(checkpoint_utils.torch, _SafeTorch):
         checkpoint_utils.torch = _SafeTorch("torch")
-    if TORCH_TAKES_NAMES:  # for fairseq's other calls of torch.load
+    hooks.wrap(torch, "load", _load_for_fairseq)
+    if TORCH_TAKES_NAMES:  # for the user's own calls of torch.load
         with one_line():
             objects = known_objects.true_objects()
             torch.serialization.add_safe_globals([(thing, name) for name, thing in objects.items()])
+
+
+def _load_for_fairseq(stock: Callable[..., Any], f: Any, *args: Any, **kwargs: Any) -> Any:
+    """Be `torch.load`: what a module of fairseq reads from a file is read safely. Workers' messages are no files."""
+    caller = sys._getframe(2).f_globals.get("__name__", "")  # the frame between is that of the hook
+    path = f if isinstance(f, (str, os.PathLike)) else getattr(f, "name", None)
+    if not caller.startswith(("fairseq.", "fairseq_cli.")) or not isinstance(path, (str, os.PathLike)):
+        return stock(f, *args, **kwargs)
+    with one_line():
+        return read_any(os.fspath(path), args[0] if args else kwargs.get("map_location"))
 
 
 class _SafeTorch(types.ModuleType):
@@ -86,19 +99,32 @@ def read(path: str, option: str = "path", mapped: bool = True) -> Dict[str, Any]
         ValueError: one line: the file is missing, empty, truncated, no checkpoint of fairseq, or
             holds an object that is not allowed; then nothing of it was run.
     """
+    state, content = _read(path, option, mapped)
+    try:
+        return wellformed.checked(state, content)
+    except Malformed as error:
+        raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
+
+
+def read_any(path: str, map_location: Any = None) -> Any:
+    """Return what `torch.load` would, of any file that torch.save wrote, if it holds known objects only.
+
+    Raises:
+        ValueError: one line, as `read`; then nothing of the file was run.
+    """
+    return _read(path, "path", False, map_location)[0]
+
+
+def _read(path: str, option: str, mapped: bool, map_location: Any = "cpu") -> Tuple[Any, archive.Content]:
     check_file(path, option)
     known = {**_told_to_torch(), **known_objects.allowed()}
     with _in_one_line(path, option):
-        named = archive.objects_in(path)
-    unknown = [name for name in named if name not in known and not known_objects.is_of_tensors(name)]
+        content = archive.content_of(path)
+    unknown = [name for name in content.objects if name not in known and not known_objects.is_of_tensors(name)]
     if unknown:
         raise ValueError(known_objects.refusal(path, unknown))
     with _in_one_line(path, option):
-        state = _load(path, known, mapped)
-    try:
-        return wellformed.checked(state, os.path.getsize(path))
-    except Malformed as error:
-        raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
+        return _load(path, known, mapped and content.stored, map_location), content
 
 
 @contextlib.contextmanager
@@ -143,10 +169,10 @@ def check_name(path: str, option: str = "path") -> None:
         raise ValueError(f"`{option}` must be a path in UTF-8, but is {path!r} instead.") from None
 
 
-def _load(path: str, known: Dict[str, Any], mapped: bool) -> Any:
+def _load(path: str, known: Dict[str, Any], mapped: bool, map_location: Any) -> Any:
     with open(path, "rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
-    kwargs: Dict[str, Any] = {"map_location": "cpu"}
+    kwargs: Dict[str, Any] = {"map_location": map_location}
     if mapped and zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
     if TORCH_TAKES_NAMES:
@@ -158,12 +184,15 @@ def _load(path: str, known: Dict[str, Any], mapped: bool) -> Any:
 
 
 def _load_by(pickle_module: Any) -> Callable[..., Any]:
-    """Return a `torch.load` that unpickles by this module: 1.13 ignores the argument for it, in favor of `pickle`."""
-    load = torch.load
-    if not torch.__version__.startswith("1.13."):
-        return functools.partial(load, pickle_module=pickle_module)
-    names = {**load.__globals__, "pickle": pickle_module}
-    return types.FunctionType(load.__code__, names, "load", load.__defaults__)
+    """Return a `torch.load` that unpickles by this module, and takes no program of TorchScript, which would run.
+
+    1.13 ignores the argument for the module, in favor of `pickle`.
+    """
+    load = inspect.unwrap(torch.load)
+    names = {**load.__globals__, "pickle": pickle_module, "_is_torchscript_zip": lambda archive: False}
+    guarded = types.FunctionType(load.__code__, names, "load", load.__defaults__)
+    guarded.__kwdefaults__ = load.__kwdefaults__
+    return guarded if torch.__version__.startswith("1.13.") else functools.partial(guarded, pickle_module=pickle_module)
 
 
 def _told_to_torch() -> Dict[str, Any]:
@@ -209,7 +238,13 @@ def restricted_pickle(known: Dict[str, Any]) -> types.SimpleNamespace:
                 raise pickle.UnpicklingError("a class is not to be changed")
             super().load_build()
 
+        def load_binpersid(self) -> None:
+            if self.stack[-1][0] != "storage":  # for a module, torch writes a file of how its code differs
+                raise pickle.UnpicklingError("a module is not to be loaded")
+            super().load_binpersid()
+
         dispatch[pickle.BUILD[0]] = load_build
+        dispatch[pickle.BINPERSID[0]] = load_binpersid
 
     def load(file: Any, **kwargs: Any) -> Any:
         return Unpickler(file, **kwargs).load()
