@@ -82,6 +82,8 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
         del overrides[KEEP[stack]]
     dropped = _dropped.get({}).get(path, frozenset())
     mapped = bool(dropped or specs)  # what is pruned away is never read
+    if _loading and not dropped:
+        logger.info("also reading %s, which the options of the model or the task name", path)
     with safe_loading.reading(_option, mapped), usable.taken(path):
         state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():

@@ -5,10 +5,12 @@ and criterion from them. `fairseq-validate` and `layerdrop-search`, say, empty t
 `sentence_ranking` has in `save_predictions`. So options that name something to write to, or code to import, count only
 where the user gives them: on the command line, in YAML, in `--model-overrides`, as keywords of `from_pretrained`.
 
-All others are taken: sizes and choices, and paths that are read (`data`, dictionaries, models of BPE, `w2v_path`, ...).
+So do addresses from which fairseq would fetch a file. All others are taken: sizes and choices, and paths that are read
+(`data`, dictionaries, models of BPE, `w2v_path`, ...).
 """
 
 import copy
+import logging
 import operator
 import re
 from argparse import Namespace
@@ -17,6 +19,8 @@ from typing import Any, Dict, List, Set, Tuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from .omegaconf_objects import container
+
+logger = logging.getLogger(__name__)
 
 NOT_TAKEN: Dict[str, Any] = {
     # files and folders that are written
@@ -38,6 +42,17 @@ NOT_TAKEN: Dict[str, Any] = {
     "job_logging_cfg": {"version": 1, "disable_existing_loggers": False},
 }
 """Options by name, in whichever part of a configuration, with what takes their place: fairseq's own defaults."""
+
+FETCHED = frozenset(
+    (
+        *("bpe_codes", "bpe_merges", "bpe_vocab", "gpt2_encoder_json", "gpt2_vocab_bpe"),
+        *("sentencepiece_model", "sentencepiece_model_path"),
+    )
+)
+"""Options whose file fairseq fetches where they are an address."""
+
+FROM_FAIRSEQ = "https://dl.fbaipublicfiles.com/fairseq/gpt2_bpe/"
+"""Where the defaults of two of them lead."""
 
 MAKES_OPTIONS = re.compile(r"\$\{\s*oc\s*\.\s*(create|decode)|\$\{[^:]*\$\{.*:", re.DOTALL)
 """Interpolations from which omegaconf makes further options, also those whose function has a made-up name."""
@@ -75,6 +90,10 @@ def _disarmed(options: Any, in_namespace: bool, path: str) -> List[Tuple[Any, bo
         plain = copy.copy(NOT_TAKEN[name]) if name in NOT_TAKEN else _plain(value)
         if isinstance(plain, str) and MAKES_OPTIONS.search(plain):
             raise ValueError(f"`{name}` in a checkpoint must be a plain value, but in {path} is {plain!r} instead.")
+        if name in FETCHED and isinstance(plain, str) and "://" in plain and not plain.startswith(FROM_FAIRSEQ):
+            logger.warning("`%s` in %s is not taken, as it is an address: %r", name, path, plain)
+            del options[name]
+            continue
         if in_namespace and isinstance(value, (DictConfig, ListConfig)) and name not in NOT_TAKEN:
             _disarm(plain, path)
             options[name] = container(plain)  # whose attributes fairseq's models ask for: `w2v_args.model`

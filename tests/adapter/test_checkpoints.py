@@ -9,6 +9,7 @@ import shutil
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from fairseq.tasks.translation import TranslationTask
 
 from layerdrop_plugin.fairseq_adapter import checkpoints, evaluation
 
@@ -120,3 +121,17 @@ def test_what_a_model_reads_as_it_is_built_is_not_mapped(path, full):
 def test_no_shards_at_all_are_fairseqs_to_refuse(path):
     with pytest.raises(AssertionError):
         checkpoint_utils.load_model_ensemble_and_task([path], num_shards=0)
+
+
+def test_what_a_model_reads_as_it_is_built_is_logged(path, full, monkeypatch, caplog):
+    build = TranslationTask.build_model
+
+    def build_model(task, *args, **kwargs):
+        checkpoint_utils.load_checkpoint_to_cpu(str(full["roberta"]))
+        return build(task, *args, **kwargs)
+
+    monkeypatch.setattr(TranslationTask, "build_model", build_model)
+    with caplog.at_level("INFO"):
+        checkpoint_utils.load_model_ensemble_and_task([path])
+    said = [record.getMessage() for record in caplog.records if "also reading" in record.getMessage()]
+    assert said == [f"also reading {full['roberta']}, which the options of the model or the task name"]

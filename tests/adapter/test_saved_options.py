@@ -7,14 +7,17 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 import torch
-from fairseq import checkpoint_utils, options
+from fairseq import checkpoint_utils, file_utils, options
+from fairseq.data.encoders import gpt2_bpe
 from fairseq.dataclass.configs import FairseqConfig
+from fairseq.models.transformer import TransformerModel
 from fairseq_cli import validate
 from omegaconf import OmegaConf
 
 from layerdrop_plugin.cli.search import main as search
 from layerdrop_plugin.fairseq_adapter.saved_options import NOT_TAKEN, disarm
 
+GPT2 = "https://dl.fbaipublicfiles.com/fairseq/gpt2_bpe/"
 LOGGING = {"version": 1, "disable_existing_loggers": False}
 
 
@@ -58,6 +61,9 @@ def in_a_circle(**entries):
         ({"x": ((OmegaConf.create({"user_dir": "x"}),),)}, {"x": [[{"user_dir": None}]]}),
         (OmegaConf.create({"common": {"plasma_path": "x", "lr": "${a.lr}"}}),
          {"common": {"plasma_path": "/tmp/plasma", "lr": "${a.lr}"}}),
+        ({"bpe": {"_name": "gpt2", "gpt2_vocab_bpe": "http://x/y"}}, {"bpe": {"_name": "gpt2"}}),
+        (Namespace(bpe_codes="s3://x/y", bpe_vocab="x/y"), Namespace(bpe_vocab="x/y")),
+        ({"bpe": {"gpt2_vocab_bpe": GPT2 + "vocab.bpe"}}, {"bpe": {"gpt2_vocab_bpe": GPT2 + "vocab.bpe"}}),
         ({"job_logging_cfg": {"()": "os.system"}}, {"job_logging_cfg": LOGGING}),
         (None, None),
     ],
@@ -159,3 +165,16 @@ def test_a_caller_of_fairseqs_function_gets_no_names_either_but_its_own(full, tm
     assert cfg.task.data == torch.load(path)["cfg"]["task"]["data"]
     cfg = checkpoint_utils.load_checkpoint_to_cpu(path, {"save_dir": "mine"})["cfg"]
     assert cfg.checkpoint.save_dir == "mine"
+
+
+def test_an_address_in_a_file_is_not_fetched(full, data, tmp_path, monkeypatch, caplog):
+    state = torch.load(full["transformer"], weights_only=False)
+    state["cfg"]["bpe"] = {"_name": "gpt2", "gpt2_encoder_json": "http://stranger/a", "gpt2_vocab_bpe": GPT2 + "b"}
+    torch.save(state, tmp_path / "model.pt")
+    asked = []
+    monkeypatch.setattr(file_utils, "get_from_cache", lambda url, folder: asked.append(url))
+    monkeypatch.setattr(gpt2_bpe, "get_encoder", lambda *paths: None)
+    TransformerModel.from_pretrained(str(tmp_path), "model.pt", str(data["transformer"]))
+    assert asked == [GPT2 + "encoder.json", GPT2 + "b"]
+    path = tmp_path / "model.pt"
+    assert f"`gpt2_encoder_json` in {path} is not taken, as it is an address: 'http://stranger/a'" in caplog.text

@@ -13,6 +13,7 @@ with SIGBUS. So fairseq's functions give memory of its own to any caller, outsid
 import contextlib
 import functools
 import inspect
+import logging
 import os
 import pickle
 import re
@@ -25,6 +26,8 @@ import torch
 
 from .. import archive, hooks, known_objects, saved_options, wellformed
 from ..errors import Malformed, one_line
+
+logger = logging.getLogger(__name__)
 
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
 
@@ -71,6 +74,7 @@ def _load_for_fairseq(stock: Callable[..., Any], f: Any, *args: Any, **kwargs: A
     path = f if isinstance(f, (str, os.PathLike)) else getattr(f, "name", None)
     if not caller.startswith(("fairseq.", "fairseq_cli.")) or not isinstance(path, (str, os.PathLike)):
         return stock(f, *args, **kwargs)
+    logger.info("also reading %s, which %s asks for", path, caller)
     with one_line():
         return read_any(os.fspath(path), args[0] if args else kwargs.get("map_location"))
 

@@ -1,0 +1,79 @@
+"""`from_pretrained("model.tar.gz")` may write anywhere, and leaves a folder in the place of the archive.
+
+fairseq 0.12.2 unpacks entries such as `../../.bashrc` where their names lead, and then replaces the file by what was in
+it: meant for a download in its cache, it is done to the user's own file, too. Here entries stay in the folder that they
+are unpacked into, and only a download is replaced.
+"""
+
+import atexit
+import os
+import shutil
+import tarfile
+import tempfile
+from typing import Any, Optional
+
+from ..errors import one_line
+from ..hooks import wrap
+
+
+def needed() -> Optional[str]:
+    return "fairseq unpacks archives of models wherever their entries' names lead, and deletes them"
+
+
+def apply() -> None:
+    from fairseq import file_utils
+
+    wrap(file_utils, "load_archive_file", _load_archive_file)
+
+
+def _load_archive_file(stock: Any, archive_file: Any) -> Any:
+    from fairseq import file_utils
+
+    try:
+        path = str(file_utils.cached_path(archive_file, cache_dir=None))
+    except OSError:
+        return stock(archive_file)  # which says so
+    if os.path.isdir(path):
+        return stock(archive_file)
+    folder = tempfile.mkdtemp(prefix="layerdrop_plugin.")
+    try:
+        with one_line():
+            model = unpacked(path, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if path == str(archive_file):
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return model
+    os.remove(path)
+    shutil.move(model, path)
+    shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+def unpacked(path: str, folder: str) -> str:
+    """Unpack an archive of tar into an empty folder; return that of the model, where all entries lie in one.
+
+    Raises:
+        ValueError: one line: it is no archive, or an entry would come to lie elsewhere; then nothing is unpacked.
+    """
+    try:
+        with tarfile.open(path) as archive:
+            for entry in archive:
+                _check(entry, path)
+            if hasattr(tarfile, "data_filter"):
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(folder)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"a model must be a folder or an archive of tar, but {path} is none: {error}.") from None
+    entries = [os.path.join(folder, name) for name in os.listdir(folder)]
+    return entries[0] if len(entries) == 1 and os.path.isdir(entries[0]) else folder
+
+
+def _check(entry: tarfile.TarInfo, path: str) -> None:
+    is_link = entry.issym() or entry.islnk()
+    links_are_checked = hasattr(tarfile, "data_filter")  # as they are unpacked: Python 3.12, and updates of older ones
+    if not (entry.isfile() or entry.isdir() or (is_link and links_are_checked)):
+        raise ValueError(f"an archive of a model must hold files and folders only, but {path} holds {entry.name!r}.")
+    if os.path.isabs(entry.name) or ".." in entry.name.split("/"):
+        raise ValueError(f"an archive's entries must lie inside it, but {path} holds {entry.name!r}.")
