@@ -99,7 +99,8 @@ def average_checkpoints(
         when_read()
         return path, weights
 
-    averaged = averaging.average(map(read, paths))
+    with safe_loading.unchanged(*paths):
+        averaged = averaging.average(map(read, paths))
     with whole_files.writing(output, force) as file:
         torch.save({**rest, "model": averaged}, file)
 

@@ -55,9 +55,10 @@ def prune_checkpoint(
     safe_loading.check_name(output, "--output")
     if os.path.realpath(output) == os.path.realpath(path):
         raise ValueError(f"`--output` must be another file than the checkpoint, but is {output}.")
-    state, kept = pruned(path, specs, stock, dtype, keep_optimizer)
     with whole_files.writing(output, force) as file:
-        torch.save(state, file)
+        with safe_loading.unchanged(path):
+            state, kept = pruned(path, specs, stock, dtype, keep_optimizer)
+            torch.save(state, file)
         file.flush()
         untried = check(file.name, path)
         if untried is not None:

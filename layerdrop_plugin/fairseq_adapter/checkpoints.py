@@ -87,7 +87,7 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     with safe_loading.reading(_option, mapped), usable.taken(path):
         state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
-        if _kinds is not None:
+        if _kinds is not None and dropped:  # one of the models, none that they read themselves
             registered.check_kind(_kinds, state, path)
         usable.check_options(state, path, *_built)
         pruning.settle(state)
@@ -126,6 +126,7 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
         if options["state"] is None:
             if in_command():
                 stack.enter_context(one_line())
+            stack.enter_context(safe_loading.unchanged(*itertools.chain(*paths)))
             stack.enter_context(usable.taken(named))
             stack.enter_context(usable.fitting(named))
             if in_command():  # a program's overrides are no --model-overrides

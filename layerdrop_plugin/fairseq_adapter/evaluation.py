@@ -183,7 +183,11 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
         raise ValueError(f"`--path` must be one checkpoint, but is {path!r} instead.")
     safe_loading.check_file(path, "--path")
     refuse_shard(path, "--path")
-    changes = overrides(model_overrides)
+    with safe_loading.unchanged(path):
+        return _load(path, overrides(model_overrides), words, error)
+
+
+def _load(path: str, changes: Dict[str, Any], words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
     with checkpoints.mapping(path):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
     refuse_shard(path, "--path", state["model"])

@@ -21,6 +21,32 @@ from .errors import Malformed
 ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 """The environment variable that allows more objects: `module.name`, separated by commas."""
 
+RUN_CODE = frozenset(
+    (
+        *(
+            "asyncio",
+            "builtins",
+            "code",
+            "codeop",
+            "commands",
+            "concurrent",
+            "ctypes",
+            "distutils",
+            "functools",
+            "http",
+        ),
+        *("importlib", "inspect", "io", "marshal", "multiprocessing", "nt", "operator", "os", "pdb", "pickle", "pip"),
+        *("pkgutil", "platform", "posix", "profile", "pty", "runpy", "setuptools", "shelve", "shutil", "signal"),
+        *("socket", "subprocess", "sys", "tempfile", "threading", "timeit", "urllib", "webbrowser"),
+    )
+)
+"""Modules and packages whose objects may run code, or write files, when they are called with what a file says."""
+
+HARMLESS = frozenset(
+    f"builtins.{name}"
+    for name in ("bytearray", "complex", "frozenset", "list", "object", "range", "set", "slice", "str", "tuple")
+)
+
 DICTIONARY = "fairseq.data.dictionary"
 
 TENSOR_PARTS = frozenset(
@@ -116,8 +142,17 @@ def allowed() -> Dict[str, Any]:
 
 
 def refusal(path: str, unknown: Iterable[str]) -> str:
-    """Say which objects of a file are not allowed, and what the variable is to be if they shall be."""
+    """Say which objects of a file are not allowed, and what the variable is to be if they shall be.
+
+    Nobody needs to allow what runs code: `os.system` and its like.
+    """
     names = sorted(unknown)
+    harmful = [name for name in names if name.partition(".")[0] in RUN_CODE and name not in HARMLESS]
+    if harmful:
+        return (
+            f"a checkpoint must hold only known objects, but {path} holds {', '.join(harmful)}, "
+            "which may run code as it is loaded: it was made to do harm, or is no checkpoint."
+        )
     return (
         f"a checkpoint must hold only known objects, but {path} holds {', '.join(names)}; "
         f"if you trust the file, set {ALLOW}={','.join(dict.fromkeys((*_from_environment(), *names)))}"

@@ -9,10 +9,16 @@ import shutil
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from fairseq.models import BaseFairseqModel as FairseqModel
 from fairseq.tasks.translation import TranslationTask
 
+from layerdrop_plugin import averaging
 from layerdrop_plugin.fairseq_adapter import checkpoints, evaluation
+from layerdrop_plugin.fairseq_adapter.checkpoint_average import average_checkpoints
+from layerdrop_plugin.fairseq_adapter.checkpoint_prune import prune_checkpoint
+from layerdrop_plugin.fairseq_adapter.compat import safe_loading
 
+LONG_AGO = (10**9, 10**9)
 KEPT = {"encoder_layers_to_keep": "0,2", "decoder_layers_to_keep": "last:1"}
 on_linux = pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="asks Linux what is mapped")
 torch_maps = pytest.mark.skipif(
@@ -22,8 +28,16 @@ torch_maps = pytest.mark.skipif(
 
 @pytest.fixture
 def path(full, tmp_path):
-    """A translation model's checkpoint of this test alone."""
-    return shutil.copy(full["transformer"], str(tmp_path / "checkpoint.pt"))
+    """A translation model's checkpoint of this test alone, written a while ago."""
+    path = shutil.copy(full["transformer"], str(tmp_path / "checkpoint.pt"))
+    os.utime(path, LONG_AGO)
+    return path
+
+
+def save(state, path):
+    """Write it, as if a while ago."""
+    torch.save(state, path)
+    os.utime(path, LONG_AGO)
 
 
 def is_mapped(path):
@@ -43,7 +57,7 @@ def test_a_checkpoint_saved_to_the_path_it_was_read_from_is_whole(path):
     before = torch.load(path)
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     del state["last_optimizer_state"]
-    torch.save(state, path)
+    save(state, path)
     after = torch.load(path, weights_only=False)  # fairseq made omegaconf's containers of the configuration
     assert list(after["model"]) == list(before["model"])
     assert all(torch.equal(after["model"][name], value) for name, value in before["model"].items())
@@ -71,7 +85,7 @@ def test_tied_weights_share_memory_in_what_another_caller_gets(overrides, path):
 def test_fairseqs_other_reader_maps_nothing_either(path):
     state = torch.load(path)
     state["extra_state"]["ema"] = dict(state["model"])
-    torch.save(state, path)
+    save(state, path)
     held = checkpoint_utils.load_ema_from_checkpoint(path)
     assert not is_mapped(path)
     assert held["last_optimizer_state"]["state"][0]["exp_avg"].abs().sum() > 0
@@ -86,7 +100,7 @@ def test_a_file_is_mapped_until_the_model_has_its_weights(
 ):
     state = torch.load(path)
     state["task_state"] = {"seen": torch.arange(3.0)}
-    torch.save(state, path)
+    save(state, path)
     seen = []
 
     def load_state_dict(model, *args, **kwargs):
@@ -135,3 +149,64 @@ def test_what_a_model_reads_as_it_is_built_is_logged(path, full, monkeypatch, ca
         checkpoint_utils.load_model_ensemble_and_task([path])
     said = [record.getMessage() for record in caplog.records if "also reading" in record.getMessage()]
     assert said == [f"also reading {full['roberta']}, which the options of the model or the task name"]
+
+
+@on_linux
+@torch_maps
+def test_a_file_that_was_written_just_now_is_not_mapped(path):
+    os.utime(path)
+    with checkpoints.mapping(path):
+        state = checkpoint_utils.load_checkpoint_to_cpu(path)
+        assert not is_mapped(path)
+        overwrite(path)
+    assert state["model"]["encoder.layers.0.fc1.weight"].abs().sum() > 0
+
+
+def written_by(function, path):
+    """Let the file be written to as `function` is called."""
+
+    def wrapped(*args, **kwargs):
+        with open(path, "r+b") as file:
+            byte = file.read(1)
+            file.seek(0)
+            file.write(byte)
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+def written(path):
+    return f"a checkpoint must stay as it is while it is read, but {path} was written meanwhile."
+
+
+def test_a_checkpoint_written_while_it_is_read_is_refused(path, monkeypatch):
+    monkeypatch.setattr(torch, "load", written_by(torch.load, path))
+    with pytest.raises(ValueError) as error:
+        safe_loading.read(path)
+    assert str(error.value) == written(path)
+
+
+def test_a_checkpoint_written_while_a_model_takes_its_weights_is_refused(path, data, monkeypatch):
+    monkeypatch.setattr(FairseqModel, "load_state_dict", written_by(FairseqModel.load_state_dict, path))
+    with pytest.raises(ValueError) as error:
+        checkpoint_utils.load_model_ensemble_and_task([path])
+    assert str(error.value) == written(path)
+    with pytest.raises(ValueError) as error:
+        evaluation.load(path, "{}", [str(data["transformer"])], pytest.fail)
+    assert str(error.value) == written(path)
+
+
+def test_nothing_is_written_of_a_checkpoint_that_changed_meanwhile(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "save", written_by(torch.save, path))
+    with pytest.raises(ValueError) as error:
+        prune_checkpoint(path, str(tmp_path / "small.pt"), {"decoder": "0,2"})
+    assert str(error.value) == written(path)
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def test_nothing_is_averaged_of_a_checkpoint_that_changed_meanwhile(path, full, tmp_path, monkeypatch):
+    monkeypatch.setattr(averaging, "average", written_by(averaging.average, path))
+    with pytest.raises(ValueError) as error:
+        average_checkpoints([path, str(full["transformer"])], str(tmp_path / "mean.pt"))
+    assert str(error.value) == written(path)
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]

@@ -125,8 +125,8 @@ def test_a_malicious_checkpoint_does_not_run(run, command, tmp_path):
     assert process.stdout == ""
     assert process.stderr.splitlines()[-1] == (
         "layerdrop-average: error: a checkpoint must hold only known objects, "
-        f"but {tmp_path}/bad.pt holds posix.system; "
-        "if you trust the file, set LAYERDROP_ALLOW_GLOBALS=posix.system"
+        f"but {tmp_path}/bad.pt holds posix.system, "
+        "which may run code as it is loaded: it was made to do harm, or is no checkpoint."
     )
     assert "Traceback" not in process.stderr
     assert os.listdir(tmp_path) == ["bad.pt"]

@@ -7,7 +7,8 @@ of fairseq that call `torch.load` through `read_any`.
 
 `read` maps the file where torch can (2.1), so that what is not used is never read from disk. Who maps a file must
 drop what is mapped before anybody may write to it: a write changes the numbers, and a shorter file ends the process
-with SIGBUS. So fairseq's functions give memory of its own to any caller, outside of the context `reading` (mapped).
+with SIGBUS. So fairseq's functions give memory of its own to any caller, outside of the context `reading` (mapped),
+a file that was written just now is not mapped, and who uses a mapped one does it in the context `unchanged`.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import os
 import pickle
 import re
 import sys
+import time
 import types
 from contextvars import ContextVar
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
@@ -34,6 +36,9 @@ TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoi
 DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
 NOT_FAIRSEQ = "a checkpoint must be one of fairseq, but {} {}."
 
+
+WRITTEN_JUST_NOW = 2.0
+"""Seconds since a file was written to in which it may be written still."""
 
 _reading: ContextVar[Tuple[str, bool]] = ContextVar("reading", default=("path", False))
 
@@ -121,14 +126,49 @@ def read_any(path: str, map_location: Any = None) -> Any:
 
 def _read(path: str, option: str, mapped: bool, map_location: Any = "cpu") -> Tuple[Any, archive.Content]:
     check_file(path, option)
+    with unchanged(path):
+        return _read_once(path, option, mapped, map_location)
+
+
+@contextlib.contextmanager
+def unchanged(*paths: str) -> Iterator[None]:
+    """Refuse, at the end of this context, what was read in it of a file that was written to meanwhile.
+
+    Raises:
+        ValueError: one line, also in place of the one in which reading ended.
+    """
+    before = {path: _stamp(path) for path in paths if os.path.isfile(path)}
+    failure = None
+    try:
+        yield
+    except ValueError as error:
+        failure = error
+    for path, stamp in before.items():
+        if _stamp(path) != stamp:
+            words = f"a checkpoint must stay as it is while it is read, but {path} was written meanwhile."
+            raise ValueError(words) from failure
+    if failure is not None:
+        raise failure
+
+
+def _stamp(path: str) -> Optional[Tuple[int, ...]]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> Tuple[Any, archive.Content]:
     known = {**_told_to_torch(), **known_objects.allowed()}
     with _in_one_line(path, option):
         content = archive.content_of(path)
     unknown = [name for name in content.objects if name not in known and not known_objects.is_of_tensors(name)]
     if unknown:
         raise ValueError(known_objects.refusal(path, unknown))
+    settled = time.time() - os.path.getmtime(path) > WRITTEN_JUST_NOW
     with _in_one_line(path, option):
-        return _load(path, known, mapped and content.stored, map_location), content
+        return _load(path, known, mapped and content.stored and settled, map_location), content
 
 
 @contextlib.contextmanager
