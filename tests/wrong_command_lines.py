@@ -335,6 +335,16 @@ ROWS: List[Row] = [
         f"{{translation_data}} {TRAIN} --update-freq 0",
         "`--update-freq` must be at least 1, but is 0 instead.",
     ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --update-freq '('",
+        "argument --update-freq: must be a whole number or a list of them, but is '(' instead",
+    ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --lr 0.1,x",
+        "argument --lr: must be a number or a list of numbers, but is '0.1,x' instead",
+    ),
     ("fairseq-train", f"{{translation_data}} {TRAIN} --seed -1", f"{REFUSED}: Seed must be between 0 and 2**32 - 1"),
     (
         "fairseq-train",

@@ -4,14 +4,19 @@ fairseq 0.12.2 and main: options such as `adaptive_softmax_cutoff` and `characte
 strings that go through Python's `eval` when the model is built. Here they may hold numbers,
 strings, lists, tuples, dicts and their sums and products, as in '[(512, 3)] * 20'; any other
 expression is refused.
+
+Lists on the command line, `--lr` and `--update-freq`, go through `ast.literal_eval`, whose SyntaxError is a traceback.
 """
 
+import argparse
 import ast
 import contextlib
 import importlib
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+from ... import message
 from ..errors import one_line
+from ..hooks import wrap
 
 MODULES = tuple(
     "fairseq." + name
@@ -57,6 +62,15 @@ def apply() -> None:
     for name in MODULES:
         with contextlib.suppress(ImportError):  # what can't be imported can't be used either
             importlib.import_module(name).__dict__["eval"] = evaluate  # found before the builtin
+    wrap(importlib.import_module("fairseq.dataclass.utils"), "eval_str_list", _list_of)
+
+
+def _list_of(stock: Callable[..., Any], text: Any, kind: Callable[[Any], Any] = float) -> Any:
+    try:
+        return stock(text, kind)
+    except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
+        of = {float: "a number or a list of numbers", int: "a whole number or a list of them"}.get(kind, "a list")
+        raise argparse.ArgumentTypeError(f"must be {of}, but is {message.cut(repr(text))} instead") from None
 
 
 def evaluate(text: Any, *_: Any) -> Any:
