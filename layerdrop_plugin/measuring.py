@@ -1,6 +1,7 @@
 """Scores of many candidates on many batches: long work that is shared out, interrupted and taken up again."""
 
 import contextlib
+import hashlib
 import json
 import os
 import time
@@ -119,7 +120,8 @@ class Measuring:
         if self.path is not None and self._rank == 0 and self._calls:
             state = {"settings": dict(self.settings), "counters": self.counted(), "calls": self._calls}
             with whole_files.writing(self.path, force=True, option="--state") as file:
-                file.write(json.dumps(state).encode())
+                text = json.dumps(state)
+                file.write(f'{{"checksum": "{_checksum(text)}", {text[1:]}'.encode())
         self._saved = time.monotonic()
         self._pause = max(SAVE_EVERY, SAVE_PAUSE * (self._saved - started))
 
@@ -138,6 +140,10 @@ class _Current(NamedTuple):
     call: Dict[str, Any]
 
 
+def _checksum(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[str, Any]:
     """Return the state of a search that was interrupted.
 
@@ -150,6 +156,7 @@ def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[
     try:
         with open(path, encoding="utf-8") as file:
             state = json.load(file)
+        checksum = state.pop("checksum")
         before = dict(state["settings"])
         for call in state["calls"]:
             _ = int(call["done"]), [numpy.reshape(call[name], (-1, 3)).astype(float) for name in ("sums", "partial")]
@@ -160,6 +167,8 @@ def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"`--state` must be the state of an interrupted search, but {path} is none.") from None
+    if checksum != _checksum(json.dumps(state)):
+        raise ValueError(f"`--state` must be as the search left it, but {path} was changed.")
     for name, value in json.loads(json.dumps(dict(settings or {}))).items():
         if before.get(name) != value:
             raise ValueError(

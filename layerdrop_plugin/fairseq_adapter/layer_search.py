@@ -1,7 +1,6 @@
 """Search on Valid (paper, section 3.2.3) for a checkpoint: scores on its task's data, references, a second split."""
 
 import hashlib
-import os
 import random
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -206,11 +205,12 @@ def chosen_batches(evaluation: Evaluation, subset: str, number: Optional[int]) -
 
 
 def fingerprint(path: str) -> str:
-    """Return what tells a checkpoint from another: its size, and its end, which holds checksums of all its tensors."""
+    """Return what tells a checkpoint from another: its size, and a checksum of all its bytes."""
+    content = hashlib.blake2b(digest_size=8)
     with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 2**20))
-        return f"{size}:{hashlib.blake2b(file.read(), digest_size=8).hexdigest()}"
+        for part in iter(lambda: file.read(2**20), b""):
+            content.update(part)
+        return f"{file.tell()}:{content.hexdigest()}"
 
 
 def settings(

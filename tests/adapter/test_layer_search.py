@@ -289,11 +289,13 @@ def test_settings_know_the_inputs_too(load, full):
     assert layer_search.settings(plan, model, str(path), "{}", "valid", batches) == before
 
 
-def test_a_fingerprint_sees_one_number_changed(full, tmp_path):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_fingerprint_sees_one_number_changed(zipped, full, tmp_path):
     path = full["transformer_lm"]
     state = torch.load(path, weights_only=False)
+    state["model"]["at the end"] = torch.zeros(2**18)  # a MB, and no weights in the last one
     for name in ("same.pt", "other.pt"):
-        torch.save(state, tmp_path / name)
+        torch.save(state, tmp_path / name, _use_new_zipfile_serialization=zipped)
         next(iter(w for w in state["model"].values() if w.is_floating_point() and w.dim() == 2))[0, 0] += 1e-3
     os.rename(tmp_path / "same.pt", tmp_path / "a.pt")
     os.rename(tmp_path / "other.pt", tmp_path / "b.pt")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from fairseq import checkpoint_utils
 
 from layerdrop_plugin.fairseq_adapter.archive import Content
 from layerdrop_plugin.fairseq_adapter.compat import safe_loading
@@ -264,3 +265,15 @@ def test_what_other_modules_of_fairseq_load_is_read_safely(module, torch_version
 def test_what_a_program_loads_itself_is_its_own_affair(save, tmp_path):
     state = load_in("mine")(save([Counter("aab")]), **UNSAFE)
     assert state == [Counter("aab")]
+
+
+def test_a_file_that_may_not_be_read(full, monkeypatch):
+    path = str(full["transformer"])
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read any
+    for read, option in (
+        (safe_loading.read, "path"),
+        (lambda path: checkpoint_utils.load_model_ensemble_and_task([path]), "--path"),
+    ):
+        with pytest.raises(ValueError) as error:
+            read(path)
+        assert str(error.value) == f"`{option}` must be a file that can be read, but {path} can't."

@@ -1,9 +1,11 @@
 """Scoring that is interrupted and taken up again: the same sums bit for bit, and nothing is scored twice."""
 
+import hashlib
 import json
 import math
 import os
 import random
+import re
 import sys
 from functools import partial
 
@@ -219,7 +221,7 @@ def test_a_state_that_is_saved_is_whole_and_alone(path):
     assert os.listdir(os.path.dirname(path)) == ["state.json"]
     with open(path) as file:
         state = json.load(file)
-    assert sorted(state) == ["calls", "counters", "settings"]
+    assert sorted(state) == ["calls", "checksum", "counters", "settings"]
     assert state["settings"] == SETTINGS and state["counters"] == {"scored": 12}
     assert [(call["done"], call["partial"]) for call in state["calls"]] == [(2, [])]
     one.forget()
@@ -325,15 +327,15 @@ GOOD = {
     "text",
     [
         *("", "{", "[]", "3", "null", '"text"', "{}", '{"settings": {}}', '{"settings": {}, "calls": []}', "\0\1\2"),
-        json.dumps({**GOOD, "settings": [1]}),
-        json.dumps({**GOOD, "counters": [1]}),
-        json.dumps({**GOOD, "counters": {"seconds": "many"}}),
-        json.dumps({**GOOD, "calls": {"a": 1}}),
-        json.dumps({**GOOD, "calls": [{}]}),
-        json.dumps({**GOOD, "calls": [{**GOOD["calls"][0], "done": None}]}),
-        json.dumps({**GOOD, "calls": [{**GOOD["calls"][0], "sums": [[1, 2], [3]]}]}),
-        json.dumps({**GOOD, "calls": [{**GOOD["calls"][0], "partial": [["a", "b", "c"]]}]}),
-        json.dumps({**GOOD, "calls": [{**GOOD["calls"][0], "partial": [[1, 2]]}]}),
+        json.dumps({"checksum": "", **GOOD, "settings": [1]}),
+        json.dumps({"checksum": "", **GOOD, "counters": [1]}),
+        json.dumps({"checksum": "", **GOOD, "counters": {"seconds": "many"}}),
+        json.dumps({"checksum": "", **GOOD, "calls": {"a": 1}}),
+        json.dumps({"checksum": "", **GOOD, "calls": [{}]}),
+        json.dumps({"checksum": "", **GOOD, "calls": [{**GOOD["calls"][0], "done": None}]}),
+        json.dumps({"checksum": "", **GOOD, "calls": [{**GOOD["calls"][0], "sums": [[1, 2], [3]]}]}),
+        json.dumps({"checksum": "", **GOOD, "calls": [{**GOOD["calls"][0], "partial": [["a", "b", "c"]]}]}),
+        json.dumps({"checksum": "", **GOOD, "calls": [{**GOOD["calls"][0], "partial": [[1, 2]]}]}),
         json.dumps(GOOD)[:-20],
     ],
 )
@@ -355,8 +357,25 @@ def test_bytes_that_are_no_text_and_a_folder(tmp_path):
 
 def test_the_least_that_is_a_state(path):
     with open(path, "w") as file:
-        json.dump(GOOD, file)
+        json.dump({"checksum": checksum(GOOD), **GOOD}, file)
     assert read_state(path, SETTINGS) == GOOD
+
+
+def checksum(state):
+    return hashlib.blake2b(json.dumps(state).encode(), digest_size=8).hexdigest()
+
+
+def test_a_state_changed_by_hand(path):
+    one = measure(Scores(), path)
+    one(CANDIDATES, [0])
+    one.save()
+    with open(path) as file:
+        text = file.read()
+    with open(path, "w") as file:
+        file.write(re.sub(r'"done": 1\b', '"done": 2', text))
+    with pytest.raises(ValueError) as error:
+        read_state(path, SETTINGS)
+    assert str(error.value) == f"`--state` must be as the search left it, but {path} was changed."
 
 
 def best(losses, calls, interrupted_at=None, metric="loss"):

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
 
 DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
+UNREADABLE = "`{}` must be a file that can be read, but {} can't."
 NOT_FAIRSEQ = "a checkpoint must be one of fairseq, but {} {}."
 
 
@@ -178,7 +179,7 @@ def _in_one_line(path: str, option: str) -> Iterator[None]:
     except Malformed as error:
         raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
     except PermissionError:
-        raise ValueError(f"`{option}` must be a file that can be read, but {path} can't.") from None
+        raise ValueError(UNREADABLE.format(option, path)) from None
     except RuntimeError as error:  # torch says why: no end of the archive, no memory
         raise ValueError(f"{DAMAGED.format(option, path)} ({str(error).strip().splitlines()[0]})") from None
     except Exception as error:  # bytes that are no pickle: as opcodes, they may end in any error
@@ -198,6 +199,8 @@ def check_file(path: str, option: str = "path") -> None:
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} {found}.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
+    if not os.access(path, os.R_OK):
+        raise ValueError(UNREADABLE.format(option, path))
     check_name(path, option)
 
 
