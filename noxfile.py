@@ -21,10 +21,7 @@ TESTS = ("tests/unit", "tests/adapter", "tests/end_to_end/test_pass.py")
 @nox.session(python=list(TORCH))
 def tests(session: nox.Session) -> None:
     """fairseq 0.12.2 with current torch, numpy and Hydra, as scripts/setup.sh installs it."""
-    install(session, "pip>=23.1,<26")
-    install(session, f"torch=={TORCH[session.python]}")
-    install(session, *NEEDED_BY_FAIRSEQ)
-    install(session, "--no-deps", "fairseq==0.12.2")
+    install_all(session, f"torch=={TORCH[session.python]}", "fairseq==0.12.2")
     run_tests(session, extras="ctranslate2,huggingface,")
 
 
@@ -36,13 +33,17 @@ def pins(session: nox.Session) -> None:
     run_tests(session)
 
 
+@nox.session(python="3.11")
+def torch25(session: nox.Session) -> None:
+    """The newest torch whose own loading of checkpoints is not safe."""
+    install_all(session, "torch==2.5.1", "fairseq==0.12.2")
+    run_tests(session)
+
+
 @nox.session(python="3.12")
 def fork(session: nox.Session) -> None:
     """fairseq-fixed, which is close to fairseq's main branch."""
-    install(session, "pip>=23.1,<26")
-    install(session, "torch==2.13.0")
-    install(session, *NEEDED_BY_FAIRSEQ)
-    install(session, "--no-deps", "fairseq-fixed==0.12.3.1")
+    install_all(session, "torch==2.13.0", "fairseq-fixed==0.12.3.1")
     run_tests(session, extras="ctranslate2,huggingface,")
 
 
@@ -50,6 +51,13 @@ def fork(session: nox.Session) -> None:
 def support(session: nox.Session) -> None:
     """Print the results of the other sessions as a table."""
     session.run("python3", "scripts/support.py", "table", external=True)
+
+
+def install_all(session: nox.Session, torch: str, fairseq: str) -> None:
+    install(session, "pip>=23.1,<26")
+    install(session, torch)
+    install(session, *NEEDED_BY_FAIRSEQ)
+    install(session, "--no-deps", fairseq)
 
 
 def install(session: nox.Session, *requirements: str) -> None:

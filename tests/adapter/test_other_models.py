@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from layerdrop_plugin.fairseq_adapter.checkpoint_prune import prune_checkpoint
+
 COMMON = [
     "--optimizer",
     "adam",
@@ -35,3 +37,13 @@ def test_a_model_that_a_task_built_in_its_own_way_loads(full, data, tiny, make_t
     del trainer._model.layerdrop_plan  # no `models.build_model` in a user's task
     trainer.load_checkpoint(str(full["transformer"]))
     assert trainer.get_num_updates() == 12
+
+
+def test_an_lstm_is_not_pruned(data, train, tmp_path):
+    """Its decoder's weights have the names of layers; of one layer, it needs one in the encoder, too."""
+    deep = ["--encoder-layers", 2, "--decoder-layers", 2, "--save-dir", tmp_path]
+    train(data["transformer"], "--arch", "lstm_wiseman_iwslt_de_en", *COMMON, *deep)
+    for stack, words in (("encoder", "must be left out"), ("decoder", "must be a checkpoint that fairseq can load")):
+        with pytest.raises(ValueError, match=words):
+            prune_checkpoint(str(tmp_path / "checkpoint_last.pt"), str(tmp_path / "small.pt"), {stack: "0"})
+        assert not (tmp_path / "small.pt").exists()
