@@ -2,8 +2,14 @@
 
 import contextlib
 import os
+import re
 import secrets
-from typing import BinaryIO, Iterator, Optional
+import shutil
+import stat
+import time
+from typing import Any, BinaryIO, Iterator, Optional, cast
+
+A_DAY = 24 * 60 * 60  # seconds
 
 
 def check(path: str, force: bool = False, option: str = "--output") -> None:
@@ -23,7 +29,9 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
     if not os.path.basename(path) or (exists and not os.path.isfile(path)):  # renaming would remove a device
         raise ValueError(f"`{option}` must name a file, no folder or device, but is {path!r} instead.")
     if exists and not force:
-        raise ValueError(f"`{option}` must be a new file, but {path} exists; --force replaces it.")
+        raise ValueError(_exists(path, option))
+    if exists and is_read_only(path):
+        raise ValueError(f"`{option}` must be a file that can be written, but {path} is read-only.")
     if not os.access(folder, os.W_OK):
         raise ValueError(f"`{option}` must be in a folder that can be written, but is {path!r} instead.")
 
@@ -32,36 +40,105 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
 def writing(path: str, force: bool = False, option: str = "--output") -> Iterator[BinaryIO]:
     """Give a file to write to; it gets the name `path` when the context ends well, and is removed otherwise.
 
-    Killed at any moment, this leaves what had the name before; then a file `.NAME.*.tmp` may be left.
+    A file that it replaces hands its permissions on. Killed at any moment, this leaves what had the name before; then
+    a file `.NAME.*.tmp` may be left, which a later call removes when it is a day old.
 
     Raises:
         ValueError: as `check`; or the system refuses, say because the disk is full.
     """
     check(path, force, option)
-    passing = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{secrets.token_hex(4)}.tmp")
+    folder, name = os.path.split(path)
+    remove_leftovers(folder, name)
+    passing = passing_name(folder, name)
     try:
         with open(passing, "xb") as file:  # unlike those of `tempfile`, with the permissions of the umask
-            yield file
-            file.flush()
+            guarded = Guarded(file)
+            yield cast(BinaryIO, guarded)
+            guarded.flush()
             os.fsync(file.fileno())
         check(path, force, option)  # nobody else has written it meanwhile
-        os.replace(passing, path)
-    except (OSError, RuntimeError) as error:
-        reason = why(error)
-        if reason is None:
-            raise
-        raise ValueError(f"`{option}` must be a file that can be written, but {path} can't: {reason}.") from None
+        _give_name(passing, path, force, option)
+    except OSError as error:
+        raise ValueError(
+            f"`{option}` must be a file that can be written, but {path} can't: {error.strerror or error}."
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(passing)
 
 
-def why(error: BaseException) -> Optional[str]:
-    """Return why the system let a file not be written, None where it was not the system.
+class Guarded:
+    """A file for `torch.save`, which takes all that is written, and raises the first error in `flush`.
 
-    Closing its archive, `torch.save` puts an error of its own before the first one.
+    An error in the middle would abort the process with torch 1.13, and newer ones put errors of their own before it.
     """
-    first = error.__context__ if isinstance(error.__context__, (KeyboardInterrupt, OSError)) else error
-    if isinstance(first, KeyboardInterrupt):
-        raise first from None
-    return first.strerror or str(first) if isinstance(first, OSError) else None
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: Optional[BaseException] = None
+
+    def write(self, data: Any) -> int:
+        if self._error is None:
+            try:
+                return self._file.write(data)
+            except BaseException as error:  # Ctrl-C, too
+                self._error = error
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def passing_name(folder: str, name: str) -> str:
+    """Return a new name in `folder`, hidden, for what is to be called `name`."""
+    return os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+
+
+def remove_leftovers(folder: str, name: str) -> None:
+    """Remove what had a `passing_name` for a day: its process was killed. Nobody takes that long between two writes."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.[0-9a-z_]{{8}}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in filter(lambda entry: pattern.fullmatch(entry.name), entries):
+            with contextlib.suppress(OSError):
+                found = entry.stat(follow_symlinks=False)
+                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > A_DAY:
+                    remove = shutil.rmtree if stat.S_ISDIR(found.st_mode) else os.unlink
+                    remove(entry.path)
+
+
+def is_read_only(path: str) -> bool:
+    """Whether a file is protected: root may write to any, and who may write to its folder may replace it."""
+    return not os.access(path, os.W_OK) or not os.stat(path).st_mode & 0o222
+
+
+def _give_name(passing: str, path: str, force: bool, option: str) -> None:
+    """Rename a file; another of the name `path` is replaced with `force` only, even one that appears right now."""
+    if force:
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(passing, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(passing, path)
+        return
+    try:
+        _link(passing, path)
+    except FileExistsError:
+        raise ValueError(_exists(path, option)) from None
+
+
+def _link(source: str, path: str) -> None:
+    """Give a file a new name, or raise FileExistsError."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.replace(source, path)
+
+
+def _exists(path: str, option: str) -> str:
+    return f"`{option}` must be a new file, but {path} exists; --force replaces it."

@@ -1,7 +1,9 @@
 """A disk that is full while training saves a checkpoint: tracebacks, a `.tmp` left, half a checkpoint for a whole one.
+So does a process that is killed then; started again, the training can't read the half checkpoint.
 
 fairseq 0.12.2 and main, any torch. It tries three times to write into the same file and logs a traceback; the file that
 it writes to, checkpoint_last.pt.tmp, stays; and checkpoint_best.pt is a copy that is written over the one before.
+With torch 1.13, a failed write aborts the process.
 """
 
 import contextlib
@@ -27,7 +29,7 @@ def needed() -> Optional[str]:
 
 
 def apply() -> None:
-    """Writes a checkpoint once, and a copy of it to a name of its own first; removes what is half."""
+    """Writes a checkpoint once, and it and its copies to names of their own first; removes what is half."""
     from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 
@@ -40,13 +42,27 @@ def _save(original: Any, obj: Any, f: Any) -> None:
     if isinstance(f, str):
         original(obj, f)
     else:
-        torch.save(obj, f)
+        _write(obj, f)
+
+
+def _write(obj: Any, file: Any) -> None:
+    guarded = whole_files.Guarded(file)
+    torch.save(obj, guarded)
+    guarded.flush()
 
 
 def _save_as(original: Any, obj: Any, filename: str, async_write: bool = False) -> None:
-    try:
+    from fairseq.file_io import PathManager
+
+    if async_write or not PathManager.supports_rename(filename):
         original(obj, filename, async_write)
-    except (OSError, RuntimeError) as error:
+        return
+    try:
+        with open(filename + ".tmp", "wb") as file:
+            _write(obj, file)
+            os.fsync(file.fileno())  # its copies need none: after a power cut, one of the files is whole
+        os.replace(filename + ".tmp", filename)
+    except OSError as error:
         _remove_half(filename, error)
 
 
@@ -63,12 +79,12 @@ def _copy(original: Any, src_path: str, dst_path: str, overwrite: bool = False) 
     return dst_path
 
 
-def _remove_half(path: str, error: Exception) -> NoReturn:
+def _remove_half(path: str, error: OSError) -> NoReturn:
     with contextlib.suppress(OSError):
         os.unlink(path + ".tmp")
-    why = whole_files.why(error) if in_command() else None
-    if why is None:
+    if not in_command():
         raise error
     with one_line():
+        why = error.strerror or error
         raise ValueError(f"`--save-dir` must have room for checkpoints, but {path} can't be written: {why}.")
     raise AssertionError  # not reached
