@@ -99,5 +99,5 @@ def _parser() -> Parser:
         help="a classification head of the checkpoint, or masked_lm (the only classification head; masked_lm where "
         "there is none)",
     )
-    parser.add_argument("--force", action="store_true", help="replace OUT if it is an earlier export")
+    parser.add_argument("--force", action="store_true", help="replace the files of an earlier export in OUT")
     return parser

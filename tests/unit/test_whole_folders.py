@@ -2,12 +2,13 @@
 
 import os
 import signal
+import time
 
 import pytest
 
 from layerdrop_plugin import whole_folders
 
-MARKS = ("model.bin", "model.safetensors")
+MARKS = {"model.bin": ("config.json", "words.json"), "model.safetensors": ("config.json",)}
 
 
 @pytest.fixture
@@ -90,41 +91,115 @@ def test_killed_in_the_middle(old):
     assert content(old) == "old"
 
 
-def test_a_renaming_that_fails_leaves_the_old_folder(old, monkeypatch):
-    rename = os.rename
+@pytest.fixture
+def shared(old):
+    """The folder with files of the user's, too, one of an older export, one of an export to the other library."""
+    os.makedirs(f"{old}/.git/refs")
+    for name in ("README", "words.json", "model.safetensors", ".git/HEAD"):
+        with open(f"{old}/{name}", "w") as file:
+            file.write("old")
+    return old
+
+
+FILES = [".git/HEAD", "README", "config.json", "model.bin", "model.safetensors", "words.json"]
+
+
+def files(folder):
+    """What each file in a folder holds."""
+    found = {}
+    for within, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(within, name)) as file:
+                found[os.path.relpath(file.name, folder)] = file.read()
+    return found
+
+
+def test_only_files_of_an_export_are_replaced(shared):
+    os.chmod(f"{shared}/config.json", 0o600)
+    before = os.stat(shared).st_ino
+    with whole_folders.writing(shared, True, MARKS) as folder:
+        write(folder, "new")
+    assert files(shared) == {".git/HEAD": "old", "README": "old", "config.json": "new", "model.bin": "new"}
+    assert os.path.isdir(f"{shared}/.git/refs")
+    assert (os.stat(shared).st_ino, os.stat(f"{shared}/config.json").st_mode & 0o777) == (before, 0o600)
+    assert os.listdir(os.path.dirname(shared)) == ["out"]
+
+
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(6))  # four files go, two come
+def test_a_renaming_that_fails_leaves_the_old_files(shared, number, when, stop, monkeypatch):
+    rename, names = os.rename, []
 
     def failing(source, target):
-        if target == old and ".tmp" in source and os.path.exists(os.path.join(source, "new")):
-            raise OSError(28, "No space left on device")
+        names.append(os.path.basename(source))
+        if len(names) == number + 1 and when == "before":
+            raise stop
         rename(source, target)
+        if len(names) == number + 1:
+            raise stop
 
     monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(ValueError) as error, whole_folders.writing(old, True, MARKS) as folder:
-        open(os.path.join(folder, "new"), "w").close()
-    assert str(error.value) == f"`OUT` must be a folder that can be written, but {old} can't: No space left on device."
-    assert content(old) == "old"
-    assert os.listdir(os.path.dirname(old)) == ["out"]
-
-
-def test_ctrl_c_between_the_renamings_leaves_the_old_folder(old, monkeypatch):
-    rename = os.rename
-
-    def interrupted(source, target):
-        rename(source, target)
-        if source == old:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt), whole_folders.writing(old, True, MARKS) as folder:
+    with pytest.raises((ValueError, KeyboardInterrupt)) as error, whole_folders.writing(shared, True, MARKS) as folder:
         write(folder, "new")
-    assert content(old) == "old"
-    assert os.listdir(os.path.dirname(old)) == ["out"]
+    if isinstance(stop, OSError):
+        assert str(error.value) == (
+            f"`OUT` must be a folder that can be written, but {shared} can't: No space left on device."
+        )
+    expected = ["model.bin", "model.safetensors", "config.json", "words.json", "config.json", "model.bin"]
+    assert names[: number + 1] == expected[: number + 1]  # no half of it looks whole
+    assert files(shared) == dict.fromkeys(FILES, "old")
+    assert os.listdir(os.path.dirname(shared)) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "words.json"])
+def test_a_file_in_the_folder_that_is_protected(shared, name):
+    os.chmod(f"{shared}/{name}", 0o444)
+    with pytest.raises(ValueError) as error, whole_folders.writing(shared, True, MARKS) as folder:
+        write(folder, "new")
+    assert str(error.value) == f"`OUT` must hold files that can be written, but {shared}/{name} is read-only."
+    assert files(shared) == dict.fromkeys(FILES, "old")
+
+
+def test_a_folder_in_the_place_of_a_file(old):
+    os.unlink(f"{old}/config.json")
+    os.mkdir(f"{old}/config.json")
+    with pytest.raises(ValueError) as error, whole_folders.writing(old, True, MARKS) as folder:
+        write(folder, "new")
+    assert str(error.value) == f"`OUT` must have a file or nothing where {old}/config.json is."
+    assert files(old) == {"model.bin": "old"}
+
+
+def test_a_folder_that_appears_at_the_last_moment_stays(path, monkeypatch):
+    def checked(*args):
+        check(*args)
+        if os.listdir(os.path.dirname(path)):
+            os.mkdir(path)
+            write(path, "theirs")
+            monkeypatch.setattr(os.path, "lexists", lambda path: False)
+
+    check = whole_folders.check
+    monkeypatch.setattr(whole_folders, "check", checked)
+    with pytest.raises(ValueError) as error, whole_folders.writing(path) as folder:
+        write(folder, "ours")
+    assert str(error.value) == f"`OUT` must be a new folder, but {path} exists; --force replaces the same files in it."
+    assert content(path) == "theirs"
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(path):
+    folder = os.path.join(os.path.dirname(path), ".out.0a1b2c3d.tmp")
+    os.mkdir(folder)
+    write(folder, "half")
+    os.utime(folder, (time.time() - 25 * 3600,) * 2)
+    with whole_folders.writing(path) as new:
+        write(new, "new")
+    assert os.listdir(os.path.dirname(path)) == ["out"]
 
 
 def test_a_folder_that_exists_needs_force(old):
     with pytest.raises(ValueError) as error:
         whole_folders.check(old, option="--out")
-    assert str(error.value) == f"`--out` must be a new folder, but {old} exists; --force replaces it."
+    assert str(error.value) == f"`--out` must be a new folder, but {old} exists; --force replaces the same files in it."
     whole_folders.check(old, True, MARKS)
 
 
@@ -148,7 +223,8 @@ def test_what_is_no_export_is_never_replaced(old, tmp_path, name):
     with pytest.raises(ValueError) as error:
         whole_folders.check(path, True, MARKS)
     assert str(error.value) == (
-        f"`OUT` must be a folder with model.bin or model.safetensors for --force to replace it, but {path} is none."
+        "`OUT` must be a folder with model.bin or model.safetensors for --force to replace files in it, "
+        f"but {path} is none."
     )
     with pytest.raises(ValueError), whole_folders.writing(path, True, MARKS):
         pass

@@ -1,4 +1,7 @@
 """Hand models over to CTranslate2 and Hugging Face: prepare what they read, refuse what they can't express."""
 
-MARKS = ("model.bin", "model.safetensors")
-"""Files of which an exported folder has one; a folder with neither is never replaced."""
+VOCABULARIES = tuple(f"{side}vocabulary.json" for side in ("", "shared_", "source_", "target_"))
+
+MARKS = {"model.bin": ("config.json", *VOCABULARIES), "model.safetensors": ("config.json",)}
+"""Files of which an exported folder has one, with those that may come beside it; in a folder with neither, nothing is
+ever replaced."""

@@ -20,6 +20,9 @@ TARGET = "CTranslate2"
 TASKS = {"transformer": "translation", "transformer_lm": "language_modeling"}
 """The families that the converter knows and LayerDrop is made for, with the task that each needs."""
 
+WORK = "layerdrop-export"
+"""In the name of the folder with what the converter reads."""
+
 
 def export(
     path: str,
@@ -40,7 +43,7 @@ def export(
         languages: source and target, which name the dictionaries of a translation model; None takes what the
             checkpoint or the files in `data` say.
         quantization: one of CTranslate2's types of weights; None keeps float32.
-        force: whether `out` may replace a folder with an earlier export.
+        force: whether files of an earlier export in `out` may be replaced.
 
     Raises:
         ValueError: one line: CTranslate2 can't express the model, there are no dictionaries, or `out` can't be
@@ -55,12 +58,18 @@ def export(
     if model.family == "transformer":
         _set_languages(model.options, languages, folder)
     _check_dictionaries(model, folder)
-    with tempfile.TemporaryDirectory() as work, whole_folders.writing(out, force, MARKS) as passing:
+    with _work_folder() as work, whole_folders.writing(out, force, MARKS) as passing:
         checkpoint = os.path.join(work, "checkpoint.pt")
         with whole_files.writing(checkpoint, option="TMPDIR") as file:  # its errors are one line
             torch.save({**model.state, "args": model.options, "cfg": None}, file)
         _convert(checkpoint, folder, passing, quantization)
     return model.kept
+
+
+def _work_folder() -> "tempfile.TemporaryDirectory[str]":
+    """Return a new folder, after those of exports that were killed are removed."""
+    whole_files.remove_leftovers(tempfile.gettempdir(), WORK)
+    return tempfile.TemporaryDirectory(prefix=f".{WORK}.", suffix=".tmp")
 
 
 def check(model: Source) -> None:

@@ -36,7 +36,7 @@ def export(
         specs: layers to keep, by stack; empty keeps all.
         head: the classification head to take over, or `MASKED_LM`; None takes the only classification head, the
             masked LM's where there is none.
-        force: whether `out` may replace a folder with an earlier export.
+        force: whether files of an earlier export in `out` may be replaced.
 
     Raises:
         ValueError: one line: Hugging Face can't express the model, there is no such head, or `out` can't be written.
