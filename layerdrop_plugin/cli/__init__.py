@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tupl
 from tqdm import tqdm
 
 from .. import layer_spec, message
+from . import stopping
 
 STACKS = ("encoder", "decoder")
 
@@ -56,12 +57,14 @@ class Parser(argparse.ArgumentParser):
     def errors(self) -> Iterator[None]:
         """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C.
 
+        SIGTERM and SIGHUP end it when the code inside has removed its temporary files.
         `load_fairseq` quiets fairseq's log; at the end it is as before, for a program that calls `main`.
         """
         fairseq = logging.getLogger("fairseq")
         level = fairseq.level
         try:
-            yield
+            with stopping.cleanly():
+                yield
             sys.stdout.flush()
         except BrokenPipeError:  # whoever read the output has enough of it, as in `... | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit, Python writes what is left

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import signal
+import time
 
 import pytest
 import torch
@@ -76,20 +77,30 @@ from layerdrop_plugin.cli import export
 save = model_spec.LanguageModelSpec.save
 def killed(self, folder):
     save(self, folder)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), int(sys.argv[1]))
 model_spec.LanguageModelSpec.save = killed
-export.main(sys.argv[1:])
+export.main(sys.argv[2:])
 """
 
 
-def test_killed_in_the_middle_of_the_write(full, command, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_killed_in_the_middle_of_the_write(number, full, command, tmp_path):
     pytest.importorskip("ctranslate2")
-    out = tmp_path / "out"
+    out, work = tmp_path / "out", tmp_path / "tmp"
     out.mkdir()
+    work.mkdir()
     (out / "model.bin").write_bytes(b"old")
+    (out / "README").write_bytes(b"mine")
     argv = [full["transformer_lm"], "--to", "ctranslate2", out, "--force"]
-    command("python", "-c", KILLED, *argv, status=-signal.SIGKILL)
-    assert os.listdir(out) == ["model.bin"] and (out / "model.bin").read_bytes() == b"old"
+    command("python", "-c", KILLED, int(number), *argv, status=-number, env={"TMPDIR": str(work)})
+    assert sorted(os.listdir(out)) == ["README", "model.bin"] and (out / "model.bin").read_bytes() == b"old"
+    left = [*work.iterdir(), *tmp_path.glob(".out.*")]
+    assert len(left) == (2 if number == signal.SIGKILL else 0)
+    for folder in left:
+        os.utime(folder, (time.time() - 25 * 3600,) * 2)  # they are a day old
+    command("layerdrop-export", *argv, env={"TMPDIR": str(work)})
+    assert sorted(os.listdir(out)) == ["README", "config.json", "model.bin", "vocabulary.json"]
+    assert (sorted(os.listdir(tmp_path)), os.listdir(work)) == (["out", "tmp"], [])
 
 
 @pytest.fixture
@@ -127,10 +138,14 @@ TO = ["--to", "ctranslate2"]
         (["c.pt", "out", *TO, "--head", "x"], "`--head` must be left out with `--to ctranslate2`, but is 'x'."),
         (["c.pt", "out", *TO, "--quantization", "int4"], "argument --quantization: invalid choice: 'int4' "),
         (["c.pt", "no/out", *TO], "`OUT` must be in a folder that exists, but is 'no/out' instead."),
-        (["c.pt", "there", *TO], "`OUT` must be a new folder, but there exists; --force replaces it."),
+        (
+            ["c.pt", "there", *TO],
+            "`OUT` must be a new folder, but there exists; --force replaces the same files in it.",
+        ),
         (
             ["c.pt", "there", *TO, "--force"],
-            "`OUT` must be a folder with model.bin or model.safetensors for --force to replace it, but there is none.",
+            "`OUT` must be a folder with model.bin or model.safetensors for --force to replace files in it, but there "
+            "is none.",
         ),
         (
             ["c.pt", "out", "--to", "huggingface", "--data", "d"],
