@@ -30,6 +30,7 @@ from . import (
     provenance,
     pruning,
     registered,
+    save_dir,
     usable,
 )
 from .architectures import PREFIX, check_names
@@ -41,13 +42,13 @@ from .optimizer_state import Parameter
 from .options import KEEP, check_options, check_stock, check_training, schedule
 from .provenance import Pruned
 from .roberta import LayerDropRobertaModel
+from .save_dir import DEFAULT_RESTORE_FILE
 from .transformer import LayerDropTransformerModel
 from .transformer_lm import LayerDropTransformerLanguageModel
 
 logger = logging.getLogger(__name__)
 
 OURS = (LayerDropTransformerModel, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
-DEFAULT_RESTORE_FILE = "checkpoint_last.pt"  # fairseq's, which may be missing
 OPTIMIZER_IS_LOST = "layerdrop_optimizer_is_lost"
 RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
 
@@ -105,11 +106,16 @@ def _check_before_training(cfg, arch):
     """Find what is wrong before any data is read."""
     if isinstance(cfg, DictConfig) and str(arch).startswith(PREFIX):
         check_names(cfg, arch)
-    if in_command() and not os.path.exists(_own_checkpoint(root_option(cfg, "checkpoint", "save_dir"))):
+    folder, restore = (root_option(cfg, "checkpoint", name) for name in ("save_dir", "restore_file"))
+    if not in_command():
+        return
+    if not os.path.exists(save_dir.last_checkpoint(folder)):
         for name in ("restore_file", "finetune_from_model"):
             path = root_option(cfg, "checkpoint", name)
             if path and path != DEFAULT_RESTORE_FILE:
                 safe_loading.check_file(path, "--" + name.replace("_", "-"))
+    elif restore == DEFAULT_RESTORE_FILE:
+        save_dir.own_checkpoint(folder, restore)
 
 
 def _with_learned(cfg, specs):
@@ -117,9 +123,11 @@ def _with_learned(cfg, specs):
 
     A run that was pruned so, and is started again, keeps the layers that it has.
     """
-    own = _own_checkpoint(root_option(cfg, "checkpoint", "save_dir"))
+    if not any(map(layer_spec.is_learned, specs.values())):
+        return specs, {}
+    own = save_dir.own_checkpoint(*(root_option(cfg, "checkpoint", name) for name in ("save_dir", "restore_file")))
     depths = depths_of(cfg)
-    if any(map(layer_spec.is_learned, specs.values())) and os.path.exists(own):
+    if own is not None:
         for stack, origin in provenance.read(safe_loading.read(own, "--save-dir")).items():
             depth, kept = origin.last
             spec = specs.get(stack)
@@ -156,23 +164,35 @@ def _plan(trainer):
     return getattr(trainer._model, "layerdrop_plan", {})  # a user's task may build models in its own way
 
 
-def _own_checkpoint(save_dir):
-    return os.path.join(save_dir or "", DEFAULT_RESTORE_FILE)
-
-
 def _restore(stock, cfg, trainer, **kwargs):
     """Continue a pruned run that is started again; fairseq would go back to its `--restore-file`."""
-    plan = {stack: p for stack, p in _plan(trainer).items() if len(p.kept) < p.depth}
-    own = _own_checkpoint(cfg.save_dir)
-    if plan and cfg.restore_file != DEFAULT_RESTORE_FILE and os.path.isfile(own):
+    if cfg.restore_file != DEFAULT_RESTORE_FILE:
         with one_line():
-            origins = provenance.read(safe_loading.read(own, "--save-dir"))
-        if all(stack in origins and origins[stack].last == p for stack, p in plan.items()):
-            logger.info("%s is pruned as asked: this run goes on from there, not from %s", own, cfg.restore_file)
-            cfg = copy.deepcopy(cfg)
-            for name, value in (("restore_file", DEFAULT_RESTORE_FILE), *((reset, False) for reset in RESETS)):
-                put(cfg, name, value)
+            cfg = _continued(cfg, {stack: p for stack, p in _plan(trainer).items() if len(p.kept) < p.depth})
     return stock(cfg, trainer, **kwargs)
+
+
+def _continued(cfg, plan):
+    """Return fairseq's configuration, so changed that a run which is started again goes on from its own checkpoint."""
+    try:
+        own = save_dir.own_checkpoint(cfg.save_dir, cfg.restore_file)
+        state = {} if own is None else safe_loading.read(own, "--save-dir")
+    except ValueError:
+        if plan:
+            raise
+        return cfg  # what can't be read is not needed
+    origins = provenance.read(state)
+    if not plan or any(stack not in origins or origins[stack].last != p for stack, p in plan.items()):
+        if state and os.path.isfile(cfg.restore_file):
+            save_dir.check_layers(own, state, cfg.restore_file, plan)
+        return cfg
+    again = copy.deepcopy(cfg)
+    for reset in RESETS:
+        put(again, reset, False)
+    if own != cfg.restore_file:
+        logger.info("%s is pruned as asked: this run goes on from there, not from %s", own, cfg.restore_file)
+        put(again, "restore_file", DEFAULT_RESTORE_FILE)
+    return again
 
 
 class TrainingRun:
