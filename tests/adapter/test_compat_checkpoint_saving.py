@@ -1,6 +1,7 @@
 """A disk that is full while a checkpoint is saved: one line, nothing half, the file from before stays."""
 
 import errno
+import resource
 import shutil
 import sys
 
@@ -54,6 +55,22 @@ def test_a_command_ends_with_one_line(write, full_disk, tmp_path, monkeypatch, c
     assert "Traceback" not in caplog.text
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint_best.pt"]
     assert path.read_text() == "from before"
+
+
+def test_torch_lives_through_a_write_that_fails(tmp_path, monkeypatch, capsys):
+    """With torch 1.13, it aborted the process; newer ones end with an error of their own."""
+    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
+    path = tmp_path / "checkpoint1.pt"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # bytes in a file
+    try:
+        with pytest.raises(SystemExit) as end:
+            checkpoint_utils.torch_persistent_save({"model": {"w": torch.zeros(100_000)}}, str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    line = f"`--save-dir` must have room for checkpoints, but {path} can't be written: File too large."
+    assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {line}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("write", [save, copy])
