@@ -28,6 +28,14 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
     exists = os.path.lexists(path)
     if not os.path.basename(path) or (exists and not os.path.isfile(path)):  # renaming would remove a device
         raise ValueError(f"`{option}` must name a file, no folder or device, but is {path!r} instead.")
+    try:
+        os.lstat(passing_name(folder, os.path.basename(path)))
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long
+        raise ValueError(
+            f"`{option}` must be a file that can be written, but {path} can't: {error.strerror}."
+        ) from None
     if exists and not force:
         raise ValueError(_exists(path, option))
     if exists and is_read_only(path):

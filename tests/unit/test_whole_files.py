@@ -220,3 +220,12 @@ def test_what_is_no_file_is_never_replaced(tmp_path, name, force):
     with pytest.raises(ValueError), whole_files.writing(path, force):
         pass
     assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("length", [242, 300])  # 255 are allowed, of which the temporary name needs 14 more
+def test_a_name_that_is_too_long(tmp_path, length):
+    path = f"{tmp_path}/{'x' * length}"
+    with pytest.raises(ValueError) as error:
+        whole_files.check(path)
+    assert str(error.value) == f"`--output` must be a file that can be written, but {path} can't: File name too long."
+    whole_files.check(f"{tmp_path}/{'x' * 241}")
