@@ -67,9 +67,7 @@ def writing(path: str, force: bool = False, option: str = "--output") -> Iterato
         check(path, force, option)  # nobody else has written it meanwhile
         _give_name(passing, path, force, option)
     except OSError as error:
-        raise ValueError(
-            f"`{option}` must be a file that can be written, but {path} can't: {error.strerror or error}."
-        ) from None
+        raise ValueError(_refused(path, option, error)) from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(passing)
@@ -146,6 +144,10 @@ def _link(source: str, path: str) -> None:
     except OSError:  # a file system without hard links
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
         os.replace(source, path)
+
+
+def _refused(path: str, option: str, error: OSError) -> str:
+    return f"`{option}` must be a file that can be written, but {path} can't: {error.strerror or error}."
 
 
 def _exists(path: str, option: str) -> str:
