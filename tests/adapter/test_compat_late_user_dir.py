@@ -22,13 +22,15 @@ def test_it_is_needed_here():
 
 def fail(cfg, made=()):
     folder = Path(cfg.checkpoint.save_dir)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for name in made:
         (folder / name).touch()
     raise AssertionError("too few words")
 
 
-def test_one_line_and_no_empty_folder(cfg, tmp_path, capsys):
+@pytest.mark.parametrize("place", ["save", "runs/1/save", "runs//1/save/"])
+def test_one_line_and_no_empty_folder(place, cfg, tmp_path, capsys):
+    cfg.checkpoint.save_dir = f"{tmp_path}/{place}"
     with pytest.raises(SystemExit) as end:
         utils.call_main(cfg, fail)
     line = "fairseq-hydra-train: error: fairseq refuses what it was given: too few words\n"

@@ -49,12 +49,15 @@ def apply() -> None:
 
 @contextlib.contextmanager
 def _nothing_left_behind(folder: Optional[str]) -> Iterator[None]:
-    """Remove the folder of checkpoints where a user's error ends the command before one was saved."""
-    new = bool(folder) and not os.path.lexists(folder)
+    """Remove the folders that were made for checkpoints where a user's error ends the command before one was saved."""
+    new = []
+    while folder and not os.path.lexists(folder):
+        new.append(folder)
+        folder = os.path.dirname(folder.rstrip("/"))
     try:
         yield
     except SystemExit:
-        if new:
+        for made in new:
             with contextlib.suppress(OSError):  # it is not empty, or not there
-                os.rmdir(folder)
+                os.rmdir(made)
         raise
