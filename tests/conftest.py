@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+from fork_server import programs  # noqa: E402
+
 SENTENCES = {"train": 240, "valid": 24, "test": 24}
 
 TINY = {
@@ -240,6 +243,12 @@ def one_worker(tmp_path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="session")
+def fork_server():
+    """A process with everything imported, of which commands are forks."""
+    programs.start()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import io
 import logging
 import os
 import resource
@@ -15,6 +14,8 @@ import time
 import traceback
 import warnings
 from typing import BinaryIO, Callable, Dict, NamedTuple, NoReturn, Optional, Sequence
+
+from . import interpreter
 
 MEMORY = 4 << 30
 """Bytes that a command may address beyond what this process does: it keeps a mistake from taking the machine down."""
@@ -102,43 +103,21 @@ def _become(
         os.setpgid(0, 0)
         for number, file in enumerate(files):
             os.dup2(file.fileno(), number)
-        _new_streams()
+        interpreter.open_streams()
+        _forget_the_parent()
         _limit()
         os.environ.update(env)
         os.chdir(folder)
         sys.argv[:] = argv
-        status = _status_of(main)
+        status = interpreter.status_of(main)
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(status)
+        interpreter.leave(status)
 
 
-def _status_of(main: Callable[[], object]) -> int:
-    """Call it as `sys.exit(main())` does, and end as Python would."""
-    try:
-        value = main()
-    except SystemExit as end:
-        value = end.code
-    except BaseException:
-        traceback.print_exc()
-        value = 1
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return 120  # as Python does
-    if value is None or isinstance(value, int):
-        return (value or 0) & 255
-    print(value, file=sys.stderr, flush=True)
-    return 1
-
-
-def _new_streams() -> None:
-    """Forget what the parent, perhaps pytest, made of them, and log as fairseq's commands do."""
-    sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False), "utf-8", errors="strict")
-    sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), "utf-8", errors="strict")
-    unbuffered = os.fdopen(2, "wb", buffering=0, closefd=False)
-    sys.stderr = io.TextIOWrapper(unbuffered, "utf-8", errors="backslashreplace", write_through=True)
+def _forget_the_parent() -> None:
+    """Forget what the parent, perhaps pytest, does with warnings and the log, and log as fairseq's commands do."""
     faulthandler.disable()
     warnings.resetwarnings()
     warnings.simplefilter("ignore")

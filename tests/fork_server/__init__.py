@@ -1,0 +1,18 @@
+"""Processes for tests without the five seconds that Python takes to import torch and fairseq.
+
+A server imports them once. For each command it forks, and the fork becomes the command: arguments, folder, environment,
+streams, signals, exit status and the state of the interpreter are those of a process of its own.
+
+    program.py    stands for the command: the process that a test or a shell script starts
+    server.py     forks, and tells the program how the fork ended
+    imports.py    what the server imports; the plugin is not among it, each fork imports it as a user's process does
+    command.py    what a fork does from its first instruction to its last
+    programs.py   for tests: starts the server, and makes a folder of programs for PATH
+
+What differs, so that a test of it needs a process as it is:
+
+- the command is a child of the server in a process group of its own, which ends when the program is killed;
+- forks of one server share the seed of `hash`, and modules were imported in another order;
+- what fairseq logs while it is imported is not printed;
+- at the end `threading` and `atexit` do their part, but objects are not destroyed.
+"""
