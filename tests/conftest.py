@@ -1,11 +1,14 @@
-"""Tiny data and tiny models, made once; fairseq's commands in this process and in processes of their own."""
+"""Tiny data and tiny models, made once for all workers; commands in this process and in forks of a server."""
 
 import contextlib
+import fcntl
 import logging
 import os
 import random
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,9 @@ TINY = {
 }
 """Options of a tiny model of each family with four layers per stack; `--arch` is left out."""
 
+LONGEST = ("test_restart.py", "test_ddp.py", "test_recipe_roberta.py", "test_search.py", "test_structured_dropout.py")
+"""Files with the tests that take longest."""
+
 TRAINING = [
     *("--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--seed", "1"),
     *("--no-progress-bar", "--log-interval", "1", "--num-workers", "0", "--no-epoch-checkpoints"),
@@ -45,6 +51,16 @@ TRAINING = [
 
 def pytest_configure():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """For `-n N --dist loadgroup`: what shares a fixture of its file stays together, and what takes longest begins."""
+    for item in items:
+        if any(found[-1].scope == "module" for found in item._fixtureinfo.name2fixturedefs.values()):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    if config.getoption("dist", "no") != "no" or "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -67,21 +83,58 @@ def text(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def data(text, tmp_path_factory):
+def made_once(tmp_path_factory):
+    """A function that returns the folder NAME, which `make(folder)` fills, once for all of pytest's workers."""
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    made.mkdir(exist_ok=True)
+
+    def folder_with(name, make):
+        folder, done = made / name, made / f"{name}.done"
+        with open(made / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_with
+
+
+class PerFamily(Mapping):
+    """Something for each family, which is made when it is asked for first."""
+
+    def __init__(self, make):
+        self.make, self.made = make, {}
+
+    def __getitem__(self, family):
+        if family in TINY and family not in self.made:
+            self.made[family] = self.make(family)
+        return self.made[family]
+
+    def __iter__(self):
+        return iter(TINY)
+
+    def __len__(self):
+        return len(TINY)
+
+
+@pytest.fixture(scope="session")
+def data(text, made_once):
     """Binarised data of each family: folders by the family's name."""
-    folders = {family: tmp_path_factory.mktemp(f"data_{family}") for family in TINY}
-    preprocess(
-        *("--source-lang", "en", "--target-lang", "de", "--joined-dictionary"),
-        *(word for split in SENTENCES for word in (f"--{split}pref", text / split)),
-        *("--destdir", folders["transformer"]),
-    )
-    for family in ("transformer_lm", "roberta"):
-        preprocess(
-            "--only-source",
-            *(word for split in SENTENCES for word in (f"--{split}pref", text / f"{split}.en")),
-            *("--destdir", folders[family]),
-        )
-    return folders
+
+    def pairs(folder):
+        prefixes = [word for split in SENTENCES for word in (f"--{split}pref", text / split)]
+        languages = ("--source-lang", "en", "--target-lang", "de", "--joined-dictionary")
+        preprocess(*languages, *prefixes, "--destdir", folder)
+
+    def sentences(folder):
+        prefixes = [word for split in SENTENCES for word in (f"--{split}pref", text / f"{split}.en")]
+        preprocess("--only-source", *prefixes, "--destdir", folder)
+
+    return PerFamily(lambda family: made_once(f"data_{family}", pairs if family == "transformer" else sentences))
 
 
 def preprocess(*argv):
@@ -148,35 +201,38 @@ def make_trainer(configure):
 
 
 @pytest.fixture(scope="session")
-def full(tiny, data, train, tmp_path_factory):
+def full(tiny, data, train, made_once):
     """A checkpoint of each family, four layers per stack, after 12 updates with LayerDrop."""
-    found = {}
-    for family in TINY:
-        folder = tmp_path_factory.mktemp(f"full_{family}")
-        arch = f"layerdrop_{family}"
-        train(data[family], "--arch", arch, *tiny[family], "--max-update", 12, "--save-dir", folder)
-        found[family] = folder / "checkpoint_last.pt"
-    return found
+
+    def trained(family):
+        options = ["--arch", f"layerdrop_{family}", *tiny[family], "--max-update", 12, "--save-dir"]
+        folder = made_once(f"full_{family}", lambda folder: train(data[family], *options, folder))
+        return folder / "checkpoint_last.pt"
+
+    return PerFamily(trained)
 
 
 @pytest.fixture(scope="session")
-def classifier(tiny, data, text, full, train, tmp_path_factory):
+def classifier(tiny, data, text, full, train, made_once):
     """Data of a task with two classes of sentences, and the RoBERTa of `full` after 6 updates on it."""
-    folder, labels = tmp_path_factory.mktemp("data_classifier"), tmp_path_factory.mktemp("labels")
-    for split in SENTENCES:
-        sentences = (text / f"{split}.en").read_text().splitlines()
-        (labels / split).write_text("".join(f"{len(words.split()) % 2}\n" for words in sentences))
-    known = ("--srcdict", data["roberta"] / "dict.txt")
-    for name, where, options in (("input0", text, known), ("label", labels, ())):
-        prefixes = [word for split in SENTENCES for word in (f"--{split}pref", where / split)]
-        prefixes = [f"{word}.en" if where == text and i % 2 else word for i, word in enumerate(prefixes)]
-        preprocess("--only-source", *options, *prefixes, "--destdir", folder / name)
+
+    def classes(folder):
+        for split in SENTENCES:
+            sentences = (text / f"{split}.en").read_text().splitlines()
+            (folder / f"{split}.label").write_text("".join(f"{len(words.split()) % 2}\n" for words in sentences))
+        for name, paths, options in (
+            ("input0", [text / f"{split}.en" for split in SENTENCES], ["--srcdict", data["roberta"] / "dict.txt"]),
+            ("label", [folder / f"{split}.label" for split in SENTENCES], []),
+        ):
+            prefixes = [word for split, path in zip(SENTENCES, paths) for word in (f"--{split}pref", path)]
+            preprocess("--only-source", *options, *prefixes, "--destdir", folder / name)
+
     model = tiny["roberta"][tiny["roberta"].index("--encoder-layers") :]
     task = ["--task", "sentence_prediction", "--criterion", "sentence_prediction", "--num-classes", 2]
     task += ["--init-token", 0, "--max-positions", 32, "--finetune-from-model", full["roberta"]]
-    save = tmp_path_factory.mktemp("classifier")
-    train(folder, "--arch", "layerdrop_roberta", *task, *model, "--max-update", 6, "--save-dir", save)
-    return folder, save / "checkpoint_last.pt"
+    argv = [made_once("data_classifier", classes), "--arch", "layerdrop_roberta", *task, *model]
+    saved = made_once("classifier", lambda folder: train(*argv, "--max-update", 6, "--save-dir", folder))
+    return argv[0], saved / "checkpoint_last.pt"
 
 
 @pytest.fixture(scope="session")
@@ -252,16 +308,21 @@ def fork_server():
 
 
 @pytest.fixture(scope="session")
-def command():
-    """A function that runs one of fairseq's commands in a process of its own, and wants it to succeed."""
+def command(fork_server):
+    """A function that runs one of fairseq's or of our commands in a fork of a server, and wants it to succeed."""
     return run_command
 
 
-def run_command(name, *argv, status=0, cwd=None, stdin=None, env=()):
-    """Return the finished process of `.venv/bin/name`."""
-    program = [sys.executable, "-W", "ignore", Path(sys.executable).with_name(name)]
+def run_command(name, *argv, status=0, cwd=None, stdin=None, env=(), real=False):
+    """Return the finished process of `.venv/bin/name`.
+
+    Args:
+        real: in a process of its own, for what is about the start or the end of one.
+    """
+    python = [sys.executable] if real else programs.ASK
+    program = python if name == "python" else [*python, "-W", "ignore", programs.BIN / name]
     process = subprocess.run(
-        [str(word) for word in [*(program[:1] if name == "python" else program), *argv]],
+        [str(word) for word in [*program, *argv]],
         cwd=cwd or ROOT.parent,
         env={**os.environ, **dict(env)},
         input=stdin,
@@ -274,11 +335,17 @@ def run_command(name, *argv, status=0, cwd=None, stdin=None, env=()):
 
 
 @pytest.fixture(scope="session")
-def recipe():
+def path(fork_server, tmp_path_factory):
+    """A PATH for shell scripts: their commands run in forks of the server."""
+    folder = programs.make(tmp_path_factory.mktemp("programs") / "bin")
+    return os.pathsep.join([str(folder), str(programs.BIN), os.environ["PATH"]])
+
+
+@pytest.fixture(scope="session")
+def recipe(path):
     """A function that runs scripts/NAME.sh in its tiny form, in the environment of the tests."""
 
     def run(name, out, status=0, **settings):
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         env = {**os.environ, "TINY": "1", "SETUP": "0", "OUT": str(out), "PATH": path, **settings}
         script = ROOT / "scripts" / f"{name}.sh"
         done = subprocess.run(["bash", str(script)], env=env, capture_output=True, text=True, timeout=900)
@@ -304,20 +371,19 @@ def stock():
 
     def run(code, *argv, status=0):
         never = "\nassert 'layerdrop_plugin' not in sys.modules\n"
-        return run_command("python", "-W", "ignore", "-c", STOCK + code + never, *argv, status=status)
+        return run_command("python", "-W", "ignore", "-c", STOCK + code + never, *argv, status=status, real=True)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def stock_full(stock, tiny, data, tmp_path_factory):
+def stock_full(stock, tiny, data, made_once):
     """A checkpoint that stock fairseq trained, without LayerDrop, of the shape of `full["transformer"]`."""
-    folder = tmp_path_factory.mktemp("stock_full")
     argv = ["fairseq-train", data["transformer"], "--arch", "transformer", *tiny["transformer"]]
-    argv += ["--encoder-layerdrop", 0, "--decoder-layerdrop", 0, "--max-update", 5, "--save-dir", folder]
+    argv += ["--encoder-layerdrop", 0, "--decoder-layerdrop", 0, "--max-update", 5]
     argv += ["--data-buffer-size", 0]  # stock's thread that reads ahead may abort the process as it ends
-    stock("from fairseq_cli.train import cli_main\nsys.argv = sys.argv[1:]\ncli_main()", *argv)
-    return folder / "checkpoint_last.pt"
+    code = "from fairseq_cli.train import cli_main\nsys.argv = sys.argv[1:]\ncli_main()"
+    return made_once("stock_full", lambda folder: stock(code, *argv, "--save-dir", folder)) / "checkpoint_last.pt"
 
 
 @pytest.fixture(scope="session")

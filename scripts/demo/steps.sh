@@ -8,7 +8,7 @@ TRANSLATING="--cpu --gen-subset test --beam 1 --batch-size 250 --max-len-a 1.2 -
 say() { echo "demo: $*" >&2; }
 
 start() { # SETTINGS: makes the environment and the folder, which keeps its settings
-  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONWARNINGS=ignore PATH=$root/.venv/bin:$PATH
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONWARNINGS=ignore
   trap 'say "stopped; the same command goes on from here"; exit 130' INT TERM
   mkdir -p "$DEMO_DIR"/{done,log,output}
   DEMO_DIR=$(cd "$DEMO_DIR" && pwd)
@@ -19,7 +19,10 @@ start() { # SETTINGS: makes the environment and the folder, which keeps its sett
     say "$DEMO_DIR was made with other settings: choose another DEMO_DIR, or start over with: rm -r '$DEMO_DIR'"
     exit 2
   fi
-  bash scripts/setup.sh || { say "step 'setup' failed"; exit 1; }
+  [ "${SETUP:-1}" = 0 ] || { # 0: the active environment
+    bash scripts/setup.sh || { say "step 'setup' failed"; exit 1; }
+    PATH=$root/.venv/bin:$PATH
+  }
 }
 
 step() { # NAME WORDS COMMAND...: a marker says that it is done; the log goes to log/NAME.txt

@@ -10,14 +10,16 @@ DEMO = Path(__file__).parents[2] / "scripts" / "demo.sh"
 TINY = {"UPDATES": "20", "PAIRS": "1000", "DEPTHS": "6 3", "LM_DEPTHS": "6 3"}
 
 
-def demo(folder, *options, **settings):
-    return subprocess.run(
-        ["bash", str(DEMO), *options],
-        env={**os.environ, **TINY, "DEMO_DIR": str(folder), **settings},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+@pytest.fixture(scope="module")
+def demo(path):
+    """A function that runs the demonstration in the environment of the tests."""
+
+    def run(folder, *options, **settings):
+        env = {**os.environ, **TINY, "DEMO_DIR": str(folder), "SETUP": "0", "PATH": path, **settings}
+        argv = ["bash", str(DEMO), *options]
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(folder):
+def first(demo, folder):
     process = demo(folder)
     assert process.returncode == 0, process.stderr[-4000:]
     return process
@@ -49,7 +51,7 @@ def test_progress_is_shown_while_it_trains(first):
     assert "of 20 updates, loss" in first.stderr
 
 
-def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(first, folder):
+def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(demo, first, folder):
     again = demo(folder, "--compare")
     assert again.returncode == 0, again.stderr[-4000:]
     assert "train 6+6 layers with LayerDrop: there already" in again.stderr
@@ -60,25 +62,27 @@ def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(first, 
     ]
 
 
-def test_other_settings_do_not_reuse_it(first, folder):
+def test_other_settings_do_not_reuse_it(demo, first, folder):
     other = demo(folder, UPDATES="30")
     assert other.returncode == 2
     assert "was made with other settings" in other.stderr.splitlines()[-1]
 
 
-def test_a_failed_step_is_named(tmp_path):
-    process = demo(tmp_path, PAIRS="10")
+def test_a_failed_step_is_named(demo, tmp_path):
+    """In .venv, after scripts/setup.sh has looked at it."""
+    process = demo(tmp_path, PAIRS="10", SETUP="", PATH=os.environ["PATH"])
     assert process.returncode == 1
+    assert process.stderr.startswith("setup: ")
     assert "step 'data' failed" in process.stderr.splitlines()[-1]
 
 
-def test_an_unknown_option_is_refused(tmp_path):
+def test_an_unknown_option_is_refused(demo, tmp_path):
     process = demo(tmp_path / "new", "--comprae")
     assert (process.returncode, (tmp_path / "new").exists()) == (2, False)
     assert process.stderr == "demo.sh: the options are --compare and --help, but one is '--comprae'.\n"
 
 
-def test_help_costs_nothing(tmp_path):
+def test_help_costs_nothing(demo, tmp_path):
     process = demo(tmp_path / "new", "--help")
     assert (process.returncode, (tmp_path / "new").exists()) == (0, False)
     assert "--compare" in process.stdout

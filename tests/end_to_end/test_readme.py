@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,24 @@ BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, re.DOTALL | re.MULT
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def run(path):
+    """A function that runs lines of shell in a folder and returns what they wrote."""
+
+    def shell(script, folder):
+        argv = ["bash", "-euo", "pipefail", "-c", script]
+        done = subprocess.run(argv, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+    return shell
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, run):
     """A working directory with the part of `demo` that the how-to uses; the blocks run in it in order."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "configs").symlink_to(ROOT / "configs")
-    data = [sys.executable, ROOT / "scripts/demo/make_data.py", "--out", folder / "demo"]
-    subprocess.run([*data, "--pairs", "1000", "--pieces", "300"], check=True)
+    run(f"python '{ROOT}/scripts/demo/make_data.py' --out demo --pairs 1000 --pieces 300", folder)
     pieces = folder / "demo/pieces"
     run(
         "fairseq-preprocess --source-lang en --target-lang de --joined-dictionary --destdir demo/bin "
@@ -29,22 +40,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(script, folder):
-    bin_folder = str(Path(sys.executable).parent)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": bin_folder + os.pathsep + os.environ["PATH"]}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("number", range(len(BLOCKS)), ids=[block.split()[0] for _, block in BLOCKS])
-def test_block_runs_as_printed(number, folder):
+def test_block_runs_as_printed(number, folder, run):
     language, block = BLOCKS[number]
     if language == "python":
         (folder / "block.py").write_text(block, encoding="utf-8")
-        assert run(f"'{sys.executable}' block.py 2>/dev/null", folder) == "3\n"
+        assert run("python block.py 2>/dev/null", folder) == "3\n"
         return
     if "--to ctranslate2" in block:
         pytest.importorskip("ctranslate2")

@@ -70,7 +70,7 @@ def listening():
     root.setLevel(level)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def words(tiny, data):
     """A function that gives fairseq-train's words for a family."""
 
@@ -80,7 +80,7 @@ def words(tiny, data):
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(train, words):
     """A function that trains in this process, and returns what it logs."""
 

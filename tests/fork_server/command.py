@@ -22,8 +22,9 @@ sys.path.pop()
 SCRIPTS = ("fairseq-", "layerdrop-")
 MODULES = ("fairseq_cli", "layerdrop_plugin")
 READ_AT_START = ("CUDA", "HF_", "KMP_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "PYTHON", "TORCH", "TRANSFORMERS_")
-READ_LATER = ("OMP_WAIT_POLICY", "PYTHONWARNINGS")  # or of no effect with one thread
-"""Beginnings of variables that Python and libraries read when they start, and those that a fork heeds all the same."""
+BUT = ("OMP_WAIT_POLICY", "PYTHONWARNINGS", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
+"""Beginnings of variables that Python and libraries read when they start; but one is of no effect with one thread,
+one is heeded in the fork, and two are set by torch as it is imported, in whatever process started the command."""
 
 
 def is_for_a_fork(argv, environment):
@@ -40,7 +41,7 @@ def is_for_a_fork(argv, environment):
 
 def start_of(environment):
     found = {os.fsdecode(name): value for name, value in environment.items()}
-    return {name: found[name] for name in found if name.startswith(READ_AT_START) and name not in READ_LATER}
+    return {name: found[name] for name in found if name.startswith(READ_AT_START) and name not in BUT}
 
 
 AT_START = start_of(os.environb)  # libraries set some as they are imported

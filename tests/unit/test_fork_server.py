@@ -67,7 +67,7 @@ PLAIN = [  # code, arguments, exit status, standard output, standard error
 ]
 
 
-@pytest.fixture(scope="module", params=["process", "fork"])
+@pytest.fixture(params=["process", "fork"])
 def python(request, fork_server):
     """The beginning of a command line."""
     return [sys.executable] if request.param == "process" else programs.ASK
