@@ -251,6 +251,11 @@ def marks(path, state):
     zipped(path, b"\x80\x02}r" + struct.pack("<I", 10**9) + b".")
 
 
+def other_module(path, state):
+    """A module that is imported for an object of the name of a type of numbers."""
+    zipped(path, b"\x80\x02cthis\nfloat32\n.")
+
+
 def newer_pickle(path, state):
     torch.save(state, path, pickle_protocol=4)
 
@@ -313,6 +318,7 @@ FILES = (
     ("many values", many_values, "has beside its tensors more than 4,194,304 values, or than 16,777,216 bytes"),
     ("a terabyte in forty bytes", room, "holds builtins.bytearray; if you trust the file, set"),
     ("a far place", marks, DAMAGED),
+    ("another module", other_module, "holds this.float32; if you trust the file, set"),
     ("another protocol", newer_pickle, "is in protocol 4 of pickle, which must be 2, as torch.save has it"),
     ("no file of torch", plain_pickle, DAMAGED),
     ("a program of TorchScript", script, "is a program of TorchScript"),

@@ -104,8 +104,11 @@ def is_of_tensors(name: str) -> bool:
 
     >>> is_of_tensors("torch.FloatStorage"), is_of_tensors("torch.bfloat16"), is_of_tensors("torch.load")
     (True, True, False)
+    >>> is_of_tensors("antigravity.float32")  # to be imported, which opens a browser
+    False
     """
-    kind = getattr(torch, name.rpartition(".")[2], None) if name.count(".") == 1 else None
+    module, _, last = name.rpartition(".")
+    kind = getattr(torch, last, None) if module == "torch" else None
     return (
         name in TENSOR_PARTS
         or isinstance(kind, (torch.dtype, torch.qscheme))
