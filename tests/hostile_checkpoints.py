@@ -89,10 +89,6 @@ def views(state):
     state["extra_state"]["x"] = [weight[:] for _ in range(100)]
 
 
-def quantized(value):
-    return torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)
-
-
 W = "decoder.layers.1.fc1.weight"
 VECTOR = torch.tensor([1.0, 2.0])
 ORIGIN = {"depth": 6, "kept": [0, 1, 2, 3], "last": {"depth": 6, "kept": [0, 1, 2, 3]}}
@@ -106,8 +102,6 @@ STATES = (
     ("a number as weights", put("model", 1), "has 1 as `model`, which must be a dict"),
     ("a weight of None", weight(lambda w: None), f"has a NoneType as `model.{W}`, which must be a tensor"),
     ("a weight as list", weight(torch.Tensor.tolist), f"has a list as `model.{W}`, which must be a tensor"),
-    ("a sparse weight", weight(torch.Tensor.to_sparse), f"has a sparse tensor as `model.{W}`, which must be dense"),
-    ("a quantized weight", weight(quantized), f"has a quantized tensor as `model.{W}`, which must be dense"),
     ("a huge weight", weight(lambda w: VECTOR[:1].expand(N, N)), f"has a tensor of shape [{N}, {N}], which is larger"),
     ("a number as name", put("model", 0, VECTOR), "has the name 0 in model, where names must be text"),
     ("a gap of layers", gap, "has decoder layers 0,2,3, which must be numbered from 0 without a gap"),
@@ -256,6 +250,41 @@ def other_module(path, state):
     zipped(path, b"\x80\x02cthis\nfloat32\n.")
 
 
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def call(name, *arguments):
+    """The operations of pickle that call an object with these arguments, operations themselves."""
+    module, _, attribute = name.rpartition(".")
+    return f"c{module}\n{attribute}\n(".encode() + b"".join(arguments) + b"tR"
+
+
+def pickled(operations):
+    """Return a function that writes a file whose pickle has these operations only."""
+    return lambda path, state: zipped(path, b"\x80\x02" + operations + b".")
+
+
+TYPE = call("numpy.dtype", text("V8"))
+ORDERED = b"ccollections\nOrderedDict\n)R"
+
+
+def doubled(value, times):
+    """A tuple of this value and a tuple, and so on: whoever hashes it comes to 2 ** `times` values."""
+    return value + b"q\x00" + b"h\x00\x86q\x00" * times
+
+
+def legacy(path, state, keys):
+    """Write a file as before torch 1.6, with a list of these keys of tensors' memory."""
+    torch.save(torch.ones(2), path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"\x80\x02]")] + pickle.dumps(keys, 2))
+
+
+def sparse(path, state):
+    torch.save({**state, "model": {"w": torch.ones(2, 2).to_sparse()}}, path)
+
+
 def newer_pickle(path, state):
     torch.save(state, path, pickle_protocol=4)
 
@@ -331,8 +360,79 @@ FILES = (
     ("an entry beyond the folder", with_entry("../x"), "has 'x' in its archive, which torch.save does not write"),
     ("two folders", with_entry("other/version"), DAMAGED),
     ("an archive of tar", tarred, DAMAGED),
-    ("an emptied tensor", emptied, "has tensors of 41,012 bytes, which is more than there are"),
+    ("an emptied tensor", emptied, DAMAGED),
+    ("a tensor that is not there", lambda *args: legacy(*args, []), DAMAGED),
+    ("a tensor's strange name", lambda *args: legacy(*args, [(1,)]), DAMAGED),
     ("a tensor beyond the file", beyond, DAMAGED),
     ("two contents", two_pickles, DAMAGED),
+    ("a sparse tensor", sparse, "holds torch._utils._rebuild_sparse_tensor, torch.serialization._get_layout; if you"),
+    ("a number of many digits", pickled(b"\x8b" + struct.pack("<I", 10**5) + b"\x7f" * 10**5), DAMAGED),
+    (
+        "a text that doubles",
+        pickled(call("_codecs.encode", text("a"), text("hex"))),
+        "encodes what is not text in latin1",
+    ),
+    (
+        "a name that doubles",
+        pickled(b"}" + doubled(b")", 26) + b"Ns"),
+        "has names in a dict that are not plain",
+    ),
+    (
+        "a pair's name that doubles",
+        pickled(call("collections.OrderedDict", b"](" + doubled(b")", 26) + b"N\x86e")),
+        "has names in a dict that are not plain",
+    ),
+    (
+        "names that are chosen alike",
+        pickled(b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"\x85N" for i in range(10_001)) + b"u"),
+        "has names in a dict that are not plain",
+    ),
+    (
+        "numbers that are chosen alike",
+        pickled(b"}\x8a\x09" + bytes(8) + b"\x01Ns"),
+        "has names in a dict that are not plain",
+    ),
+    ("a structure of numbers", pickled(TYPE), "has a type of numbers that no checkpoint has"),
+    (
+        "text that is none",
+        pickled(
+            call(
+                "numpy.core.multiarray.scalar",
+                call("numpy.dtype", text("U1")),
+                call("_codecs.encode", text("abcd"), text("latin1")),
+            )
+        ),
+        "has text of numpy's that is none",
+    ),
+    (
+        "an array of any size",
+        pickled(call("numpy.ndarray", b"J\xff\xff\xff\x7f")),
+        "calls ndarray, which no checkpoint does",
+    ),
+    (
+        "memory of any size",
+        pickled(call("torch.storage.TypedStorage", b"J\xff\xff\xff\x7f")),
+        "calls TypedStorage, which no checkpoint does",
+    ),
+    (
+        "a number made of text",
+        pickled(call("__builtin__.int", text("9" * 4000))),
+        "calls int, which no checkpoint does",
+    ),
+    (
+        "a dict without methods",
+        pickled(ORDERED + b"}" + text("values") + b"K\x01sb"),
+        "has attributes of OrderedDict that it can't have",
+    ),
+    (
+        "a function that is changed",
+        pickled(b"ctorch._utils\n_rebuild_tensor\nN}" + text("__defaults__") + b"Ns\x86b"),
+        "changes a function, which no checkpoint does",
+    ),
+    (
+        "items of a shape",
+        pickled(call("torch.Size", b")") + b"K\x00K\x01s"),
+        "puts items into a Size, which no checkpoint does",
+    ),
 )
 """What it is; what writes it, to a path, of a good state; what the line says of the file."""

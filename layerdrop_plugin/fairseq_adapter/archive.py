@@ -7,7 +7,7 @@ import struct
 import tarfile
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from typing import Any, BinaryIO, Dict, FrozenSet, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Any, BinaryIO, Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .errors import Malformed
 
@@ -21,12 +21,15 @@ ARGUMENTS: Dict[int, int] = {
     **dict.fromkeys(b"\x81Rbaesu(t\x85\x86\x87N\x89\x88)]}\x8fQ", 0),
     **dict.fromkeys(b"\x80KhqU\x8a", 1),
     ord("M"): 2,
-    **dict.fromkeys(b"JjrXT\x8b", 4),
+    **dict.fromkeys(b"JjrXT", 4),
     ord("G"): 8,
 }
-"""How many bytes follow each operation that torch.save writes, GLOBAL and STOP left out: pickle's protocol 2."""
+"""How many bytes follow each operation that torch.save writes, GLOBAL and STOP left out: pickle's protocol 2.
 
-LENGTHS = {**dict.fromkeys(b"U\x8a", "<B"), **dict.fromkeys(b"XT\x8b", "<I")}
+No checkpoint has whole numbers of more than 255 bytes (LONG4): Python 3.9 would take hours to say one in digits.
+"""
+
+LENGTHS = {**dict.fromkeys(b"U\x8a", "<B"), **dict.fromkeys(b"XT", "<I")}
 """Operations whose argument is a length, of a string or of a long number that follows."""
 
 GLOBAL, LONG_BINPUT, PROTO, STOP = b"cr\x80."
@@ -55,12 +58,14 @@ class Content(NamedTuple):
         tensor_bytes: how many bytes there are for the numbers of tensors.
         rest_bytes: how many there are for all else.
         stored: whether they lie in the file as they are, not compressed.
+        sizes: of the tensors' memory, in bytes, by name; None in the format before torch 1.6.
     """
 
     objects: FrozenSet[str]
     tensor_bytes: int
     rest_bytes: int
     stored: bool = True
+    sizes: Optional[Mapping[str, int]] = None
 
 
 def content_of(path: str) -> Content:
@@ -98,11 +103,13 @@ def _content_of_zip(path: str, file: BinaryIO, size: int) -> Content:
             raise Malformed(f"has {much}")
         is_stored = record.compress_type == zipfile.ZIP_STORED
         content = _stored(file, record) if is_stored else archive.read(record)
+    sizes = {name[len("data/") :]: record.file_size for name, record in parts.items() if name.startswith("data/")}
     return Content(
         _scan(content, 1, _allowed(whole)),
-        sum(record.file_size for name, record in parts.items() if name.startswith("data/")),
+        sum(sizes.values()),
         record.file_size,
         all(record.compress_type == zipfile.ZIP_STORED for record in records),
+        sizes,
     )
 
 

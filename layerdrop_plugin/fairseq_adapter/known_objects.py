@@ -13,10 +13,16 @@ import re
 import sys
 from typing import Any, Dict, Iterable, List, Tuple
 
+import numpy
 import torch
 
 from . import omegaconf_objects
 from .errors import Malformed
+
+try:
+    multiarray = importlib.import_module("numpy._core.multiarray")
+except ImportError:  # numpy 1
+    multiarray = importlib.import_module("numpy.core.multiarray")
 
 ALLOW = "LAYERDROP_ALLOW_GLOBALS"
 """The environment variable that allows more objects: `module.name`, separated by commas."""
@@ -53,11 +59,14 @@ TENSOR_PARTS = frozenset(
     (
         *("collections.OrderedDict", "torch.Size", "torch.device", "torch.nn.parameter.Parameter"),
         *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3"),
-        *("torch._utils._rebuild_parameter", "torch._utils._rebuild_qtensor", "torch._utils._rebuild_sparse_tensor"),
-        "torch.serialization._get_layout",
+        "torch._utils._rebuild_parameter",
     )
 )
-"""What torch.save names for tensors beside their types; torch knows what to make of it."""
+"""What torch.save names for tensors beside their types; torch knows what to make of it.
+
+No checkpoint of fairseq has sparse or quantized tensors. torch makes them of other tensors, in which a file of some
+bytes may say that there are more numbers than anybody could read.
+"""
 
 
 class Dictionary:
@@ -111,19 +120,13 @@ def is_of_tensors(name: str) -> bool:
     kind = getattr(torch, last, None) if module == "torch" else None
     return (
         name in TENSOR_PARTS
-        or isinstance(kind, (torch.dtype, torch.qscheme))
+        or isinstance(kind, torch.dtype)
         or re.fullmatch(r"torch\.(cuda\.|storage\.)?[A-Za-z0-9]+Storage", name) is not None
     )
 
 
 def true_objects() -> Dict[str, Any]:
     """Return the objects that are read as what they are, by name: harmless ones, and those that the user allows."""
-    import numpy
-
-    try:
-        multiarray = importlib.import_module("numpy._core.multiarray")
-    except ImportError:  # numpy 1
-        multiarray = importlib.import_module("numpy.core.multiarray")
     found: Dict[str, Any] = {name: _import(name) for name in _from_environment()}
     found["argparse.Namespace"] = argparse.Namespace  # configurations
     found["_codecs.encode"] = importlib.import_module("_codecs").encode  # numpy scalars: a best value, a metric
@@ -140,7 +143,7 @@ def true_objects() -> Dict[str, Any]:
 
 def allowed() -> Dict[str, Any]:
     """Return what becomes of each object that a checkpoint may hold, but for parts of tensors, by its name."""
-    stand_in = {f"{DICTIONARY}.Dictionary": Dictionary}
+    stand_in = {f"{DICTIONARY}.Dictionary": Dictionary, "builtins.bytes": bytes}
     return {**stand_in, **true_objects(), **omegaconf_objects.NODES, **omegaconf_objects.KINDS}
 
 

@@ -180,7 +180,7 @@ def written(path):
 
 
 def test_a_checkpoint_written_while_it_is_read_is_refused(path, monkeypatch):
-    monkeypatch.setattr(torch, "load", written_by(torch.load, path))
+    monkeypatch.setattr(safe_loading, "_load", written_by(safe_loading._load, path))
     with pytest.raises(ValueError) as error:
         safe_loading.read(path)
     assert str(error.value) == written(path)

@@ -31,13 +31,6 @@ CONTAINERS_OF_OMEGACONF_2_0_6 = (  # DictConfig({"task": {"_name": "translation"
 )
 
 
-@pytest.fixture(params=["torch 2.6 and newer", "older"])
-def torch_version(request, monkeypatch):
-    """Both ways to read; the one for older torch works on a newer one too."""
-    if request.param == "older":
-        monkeypatch.setattr(safe_loading, "TORCH_TAKES_NAMES", False)
-
-
 @pytest.fixture
 def save(tmp_path):
     """A function that saves a small checkpoint with these entries and returns its path."""
@@ -60,7 +53,7 @@ def dictionary():
     return words
 
 
-def test_a_dictionary_of_fairseq_is_read(torch_version, save, dictionary):
+def test_a_dictionary_of_fairseq_is_read(save, dictionary):
     state = safe_loading.read(save(task_state={"dictionaries": [dictionary]}))
     (found,) = state["task_state"]["dictionaries"]
     assert type(found) is type(dictionary) and vars(found) == vars(dictionary)
@@ -138,7 +131,7 @@ def test_training_goes_on_from_its_own_checkpoint_with_a_dictionary(data, tiny, 
 
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm"])
 def test_what_fairseqs_reader_made_of_a_checkpoint_is_read_when_written_again(
-    family, torch_version, full, tmp_path, load_model, outputs
+    family, full, tmp_path, load_model, outputs
 ):
     from fairseq import checkpoint_utils
 
@@ -167,7 +160,7 @@ def test_training_goes_on_from_a_checkpoint_written_again(data, tiny, full, trai
     assert torch.load(tmp_path / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 13
 
 
-def test_containers_in_a_namespace_are_omegaconfs_again(torch_version, save):
+def test_containers_in_a_namespace_are_omegaconfs_again(save):
     """As `w2v_args` in the options of wav2vec's models."""
     inner = OmegaConf.create({"model": {"_name": "wav2vec2"}, "lr": [0.5, None], "left": "???"})
     options = argparse.Namespace(arch="wav2vec_ctc", w2v_args=inner, listed=[inner, 1])
@@ -177,7 +170,7 @@ def test_containers_in_a_namespace_are_omegaconfs_again(torch_version, save):
     assert found.w2v_args.model._name == "wav2vec2" and found.listed[0] is found.w2v_args
 
 
-def test_containers_of_an_older_omegaconf(torch_version, save, tmp_path):
+def test_containers_of_an_older_omegaconf(save, tmp_path):
     containers = zlib.decompress(base64.b85decode(CONTAINERS_OF_OMEGACONF_2_0_6))[2:-1]  # without protocol and end
     save(last="here")  # where the containers, which number their parts, come into nothing's way
     with zipfile.ZipFile(tmp_path / "a.pt") as read, zipfile.ZipFile(tmp_path / "b.pt", "w") as write:
@@ -192,7 +185,7 @@ def test_lookups_among_the_options_are_carried_out(save):
     assert safe_loading.read(save(cfg=cfg))["cfg"]["model"] == {"_name": "transformer_lm", "arch": None}
 
 
-def test_a_refusal_names_all_objects_in_the_form_of_the_variable(torch_version, save, monkeypatch):
+def test_a_refusal_names_all_objects_in_the_form_of_the_variable(save, monkeypatch):
     things = {"x": [Fraction(1, 2), types.SimpleNamespace(a=1), datetime.timedelta(1)], "y": Fraction(3)}
     path = save(extra_state=things)
     for already, full in (("", ""), ("decimal.Decimal, fractions.Fraction", "decimal.Decimal,fractions.Fraction,")):
@@ -209,7 +202,7 @@ def test_a_refusal_names_all_objects_in_the_form_of_the_variable(torch_version, 
     assert (read["x"][0], read["x"][1].a, read["y"]) == (Fraction(1, 2), 1, Fraction(3))
 
 
-def test_a_builtin_is_advised_by_its_full_name(torch_version, save, monkeypatch):
+def test_a_builtin_is_advised_by_its_full_name(save, monkeypatch):
     path = save(extra_state={"x": range(3)})
     with pytest.raises(ValueError) as error:
         safe_loading.read(path)
@@ -234,9 +227,8 @@ def test_stand_ins_are_not_told_to_torch():
     assert not any(getattr(thing, "__module__", "").startswith("layerdrop_plugin") for thing in told)
 
 
-def test_a_class_is_not_changed(save, tmp_path, monkeypatch):
+def test_a_class_is_not_changed(tmp_path):
     """By BUILD with attributes for a class, which pickle would give to all its objects."""
-    monkeypatch.setattr(safe_loading, "TORCH_TAKES_NAMES", False)
     content = b"\x80\x02cargparse\nNamespace\nN}X\x01\x00\x00\x00xK\x01s\x86b."
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
         file.writestr("a/data.pkl", content)

@@ -3,7 +3,7 @@
 torch 2.6 and newer load with `weights_only=True`, which does not know the `argparse.Namespace`
 in fairseq's checkpoints; older ones, and fairseq with them, unpickle whatever a file names, and run programs of
 TorchScript. Here `fairseq.checkpoint_utils` reads through `read`, which is safe on every torch, and all other modules
-of fairseq that call `torch.load` through `read_any`.
+of fairseq that call `torch.load` through `read_any`. Both give torch an unpickler of ours, in the place of its own.
 
 `read` maps the file where torch can (2.1), so that what is not used is never read from disk. Who maps a file must
 drop what is mapped before anybody may write to it: a write changes the numbers, and a shorter file ends the process
@@ -12,11 +12,9 @@ a file that was written just now is not mapped, and who uses a mapped one does i
 """
 
 import contextlib
-import functools
 import inspect
 import logging
 import os
-import pickle
 import re
 import sys
 import time
@@ -28,6 +26,7 @@ import torch
 
 from .. import archive, hooks, known_objects, saved_options, wellformed
 from ..errors import Malformed, one_line
+from ..restricted_pickle import restricted_pickle
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +168,7 @@ def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> Tuple
         raise ValueError(known_objects.refusal(path, unknown))
     settled = time.time() - os.path.getmtime(path) > WRITTEN_JUST_NOW
     with _in_one_line(path, option):
-        return _load(path, known, mapped and content.stored and settled, map_location), content
+        return _load(path, known, content, mapped and content.stored and settled, map_location), content
 
 
 @contextlib.contextmanager
@@ -183,7 +182,7 @@ def _in_one_line(path: str, option: str) -> Iterator[None]:
     except RuntimeError as error:  # torch says why: no end of the archive, no memory
         raise ValueError(f"{DAMAGED.format(option, path)} ({str(error).strip().splitlines()[0]})") from None
     except Exception as error:  # bytes that are no pickle: as opcodes, they may end in any error
-        reason = re.search(r"WeightsUnpickler error: (.+)", str(error))  # torch's, after what is of no use here
+        reason = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))  # torch's, after what is of no use here
         raise ValueError(DAMAGED.format(option, path) + (f" ({reason[1].strip()})" if reason else "")) from None
 
 
@@ -216,30 +215,22 @@ def check_name(path: str, option: str = "path") -> None:
         raise ValueError(f"`{option}` must be a path in UTF-8, but is {path!r} instead.") from None
 
 
-def _load(path: str, known: Dict[str, Any], mapped: bool, map_location: Any) -> Any:
+def _load(path: str, known: Dict[str, Any], content: archive.Content, mapped: bool, map_location: Any) -> Any:
     with open(path, "rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
     kwargs: Dict[str, Any] = {"map_location": map_location}
     if mapped and zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
-    if TORCH_TAKES_NAMES:
-        with _torch_knows(known):
-            return torch.load(path, weights_only=True, **kwargs)
-    if "weights_only" in inspect.signature(torch.load).parameters:
-        kwargs["weights_only"] = False  # 2.5 and older know no Namespace; the pickle module is the guard
-    return _load_by(restricted_pickle(known))(path, **kwargs)
+    return _load_by(restricted_pickle(known, content))(path, weights_only=True, **kwargs)
 
 
-def _load_by(pickle_module: Any) -> Callable[..., Any]:
-    """Return a `torch.load` that unpickles by this module, and takes no program of TorchScript, which would run.
-
-    1.13 ignores the argument for the module, in favor of `pickle`.
-    """
+def _load_by(unpickler: Any) -> Callable[..., Any]:
+    """Return a `torch.load` that unpickles in this way, and takes no program of TorchScript, which would run."""
     load = inspect.unwrap(torch.load)
-    names = {**load.__globals__, "pickle": pickle_module, "_is_torchscript_zip": lambda archive: False}
+    names = {**load.__globals__, "_weights_only_unpickler": unpickler, "_is_torchscript_zip": lambda archive: False}
     guarded = types.FunctionType(load.__code__, names, "load", load.__defaults__)
     guarded.__kwdefaults__ = load.__kwdefaults__
-    return guarded if torch.__version__.startswith("1.13.") else functools.partial(guarded, pickle_module=pickle_module)
+    return guarded
 
 
 def _told_to_torch() -> Dict[str, Any]:
@@ -251,49 +242,3 @@ def _told_to_torch() -> Dict[str, Any]:
         thing if isinstance(thing, tuple) else (thing, f"{thing.__module__}.{thing.__qualname__}") for thing in told
     ]
     return {name: thing for thing, name in pairs}
-
-
-@contextlib.contextmanager
-def _torch_knows(known: Dict[str, Any]) -> Iterator[None]:
-    """Let torch make these objects, also where others of the same names were allowed."""
-    before = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    try:
-        torch.serialization.add_safe_globals([(thing, name) for name, thing in known.items()])
-        yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(before)
-
-
-def restricted_pickle(known: Dict[str, Any]) -> types.SimpleNamespace:
-    """Return a pickle module that makes tensors and what is `known`, for torch before 2.6."""
-
-    class Unpickler(pickle._Unpickler):  # that of C would make room for any number in the file
-        dispatch = dict(pickle._Unpickler.dispatch)
-
-        def find_class(self, module: str, name: str) -> Any:
-            full = archive.renamed(module, name)
-            if full in known:
-                return known[full]
-            if known_objects.is_of_tensors(full):
-                return super().find_class(module, name)
-            raise pickle.UnpicklingError(f"{full} is not allowed")
-
-        def load_build(self) -> None:
-            if isinstance(self.stack[-2], type):  # whose attributes all its objects have
-                raise pickle.UnpicklingError("a class is not to be changed")
-            super().load_build()
-
-        def load_binpersid(self) -> None:
-            if self.stack[-1][0] != "storage":  # for a module, torch writes a file of how its code differs
-                raise pickle.UnpicklingError("a module is not to be loaded")
-            super().load_binpersid()
-
-        dispatch[pickle.BUILD[0]] = load_build
-        dispatch[pickle.BINPERSID[0]] = load_binpersid
-
-    def load(file: Any, **kwargs: Any) -> Any:
-        return Unpickler(file, **kwargs).load()
-
-    return types.SimpleNamespace(Unpickler=Unpickler, load=load, __name__="restricted_pickle")
