@@ -10,6 +10,7 @@ import struct
 import tarfile
 import zipfile
 from argparse import Namespace
+from collections import OrderedDict
 
 import torch
 
@@ -55,6 +56,12 @@ def circle(state):
 
 def circle_in_the_options(state):
     state["cfg"]["task"]["x"] = {"y": state["cfg"]["task"]}
+
+
+def circle_in_metadata(state):
+    weights = OrderedDict(state["model"])
+    weights._metadata = [weights]
+    state["model"] = weights
 
 
 def nested(state):
@@ -159,6 +166,7 @@ STATES = (
     ("provenance of other stacks", put("layerdrop", {5: ORIGIN}), PRUNED),
     ("a circle", circle, "has a value that holds itself"),
     ("a circle in the options", circle_in_the_options, "has a value that holds itself"),
+    ("a circle in metadata", circle_in_metadata, "has a value that holds itself"),
     ("nested deep", nested, "has values that lie in each other more than 100 deep"),
     ("tensors that multiply", views, "has tensors of 26,312,016 bytes, which is more than 16 times"),
     ("values that multiply", often, "has values that hold each other more than 10,000,000 times or 100 deep"),
@@ -281,6 +289,21 @@ def legacy(path, state, keys):
     path.write_bytes(content[: content.rindex(b"\x80\x02]")] + pickle.dumps(keys, 2))
 
 
+HOOKED = (
+    b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ",
+    *(b"K\x00", b"K\x01\x85", b"K\x01\x85", b"\x89", b"}" + text("hook") + b"Ns"),
+)
+"""What a tensor of one number is made of, with a hook."""
+
+
+def with_hook(path, state):
+    """Torch would call it, and fail to save it."""
+    weights = b"}" + text("w") + call("torch._utils._rebuild_tensor_v2", *HOOKED) + b"s"
+    zipped(path, b"\x80\x02}(" + text("cfg") + b"}" + text("model") + weights + b"u.")
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("archive/data/0", bytes(4))
+
+
 def sparse(path, state):
     torch.save({**state, "model": {"w": torch.ones(2, 2).to_sparse()}}, path)
 
@@ -365,6 +388,7 @@ FILES = (
     ("a tensor's strange name", lambda *args: legacy(*args, [(1,)]), DAMAGED),
     ("a tensor beyond the file", beyond, DAMAGED),
     ("two contents", two_pickles, DAMAGED),
+    ("a tensor with a hook", with_hook, "has a tensor with hooks"),
     ("a sparse tensor", sparse, "holds torch._utils._rebuild_sparse_tensor, torch.serialization._get_layout; if you"),
     ("a number of many digits", pickled(b"\x8b" + struct.pack("<I", 10**5) + b"\x7f" * 10**5), DAMAGED),
     (

@@ -5,6 +5,7 @@ The numbers in tensors are not read.
 
 import itertools
 from argparse import Namespace
+from collections import OrderedDict
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
@@ -47,7 +48,8 @@ def check(value: Any, content: Content) -> bool:
 def parts(value: Any) -> Optional[Iterable[Any]]:
     """Return what a value of a file holds, None if it holds nothing or is an object that the user allowed."""
     if isinstance(value, dict):
-        return itertools.chain(value, value.values())
+        attributes = vars(value).values() if isinstance(value, OrderedDict) else ()  # `_metadata`, of weights
+        return itertools.chain(value, value.values(), attributes)
     if isinstance(value, (list, tuple, set, frozenset)):
         return value
     if isinstance(value, Namespace) or is_dictionary(value):
@@ -98,6 +100,8 @@ class _Walk:
 
     def _gather(self, value: Any) -> None:
         if isinstance(value, Tensor):
+            if value._backward_hooks:  # torch.save writes none
+                raise Malformed("has a tensor with hooks")
             self.tensors.append(value)
         elif isinstance(value, numpy.ndarray):
             self.arrays.append(value)
