@@ -69,12 +69,12 @@ def nested(state):
         state["extra_state"] = {"x": state["extra_state"]}
 
 
-def often(state):
-    """2 ** 40 values in 40 lists."""
+def often(times):
+    """2 ** `times` values in so many lists."""
     value = [1.0]
-    for _ in range(40):
+    for _ in range(times):
         value = [value, value]
-    state["extra_state"]["x"] = value
+    return value
 
 
 def gap(state):
@@ -169,7 +169,12 @@ STATES = (
     ("a circle in metadata", circle_in_metadata, "has a value that holds itself"),
     ("nested deep", nested, "has values that lie in each other more than 100 deep"),
     ("tensors that multiply", views, "has tensors of 26,312,016 bytes, which is more than 16 times"),
-    ("values that multiply", often, "has values that hold each other more than 10,000,000 times or 100 deep"),
+    ("options that multiply", put("cfg", "task", "x", often(16)), "has more than 50,000 values in `cfg`"),
+    (
+        "values that multiply",
+        put("extra_state", "x", often(40)),
+        "has values that hold each other more than 10,000,000 times or 100 deep",
+    ),
 )
 """What it is; what makes it of a good one; what the line says of the file."""
 

@@ -21,6 +21,9 @@ from .options import STACKS
 
 State = Dict[str, Any]
 
+MOST_OPTIONS = 50_000
+"""Values in a configuration, each counted as often as it is held. omegaconf copies every one of them, in 0.1 ms."""
+
 LOOKUP = re.compile(r"\$\{[\w.\[\]-]*\}")
 """What omegaconf replaces by the value of another option; other uses of ${ run what may read the environment."""
 
@@ -52,7 +55,9 @@ def checked(state: Any, content: Content) -> State:
 
 def _check_values(options: Any, where: str) -> None:
     """Check that a configuration is no place for tensors, nor for what omegaconf would look up outside of it."""
-    for value in _leaves(options):
+    for number, value in enumerate(_leaves(options)):
+        if number == MOST_OPTIONS:
+            raise Malformed(f"has more than {MOST_OPTIONS:,} values in `{where}`")
         looks_up = isinstance(value, str) and "${" in LOOKUP.sub("", value)
         if looks_up or isinstance(value, (Tensor, numpy.ndarray)):
             raise Malformed(f"has {shown(value)} in `{where}`, which must be plain")
