@@ -79,10 +79,19 @@ def content_of(path: str) -> Content:
     with open(path, "rb") as file:
         if file.read(4) == b"PK\x03\x04":  # torch's format since 1.6
             return _content_of_zip(path, file, size)
-        if tarfile.is_tarfile(path):  # torch's format before 0.2, before fairseq's first checkpoint
+        if _is_tar(path):  # torch's format before 0.2, before fairseq's first checkpoint
             raise NoArchive
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return Content(_scan(content, LEGACY_PICKLES, _allowed(size)), size, size)
+
+
+def _is_tar(path: str) -> bool:
+    """Return whether torch would take this for an archive of tar, which it does not look for in compressed files."""
+    try:
+        tarfile.open(path, "r:").close()
+    except tarfile.TarError:
+        return False
+    return True
 
 
 def _allowed(size: int) -> int:

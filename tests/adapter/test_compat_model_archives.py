@@ -1,15 +1,17 @@
 """`from_pretrained` unpacks an archive into a folder of its own, and leaves the archive as it is."""
 
+import gzip
 import io
 import os
 import shutil
 import tarfile
+import tracemalloc
 
 import pytest
 from fairseq import file_utils
 from fairseq.models.transformer import TransformerModel
 
-from layerdrop_plugin.fairseq_adapter.compat import model_archives
+from layerdrop_plugin.fairseq_adapter.compat import model_archives, safe_loading
 from layerdrop_plugin.fairseq_adapter.errors import UserError
 
 
@@ -87,6 +89,24 @@ def test_a_link_that_leads_elsewhere(checked, tmp_path, monkeypatch):
     path = with_entries(tmp_path, entry("m/out", tarfile.SYMTYPE, str(tmp_path)), entry("m/out/evil"))
     with pytest.raises(UserError, match=r"a model must be a folder|must hold files and folders only"):
         file_utils.load_archive_file(path)
+    assert os.listdir(tmp_path) == ["stranger.tar.gz"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_archive_that_becomes_much_larger(kind, tmp_path):
+    path = tmp_path / "stranger.tar.gz"
+    made = entry("m/model.pt", kind)
+    made.size = 2**27
+    with gzip.open(path, "wb") as file:
+        file.write(made.tobuf(tarfile.GNU_FORMAT) + bytes(2**27))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"no more than 16 times its size, but .* has more than 2,\d+,\d+ bytes"):
+        file_utils.load_archive_file(str(path))
+    with pytest.raises(ValueError, match="is damaged or no checkpoint at all"):
+        safe_loading.read(str(path))  # which it is not
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**26
     assert os.listdir(tmp_path) == ["stranger.tar.gz"]
 
 

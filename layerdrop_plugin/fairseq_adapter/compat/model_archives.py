@@ -10,8 +10,9 @@ import os
 import shutil
 import tarfile
 import tempfile
-from typing import Any, Optional
+from typing import Any, Optional, Type
 
+from ..archive import DENSEST
 from ..errors import one_line
 from ..hooks import wrap
 
@@ -58,7 +59,7 @@ def unpacked(path: str, folder: str) -> str:
         ValueError: one line: it is no archive, or an entry would come to lie elsewhere; then nothing is unpacked.
     """
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=_measured(path)) as archive:
             for entry in archive:
                 _check(entry, path)
             if hasattr(tarfile, "data_filter"):
@@ -68,6 +69,27 @@ def unpacked(path: str, folder: str) -> str:
         raise ValueError(f"a model must be a folder or an archive of tar, but {path} is none: {error}.") from None
     entries = [os.path.join(folder, name) for name in os.listdir(folder)]
     return entries[0] if len(entries) == 1 and os.path.isdir(entries[0]) else folder
+
+
+def _measured(path: str) -> Type[tarfile.TarInfo]:
+    """Return a class of entries that raises an error before they become too large together."""
+    allowed = DENSEST * os.path.getsize(path)
+
+    class Measured(tarfile.TarInfo):
+        left = allowed
+
+        @classmethod
+        def frombuf(cls, *args: Any) -> tarfile.TarInfo:
+            entry = super().frombuf(*args)
+            Measured.left -= entry.size  # also that of a long name, which is read at once
+            if Measured.left < 0:
+                raise ValueError(
+                    f"an archive of a model must become no more than {DENSEST} times its size, "
+                    f"but {path} has more than {allowed:,} bytes."
+                )
+            return entry
+
+    return Measured
 
 
 def _check(entry: tarfile.TarInfo, path: str) -> None:
