@@ -77,6 +77,16 @@ def often(times):
     return value
 
 
+def lookups(make, options=40):
+    """Return a function that has each of some options refer to the one before, as `make` does with a reference."""
+
+    def damage(state):
+        for i in range(options):
+            state["cfg"]["task"][f"x{i}"] = make(f"${{task.x{i - 1}}}") if i else "x"
+
+    return damage
+
+
 def gap(state):
     for name in [name for name in state["model"] if name.startswith("decoder.layers.1.")]:
         del state["model"][name]
@@ -132,6 +142,17 @@ STATES = (
     ("environment", put("cfg", "task", "x", "${oc.env:HOME}"), "has '${oc.env:HOME}' in `cfg`, which must be plain"),
     ("environment in a Namespace", put("cfg", "model", "x", "${env:HOME}"), "has '${env:HOME}' in `cfg`, which must"),
     ("a lookup in a circle", put("cfg", "task", "x", "${task.x}"), "has an option in `cfg` that refers to no other"),
+    (
+        "a lookup of lookups in text",
+        lookups(lambda other: other * 2),
+        "has an option in `cfg` that refers to no other, or too often",
+    ),
+    ("a chain of lookups", lookups(str, 5000), "has an option in `cfg` that refers to no other"),
+    (
+        "a lookup of lookups in lists",
+        lookups(lambda other: [other, other]),
+        "has an option in `cfg` that refers to no other, or too often",
+    ),
     ("history as dict", put("optimizer_history", {}), "has a dict as `optimizer_history`, which must be a list"),
     ("history of text", put("optimizer_history", ["x"]), "has 'x' as `optimizer_history[0]`, which must be a dict"),
     (

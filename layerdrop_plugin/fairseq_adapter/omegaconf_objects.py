@@ -4,6 +4,8 @@ fairseq's reader makes such containers of a configuration; a checkpoint that a s
 their values in nodes, which also refer to types, flags and parents, in the same form in omegaconf 2.0 and 2.3.
 """
 
+import math
+import re
 from argparse import Namespace
 from typing import Any, Dict, Tuple
 
@@ -12,6 +14,12 @@ from omegaconf import __version__ as version
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import Malformed
+
+LOOKUP = re.compile(r"\$\{([\w.\[\]-]*)\}")
+"""What omegaconf replaces by the value of another option; other uses of ${ run what may read the environment."""
+
+COST, LARGEST = 1000, 2_000_000
+"""One reference takes omegaconf a millisecond, as 1,000 characters may; 2,000 of them are more than any fairseq has."""
 
 
 class Node:
@@ -59,12 +67,58 @@ def looked_up(options: Any) -> Any:
     """Return a configuration, in which options may refer to others as ${task.data}, with their values.
 
     Raises:
-        Malformed: one refers to no other, or in the end to itself.
+        Malformed: one refers to no other, or in the end to itself; or they multiply in this way.
     """
     try:
+        if _Expansion(options).of(options, ()) > LARGEST:
+            raise Malformed("has an option in `cfg` that refers to no other, or too often")
         return OmegaConf.to_container(container(options), resolve=True)
     except (OmegaConfBaseException, RecursionError):
         raise Malformed("has an option in `cfg` that refers to no other") from None
+
+
+class _Expansion:
+    """Measures in characters how much omegaconf has to do to put values in the places of what refers to them."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self.measured: Dict[Tuple[str, ...], float] = {}
+
+    def of(self, value: Any, place: Tuple[str, ...]) -> float:
+        if isinstance(value, dict):
+            return 1 + sum(self.of(part, (*place, str(name))) for name, part in value.items())
+        if isinstance(value, (list, tuple)):
+            return 1 + sum(self.of(part, (*place, str(number))) for number, part in enumerate(value))
+        if not isinstance(value, str):
+            return 1
+        return len(value) + sum(COST + self._at(_absolute(key, place)) for key in LOOKUP.findall(value))
+
+    def _at(self, place: Tuple[str, ...]) -> float:
+        if place not in self.measured:
+            self.measured[place] = math.inf  # for one that leads to itself
+            self.measured[place] = self.of(self._value(place), place)
+        return self.measured[place]
+
+    def _value(self, place: Tuple[str, ...]) -> Any:
+        value = self.options
+        for name in place:
+            if isinstance(value, (list, tuple)) and name.isdecimal() and int(name) < len(value):
+                value = value[int(name)]
+            else:
+                value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+
+def _absolute(key: str, place: Tuple[str, ...]) -> Tuple[str, ...]:
+    """Return where a reference leads: with dots before it, it begins so far above its own place.
+
+    >>> _absolute("task.x[0]", ("model", "y")), _absolute("..x", ("model", "y", "z"))
+    (('task', 'x', '0'), ('model', 'x'))
+    """
+    names = key.lstrip(".")
+    above = len(key) - len(names)
+    base = place[: max(len(place) - above, 0)] if above else ()
+    return (*base, *filter(None, re.split(r"[.\[\]]", names)))
 
 
 class _Plain:

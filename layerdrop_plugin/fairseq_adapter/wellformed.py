@@ -3,7 +3,6 @@
 What fairseq may leave out may be missing. The numbers in tensors are not read.
 """
 
-import re
 from argparse import Namespace
 from typing import Any, Dict, Iterator, Mapping, Set
 
@@ -23,9 +22,6 @@ State = Dict[str, Any]
 
 MOST_OPTIONS = 50_000
 """Values in a configuration, each counted as often as it is held. omegaconf copies every one of them, in 0.1 ms."""
-
-LOOKUP = re.compile(r"\$\{[\w.\[\]-]*\}")
-"""What omegaconf replaces by the value of another option; other uses of ${ run what may read the environment."""
 
 
 def checked(state: Any, content: Content) -> State:
@@ -58,7 +54,7 @@ def _check_values(options: Any, where: str) -> None:
     for number, value in enumerate(_leaves(options)):
         if number == MOST_OPTIONS:
             raise Malformed(f"has more than {MOST_OPTIONS:,} values in `{where}`")
-        looks_up = isinstance(value, str) and "${" in LOOKUP.sub("", value)
+        looks_up = isinstance(value, str) and "${" in omegaconf_objects.LOOKUP.sub("", value)
         if looks_up or isinstance(value, (Tensor, numpy.ndarray)):
             raise Malformed(f"has {shown(value)} in `{where}`, which must be plain")
 
