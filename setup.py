@@ -44,7 +44,7 @@ setup(
         "huggingface": ["safetensors", "transformers>=4.30"],
         "plot": ["matplotlib>=3.7"],
         "recipes": ["rouge-score", "sacrebleu>=2.0", "sacremoses", "sentencepiece"],
-        "test": ["mypy", "pytest", "ruff", "setuptools>=70.1"],
+        "test": ["mypy", "pytest", "pytest-xdist>=3.2", "ruff", "setuptools>=70.1"],
     },
     entry_points={"console_scripts": [f"layerdrop-{name} = layerdrop_plugin.cli.{name}:main" for name in COMMANDS]},
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),

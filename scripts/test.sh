@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Checks style, types and behaviour; ends with status 0 when all is well.
-#   bash scripts/test.sh                   everything: about fifteen minutes on two cores
-#   bash scripts/test.sh --quick           all but the end-to-end tests: about four minutes
-#   bash scripts/test.sh -k pruning -x     other arguments go to pytest
+#   bash scripts/test.sh                      everything
+#   bash scripts/test.sh --quick              all but the end-to-end tests
+#   bash scripts/test.sh -n 4 -k pruning -x   other arguments go to pytest, after these: -n auto --maxprocesses 8
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -18,5 +18,5 @@ PATH=$PWD/.venv/bin:$PATH
 ruff check .
 ruff format --check --extend-exclude '*.md' .
 mypy
-python -m pytest --doctest-modules layerdrop_plugin/*.py -q
-python -m pytest --disable-warnings $parts "$@"
+python -m pytest --doctest-modules layerdrop_plugin -q
+python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup $parts "$@"

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import random
@@ -53,14 +54,28 @@ def pytest_configure():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """For `-n N --dist loadgroup`: what shares a fixture of its file stays together, and what takes longest begins."""
-    for item in items:
-        if any(found[-1].scope == "module" for found in item._fixtureinfo.name2fixturedefs.values()):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-    if config.getoption("dist", "no") != "no" or "PYTEST_XDIST_WORKER" in os.environ:
+def pytest_collection_modifyitems(items):
+    """Let several workers begin with what takes longest."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadgroup`, share out test by test, but in one piece each file whose tests share a fixture."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixture(LoadScopeScheduling):
+        @functools.cache  # noqa: B019  there is one
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            shares = 'scope="module"' in (config.rootpath / file).read_text(encoding="utf-8")
+            return file if shares else nodeid
+
+    config.option.loadscopereorder = False  # else files with many tests would come first
+    return ByFixture(config, log)
 
 
 @pytest.fixture(scope="session")

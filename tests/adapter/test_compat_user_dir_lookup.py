@@ -1,4 +1,4 @@
-"""--user-dir layerdrop_plugin, from folders of every kind; in processes of their own, for each imports only once."""
+"""--user-dir layerdrop_plugin, from folders of every kind; in forks of the server, for each imports only once."""
 
 import argparse
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fairseq import utils
+from fork_server import programs
 
 from layerdrop_plugin.fairseq_adapter.compat import user_dir_lookup
 
@@ -14,45 +15,52 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layerdrop_plugin"
 
 
-def imported_from(folder: Path, user_dir: str = "layerdrop_plugin", before: str = "") -> str:
-    """Where the plugin was found by fairseq with that --user-dir and working directory."""
-    code = f"""
-import sys; sys.path.append({str(ROOT)!r}); import layerdrop_plugin_startup
+CODE = """
 {before}
-import argparse, os
+import argparse, os, sys
 from fairseq import utils
 for _ in range(2):
     utils.import_user_module(argparse.Namespace(user_dir={user_dir!r}))
 print(os.path.dirname(sys.modules["layerdrop_plugin"].__file__))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
-def test_any_folder(tmp_path):
+@pytest.fixture
+def imported_from(fork_server):
+    """A function that tells where fairseq found the plugin with that --user-dir and working directory."""
+
+    def run(folder: Path, user_dir: str = "layerdrop_plugin", before: str = "") -> str:
+        code = CODE.format(before=before, user_dir=user_dir)
+        done = subprocess.run([*programs.ASK, "-c", code], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+def test_any_folder(imported_from, tmp_path):
     assert imported_from(tmp_path) == str(PACKAGE)
 
 
-def test_the_folder_that_the_checkout_was_cloned_into(tmp_path):
+def test_the_folder_that_the_checkout_was_cloned_into(imported_from, tmp_path):
     (tmp_path / "layerdrop_plugin").mkdir()  # of the package's name, but not the package
     (tmp_path / "layerdrop_plugin" / "README.md").touch()
     assert imported_from(tmp_path) == str(PACKAGE)
 
 
-def test_the_checkout_itself():
+def test_the_checkout_itself(imported_from):
     assert imported_from(ROOT) == str(PACKAGE)
 
 
-def test_an_absolute_path(tmp_path):
+def test_an_absolute_path(imported_from, tmp_path):
     assert imported_from(tmp_path, user_dir=str(PACKAGE)) == str(PACKAGE)
 
 
-def test_after_an_import_by_name(tmp_path):
+def test_after_an_import_by_name(imported_from, tmp_path):
     assert imported_from(tmp_path, before="import layerdrop_plugin") == str(PACKAGE)
 
 
-def test_another_copy_in_the_working_directory_comes_first_as_fairseq_has_it(tmp_path):
+def test_another_copy_in_the_working_directory_comes_first_as_fairseq_has_it(imported_from, tmp_path):
     (tmp_path / "layerdrop_plugin").mkdir()
     (tmp_path / "layerdrop_plugin" / "__init__.py").touch()
     assert imported_from(tmp_path) == str(tmp_path / "layerdrop_plugin")

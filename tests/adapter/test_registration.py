@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 from math import prod
 from pathlib import Path
 
 import pytest
 import torch
+from fork_server import programs
 
 import layerdrop_plugin  # noqa: F401  registers
 
@@ -57,11 +57,11 @@ def architectures():
 
 
 def start_listing(wanted, folder, *plugin):
-    """Begin to build models in another process; returns a function that waits for their parameters."""
+    """Begin to build models in a fork of the server; returns a function that waits for their parameters."""
     file = folder / f"wanted{len(plugin)}.json"
     file.write_text(json.dumps(wanted))
     script = Path(__file__).with_name("list_parameters.py")
-    argv = [sys.executable, "-W", "ignore", str(script), str(file), *plugin]
+    argv = [*programs.ASK, "-W", "ignore", str(script), str(file), *plugin]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def wait():
@@ -76,7 +76,7 @@ CASES = [(family, arch, []) for family, arch in architectures()] + VARIANTS
 
 
 @pytest.fixture(scope="module")
-def parameters(tmp_path_factory):
+def parameters(fork_server, tmp_path_factory):
     """For each case its parameters in stock fairseq, built without the plugin, and ours."""
     folder = tmp_path_factory.mktemp("parameters")
     stock = [(family, arch, SMALL[family] + words, types(family, words)) for family, arch, words in CASES]
@@ -109,7 +109,7 @@ def test_ours_has_the_parameters_of_stock_less_the_copies(parameters, number):
 
 
 @without_memory
-def test_counts_of_the_papers_language_model(tmp_path):
+def test_counts_of_the_papers_language_model(fork_server, tmp_path):
     def case(*words):
         return ["transformer_lm", "layerdrop_transformer_lm_wiki103", ["--tokens-per-sample", "512", *words], 267744]
 

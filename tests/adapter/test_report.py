@@ -2,10 +2,10 @@
 
 import platform
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from fork_server import programs
 
 import layerdrop_plugin
 from layerdrop_plugin.fairseq_adapter import compat
@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def report(folder, *options):
-    command = [sys.executable, *options, "-m", "layerdrop_plugin"]
+    command = [*programs.ASK, *options, "-m", "layerdrop_plugin"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-def test_it_tells_versions_mends_and_the_path():
+def test_it_tells_versions_mends_and_the_path(fork_server):
     lines = report(ROOT).splitlines()
     assert lines[0] == f"layerdrop_plugin {layerdrop_plugin.__version__}"
     rows = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))

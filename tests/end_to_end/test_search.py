@@ -12,6 +12,7 @@ import time
 from itertools import combinations, product
 
 import pytest
+from fork_server import programs
 
 from layerdrop_plugin.cli import search as command_line
 from layerdrop_plugin.fairseq_adapter import evaluation, generation
@@ -247,7 +248,7 @@ def test_one_batch_and_more_than_there_are(words, capsys, folder):
 
 def begin(argv, folder):
     """Start a search that keeps its state all the time."""
-    line = [sys.executable, "-W", "ignore", "-c", KEEPING_ITS_STATE, *map(str, argv)]
+    line = [*programs.ASK, "-W", "ignore", "-c", KEEPING_ITS_STATE, *map(str, argv)]
     return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -460,9 +461,9 @@ def test_data_that_changed_are_another_search(full, data, capsys, folder, monkey
     )
 
 
-def test_output_that_nobody_reads(words, folder):
+def test_output_that_nobody_reads(words, folder, fork_server):
     """As in `... | head -1`: quiet, and the files are written."""
-    program = [sys.executable, "-W", "ignore", os.path.join(os.path.dirname(sys.executable), "layerdrop-search")]
+    program = [*programs.ASK, "-W", "ignore", programs.BIN / "layerdrop-search"]
     argv = [*program, *words("transformer_lm"), "--json", "a.json"]
     process = subprocess.Popen([str(w) for w in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()

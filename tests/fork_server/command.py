@@ -106,7 +106,7 @@ def prepared(program, arguments):
     sys.argv = [what if kind == "script" else kind, *arguments]
     sys.path[0] = {"script": os.path.dirname(os.path.realpath(what)), "-m": os.getcwd(), "-c": ""}[kind]
     if kind == "-m":
-        return functools.partial(runpy._run_module_as_main, what)
+        return lambda: runpy._run_module_as_main(what) and None
     if kind == "-c":
         return functools.partial(exec, compile(what, "<string>", "exec"), main.__dict__)
     main.__file__ = os.path.abspath(what)

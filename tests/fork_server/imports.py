@@ -79,12 +79,16 @@ class FairseqAside:
         self.handlers, self.level = handlers, level
         names = [name for name in sys.modules if name.partition(".")[0] == "fairseq"]
         self.modules = {name: sys.modules.pop(name) for name in names}
+        self.spec = self.modules["fairseq"].__spec__
 
     def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self) if name == "fairseq" else None
+        if name != "fairseq":
+            return None
+        spec = ModuleSpec(name, self, origin=self.spec.origin, is_package=True)
+        spec.submodule_search_locations = list(self.spec.submodule_search_locations)
+        return spec
 
     def create_module(self, spec):
-        self.spec = self.modules["fairseq"].__spec__
         return self.modules["fairseq"]
 
     def exec_module(self, module):

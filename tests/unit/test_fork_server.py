@@ -119,16 +119,22 @@ def test_a_module(python, environ, tmp_path):
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.endswith(error)
 
 
-def test_names_and_random_numbers_are_not_those_of_another(python, environ, tmp_path):
+def test_a_module_that_comes_to_its_end(fork_server, environ, tmp_path):
+    done = run([*programs.ASK, "-m", "layerdrop_plugin"], environ, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("layerdrop_plugin ") and "  --user-dir " in done.stdout
+
+
+def test_names_and_random_numbers_are_not_those_of_another(fork_server, environ, tmp_path):
     code = "import random, tempfile, numpy, torch; drawn = random.random(), numpy.random.rand(), torch.rand(1).item()"
     code += "; print(*drawn, tempfile.mktemp(), sep='\\n')"
-    first, second = (run([*python, "-c", code], environ, tmp_path).stdout.splitlines() for _ in range(2))
+    first, second = (run([*programs.ASK, "-c", code], environ, tmp_path).stdout.splitlines() for _ in range(2))
     assert len(first) == 4 and all(one != other for one, other in zip(first, second))
 
 
-def test_seeds_count(python, environ, tmp_path):
+def test_seeds_count(fork_server, environ, tmp_path):
     code = "import torch; torch.manual_seed(1); print(torch.rand(1).item(), torch.get_num_threads())"
-    assert run([*python, "-c", code], environ, tmp_path).stdout == "0.7576315999031067 1\n"
+    assert run([*programs.ASK, "-c", code], environ, tmp_path).stdout == "0.7576315999031067 1\n"
 
 
 def test_fairseq_is_not_there_before_it_is_imported(python, environ, tmp_path):
