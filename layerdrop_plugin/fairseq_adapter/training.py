@@ -151,7 +151,7 @@ def _begins_with(cfg, own):
     restore, finetune = (root_option(cfg, "checkpoint", name) for name in ("restore_file", "finetune_from_model"))
     if restore and restore != DEFAULT_RESTORE_FILE:
         found = "--restore-file", restore
-    elif os.path.exists(own):
+    elif own is not None:
         return "--save-dir", own
     else:
         found = "--finetune-from-model", finetune
@@ -183,7 +183,7 @@ def _continued(cfg, plan):
         return cfg  # what can't be read is not needed
     origins = provenance.read(state)
     if not plan or any(stack not in origins or origins[stack].last != p for stack, p in plan.items()):
-        if state and os.path.isfile(cfg.restore_file):
+        if state and os.path.isfile(cfg.restore_file) and not cfg.no_save:
             save_dir.check_layers(own, state, cfg.restore_file, plan)
         return cfg
     again = copy.deepcopy(cfg)

@@ -194,7 +194,7 @@ def _export(subject: str) -> List[Line]:
         argv, made = ["checkpoint.pt", "--to", "ctranslate2", "out", *keep, "--data", data_of(subject)], "out/model.bin"
     else:
         return []
-    return [Line("layerdrop-export", subject, argv, wanted("out", made, may=("out/",)))]
+    return [Line("layerdrop-export", subject, argv, wanted(r"\S", made, may=("out/",)))]
 
 
 RESETS = ("--reset-optimizer", "--reset-meters", "--reset-lr-scheduler", "--reset-dataloader")

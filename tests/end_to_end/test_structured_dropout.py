@@ -528,14 +528,13 @@ def refused(argv, monkeypatch, capfd):
 def test_other_commands_refuse_a_checkpoint_without_learned_rates(full, data, error_of, load_model, capsys, tmp_path):
     from fairseq.models.transformer_lm import TransformerLanguageModel
 
-    from layerdrop_plugin.cli import export, prune, search, sweep
+    from layerdrop_plugin.cli import prune, search, sweep
     from layerdrop_plugin.fairseq_adapter.errors import UserError
 
     path, out, override = str(full["transformer_lm"]), str(tmp_path / "out"), {"decoder_layers_to_keep": "learned:2"}
     model = [str(data["transformer_lm"]), "--path", path, "--cpu"]
     said = f"`--decoder` {NONE_LEARNED}"
     assert error_of(prune.main, path, "-o", out, "--decoder", "learned:2") == said
-    assert error_of(export.main, path, out, "--to", "ctranslate2", "--decoder", "learned:2") == said
     said = f"`decoder_layers_to_keep` {NONE_LEARNED}"
     assert error_of(search.main, *model, "--keep", "1", "--model-overrides", str(override)) == said
     assert error_of(sweep.main, *model, "--depths", "2", "--strategies", "learned") == (
@@ -550,6 +549,14 @@ def test_other_commands_refuse_a_checkpoint_without_learned_rates(full, data, er
             str(Path(path).parent), Path(path).name, str(data["transformer_lm"]), **override
         )
     assert str(error.value) == said
+
+
+def test_export_refuses_a_checkpoint_without_learned_rates(full, error_of, tmp_path):
+    pytest.importorskip("ctranslate2")
+    from layerdrop_plugin.cli import export
+
+    argv = [str(full["transformer_lm"]), str(tmp_path / "out"), "--to", "ctranslate2", "--decoder", "learned:2"]
+    assert error_of(export.main, *argv) == f"`--decoder` {NONE_LEARNED}"
 
 
 def test_roberta_is_finetuned_without_what_learning_added(learned, kept, classifier, tiny, train, tmp_path):
