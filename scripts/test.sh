@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Checks style, types and behaviour; ends with status 0 when all is well.
 #   bash scripts/test.sh                      everything
-#   bash scripts/test.sh --quick              all but the end-to-end tests
-#   bash scripts/test.sh -n 4 -k pruning -x   other arguments go to pytest, after these: -n auto --maxprocesses 8
+#   bash scripts/test.sh --quick              all but the end-to-end tests and those that are slow
+#   bash scripts/test.sh -n 4 -k pruning -x   other arguments go to pytest, after -n auto --maxprocesses 8
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-parts="tests/unit tests/adapter tests/end_to_end"
-if [ "${1-}" = --quick ]; then parts="tests/unit tests/adapter"; shift; fi
+parts=(tests/unit tests/adapter tests/end_to_end)
+if [ "${1-}" = --quick ]; then parts=(tests/unit tests/adapter -m "not slow"); shift; fi
 
 bash scripts/setup.sh --all || {
     echo "test: the extras can't be installed here, see above: going on without them, their tests are skipped" >&2
@@ -19,4 +19,4 @@ ruff check .
 ruff format --check --extend-exclude '*.md' .
 mypy
 python -m pytest --doctest-modules layerdrop_plugin -q
-python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup $parts "$@"
+python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup "${parts[@]}" "$@"

@@ -35,6 +35,7 @@ def test_as_the_model_has_them(family, options, device, make_trainer, data, tiny
     assert len(expected) < len(weights)
 
 
+@pytest.mark.slow
 def test_as_the_optimiser_of_stock_counts_them(stock_full):
     state = torch.load(stock_full)
     count = len(state["last_optimizer_state"]["param_groups"][0]["params"])

@@ -64,6 +64,7 @@ def test_what_belongs_to_the_full_models_training_is_left_out(full):
     assert "layerdrop" not in whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", list(SPECS))
 def test_training_goes_on_with_the_optimiser_as_if_it_had_pruned_the_full_one(
     family, full, data, tiny, train, tmp_path
@@ -92,6 +93,7 @@ STARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", list(STARTS.values()), ids=list(STARTS))
 def test_training_starts_from_it_with_a_fresh_optimiser(options, full, data, tiny, train, tmp_path):
     path = tmp_path / "checkpoint_last.pt"
@@ -211,6 +213,7 @@ def test_stock_of_old_options(saved):
     assert state["args"] == after
 
 
+@pytest.mark.slow
 def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
     """Its encoders' copies of weights are left out: who needs them makes them."""
     path = tmp_path / "small.pt"
@@ -290,6 +293,7 @@ def small(full, tmp_path_factory, load_model, outputs):
 CHANGES = {"args": as_args, "YAML": as_yaml, "from a GPU": as_from_a_gpu, "parts": as_a_part, "legacy": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 @pytest.mark.parametrize("family", list(SPECS))
 def test_checkpoints_of_other_forms_give_the_same(family, change, full, small, tmp_path, load_model, outputs):

@@ -91,6 +91,7 @@ def test_fairseqs_other_reader_maps_nothing_either(path):
     assert held["last_optimizer_state"]["state"][0]["exp_avg"].abs().sum() > 0
 
 
+@pytest.mark.slow
 @on_linux
 @torch_maps
 @pytest.mark.parametrize("overrides", [{}, KEPT])

@@ -36,6 +36,7 @@ def lacking(request, full, tmp_path):
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["transformer", "roberta"])
 def test_it_is_evaluated(family, lacking, full, load_model, outputs):
     model, _ = load_model(lacking(family))
@@ -51,6 +52,7 @@ def test_it_is_described_pruned_and_averaged(lacking, full, load_model, tmp_path
     assert len(load_model(tmp_path / "pruned.pt")[0].decoder.layers) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--restore-file", "--finetune-from-model"])
 def test_a_training_begins_with_it(option, lacking, data, tiny, train, tmp_path):
     argv = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], "--max-update", 2]
@@ -74,6 +76,7 @@ def test_that_a_training_begins_is_said(weights_only, data, tiny, train, tmp_pat
     assert f"{weights_only} tells nothing of its training: this one begins with its first update" in caplog.messages
 
 
+@pytest.mark.slow
 def test_what_is_written_for_fairseq_alone_has_a_history(weights_only, tmp_path, stock):
     path = tmp_path / "stock.pt"
     prune_checkpoint(str(weights_only), str(path), {"decoder": "0,2"}, stock=True)

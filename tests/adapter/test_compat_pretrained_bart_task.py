@@ -14,6 +14,8 @@ from fairseq_cli import generate, validate
 
 from layerdrop_plugin.fairseq_adapter.compat import pretrained_bart_task
 
+pytestmark = pytest.mark.slow
+
 NAME = "translation_from_pretrained_bart"
 MBART = ["--task", NAME, "--source-lang", "en", "--target-lang", "de", "--langs", "en,de,fr", "--prepend-bos"]
 PRUNED = "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': 'last:1'}"

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,6 +28,7 @@ def test_the_hook_itself_imports_nothing():
     assert done.stdout.split() == ["layerdrop_plugin_startup"]
 
 
+@pytest.mark.slow
 def test_fairseq_is_mended_without_the_plugin_being_imported(tmp_path):
     code = (
         "import fairseq.utils as utils; print('layerdrop_plugin' in sys.modules, utils.import_user_module.__wrapped__)"
@@ -33,6 +36,7 @@ def test_fairseq_is_mended_without_the_plugin_being_imported(tmp_path):
     assert run(code, tmp_path).startswith("False <function import_user_module")
 
 
+@pytest.mark.slow
 def test_looking_for_fairseq_does_not_use_the_hook_up(tmp_path):
     code = """
 from importlib.util import find_spec

@@ -88,6 +88,7 @@ def test_sampling_is_by_seed_and_leaves_torchs_generator_alone(full, data):
     assert generation.bleu(other, batches)[:3] != first[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

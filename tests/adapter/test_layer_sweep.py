@@ -10,6 +10,8 @@ from layerdrop_plugin.fairseq_adapter import evaluation, generation, layer_impor
 from layerdrop_plugin.fairseq_adapter.layer_sweep import Subject
 from layerdrop_plugin.sweep import Point
 
+pytestmark = pytest.mark.slow
+
 OVERRIDES = {
     "transformer": "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '0,2'}",
     "transformer_lm": "{'decoder_layers_to_keep': '0,2'}",

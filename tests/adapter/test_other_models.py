@@ -5,6 +5,8 @@ import torch
 
 from layerdrop_plugin.fairseq_adapter.checkpoint_prune import prune_checkpoint
 
+pytestmark = pytest.mark.slow
+
 COMMON = [
     "--optimizer",
     "adam",

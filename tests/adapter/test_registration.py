@@ -96,6 +96,7 @@ def test_the_families_are_found():
     assert len(names) >= 30
 
 
+@pytest.mark.slow
 @without_memory
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[" ".join([arch, *words]) for _, arch, words in CASES])
 def test_ours_has_the_parameters_of_stock_less_the_copies(parameters, number):
@@ -133,6 +134,7 @@ def test_ours_is_a_class_of_its_own_under_every_name(family):
     assert {ARCH_MODEL_REGISTRY["layerdrop_" + arch] for arch in names} == {model}
 
 
+@pytest.mark.slow
 def test_a_stock_checkpoint_loads_in_ours(stock_full, make_trainer, tiny, data):
     argv = [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"]]
     trainer = make_trainer(*argv, "--restore-file", stock_full)
@@ -146,6 +148,7 @@ def test_a_stock_checkpoint_loads_in_ours(stock_full, make_trainer, tiny, data):
             assert torch.equal(value, weights[name]), name
 
 
+@pytest.mark.slow
 def test_ours_loads_in_stock_and_gives_the_same_outputs(full, stock, tmp_path):
     """The architecture is the plugin's, so the names of model and options are put back by hand."""
     state = torch.load(full["transformer"])

@@ -139,11 +139,13 @@ def run_validate(*argv):
         validate.main(complete, given)
 
 
+@pytest.mark.slow
 def test_fairseq_validate_leaves_the_users_file_alone(hostile, precious, data):
     run_validate(data["roberta"], "--path", hostile)
     assert precious.read_text() == "years of work\n"
 
 
+@pytest.mark.slow
 def test_layerdrop_search_leaves_the_users_file_alone(hostile, precious, data, capsys):
     with pytest.raises(SystemExit):
         search([str(data["roberta"]), "--path", hostile, "--keep", "2", "--cpu"])
@@ -151,6 +153,7 @@ def test_layerdrop_search_leaves_the_users_file_alone(hostile, precious, data, c
     assert precious.read_text() == "years of work\n"
 
 
+@pytest.mark.slow
 def test_the_users_own_choice_is_taken(hostile, precious, data, tmp_path):
     own = tmp_path / "own.txt"
     run_validate(data["roberta"], "--path", hostile, "--model-overrides", {"save_predictions": str(own)})

@@ -7,7 +7,10 @@ import torch
 from fairseq import tasks
 from fairseq.sequence_generator import SequenceGenerator
 
-pytestmark = pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # fairseq looks at tensors' sizes
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),  # fairseq looks at tensors' sizes
+]
 
 TWO_LAYERS = {
     "transformer": ("--encoder-layers", 2, "--decoder-layers", 2),

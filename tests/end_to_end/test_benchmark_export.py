@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+pytestmark = [pytest.mark.recipe, pytest.mark.slow]
+
 pytest.importorskip("ctranslate2")
 
 

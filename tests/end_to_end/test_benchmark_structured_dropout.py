@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = [pytest.mark.recipe, pytest.mark.slow]
+
 NAME = "benchmarks/structured_dropout"
 MODELS = "none layers learned"
 

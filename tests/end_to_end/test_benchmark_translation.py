@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.recipe
+
 
 def test_it_ends_with_a_table_and_a_plot(recipe, tmp_path):
     small = {"RATES": "0 0.5", "DEPTHS": "6 3"}

@@ -10,6 +10,8 @@ import torch
 
 from layerdrop_plugin.dropping import dropped_groups
 
+pytestmark = [pytest.mark.workers, pytest.mark.slow]
+
 WORKERS = Path(__file__).with_name("note_workers")
 TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
 FAMILIES = ["transformer", "transformer_lm", "roberta"]

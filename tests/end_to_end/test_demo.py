@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.recipe, pytest.mark.slow]
+
 DEMO = Path(__file__).parents[2] / "scripts" / "demo.sh"
 TINY = {"UPDATES": "20", "PAIRS": "1000", "DEPTHS": "6 3", "LM_DEPTHS": "6 3"}
 

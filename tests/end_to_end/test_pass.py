@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 USER_DIR = ["--user-dir", "layerdrop_plugin"]
 KEPT = "{'encoder_layers_to_keep': 'every_other:2', 'decoder_layers_to_keep': '0,2'}"
 PRUNED = "encoder keeps layers 0,2 of 4; decoder keeps layers 0,2 of 4"

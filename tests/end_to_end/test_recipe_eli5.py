@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = [pytest.mark.recipe, pytest.mark.slow]
+
 pytest.importorskip("rouge_score", reason="needs what setup.py's extra recipes lists")
 
 STAGES = ["prepare", "preprocess", "train", "average", "evaluate", "score"]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = [pytest.mark.recipe, pytest.mark.slow]
+
 STAGES = ["prepare", "preprocess", "train", "average", "evaluate", "finetune", "score"]
 TASKS = ["MNLI", "SST-2"]
 

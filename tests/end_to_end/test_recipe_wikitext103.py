@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+pytestmark = [pytest.mark.recipe, pytest.mark.slow]
+
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.workers, pytest.mark.slow]
+
 WORKERS = Path(__file__).with_name("note_workers")
 TRAIN = Path(sys.executable).with_name("fairseq-train")
 TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run"]

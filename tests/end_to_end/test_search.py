@@ -278,6 +278,7 @@ def end_by(process, number):
     raise AssertionError(f"{number!r} has no effect")
 
 
+@pytest.mark.slow
 def test_interrupted_by_every_signal_and_resumed(translation, full, data, command, tmp_path):
     """Ctrl-C, kill -9 and SIGTERM one after another; what the last process finds is what one alone does."""
     argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
@@ -318,6 +319,8 @@ def test_interrupted_by_every_signal_and_resumed(translation, full, data, comman
     assert not path.exists()
 
 
+@pytest.mark.workers
+@pytest.mark.slow
 def test_two_workers_find_the_same(translation, full, data, command, tmp_path):
     argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
     argv += ["--report-subset", "test", "--json", "found.json", "--csv", "found.csv"]

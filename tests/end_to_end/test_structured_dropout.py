@@ -675,6 +675,7 @@ for family, words in json.load(open(sys.argv[1])).items():
 """
 
 
+@pytest.mark.slow
 def test_nothing_dropped_gives_the_losses_of_stock_fairseq(stock, words, train, monkeypatch, tmp_path):
     """To the last digit of float32, over 50 updates of the translation model: no rate given, or rates of 0."""
     from fairseq.tasks.fairseq_task import FairseqTask

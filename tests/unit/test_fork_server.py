@@ -113,6 +113,7 @@ def test_a_script(python, environ, tmp_path):
     assert done.stdout == f"imported ['folder/script.py', 'a'] __main__ {script} {module}\n"
 
 
+@pytest.mark.slow
 def test_a_module(python, environ, tmp_path):
     done = run([*python, "-W", "ignore", "-m", "layerdrop_plugin.cli.search"], environ, tmp_path)
     error = "layerdrop-search: error: the following arguments are required: --path, --keep\n"
@@ -137,6 +138,7 @@ def test_seeds_count(fork_server, environ, tmp_path):
     assert run([*programs.ASK, "-c", code], environ, tmp_path).stdout == "0.7576315999031067 1\n"
 
 
+@pytest.mark.slow
 def test_fairseq_is_not_there_before_it_is_imported(python, environ, tmp_path):
     """It provides the log with a handler as it is imported, unless there is one."""
     code = (
