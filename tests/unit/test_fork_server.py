@@ -1,5 +1,6 @@
 """A command in a fork of the server does what it does in a process of its own."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -174,9 +175,9 @@ CATCHING = "import signal; signal.signal(signal.SIGUSR1, lambda n, f: exit(6)); 
     ],
 )
 def test_a_signal_arrives(code, number, status, python, environ):
-    with subprocess.Popen(
-        [*python, "-c", code], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # the tests may be at work behind a `&`
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heeded}
+    with subprocess.Popen([*python, "-c", code], env=environ, **pipes) as process:
         assert process.stdout.readline() == b"waits\n"
         process.send_signal(number)
         assert process.wait(timeout=30) == status

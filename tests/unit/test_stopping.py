@@ -11,6 +11,15 @@ from layerdrop_plugin.cli import Parser
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Whatever runs the tests, nohup say, may ignore signals."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def status_of(work):
     """Run a function in a process of its own."""
     child = os.fork()
