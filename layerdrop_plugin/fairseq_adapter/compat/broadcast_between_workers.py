@@ -8,6 +8,7 @@ from a worker of the same run was checked where it was read.
 import io
 import pickle
 import types
+import warnings
 from typing import Any, Optional
 
 import torch
@@ -46,8 +47,10 @@ def _torch_refuses() -> bool:
     buffer = io.BytesIO()
     torch.save(types.SimpleNamespace(), buffer)
     buffer.seek(0)
-    try:
-        torch.load(buffer)
-    except pickle.UnpicklingError:
-        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch 2.4 and 2.5, about what 2.6 does
+        try:
+            torch.load(buffer)
+        except pickle.UnpicklingError:
+            return True
     return False
