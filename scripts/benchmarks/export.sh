@@ -21,7 +21,7 @@ source "$root/scripts/openmp.sh"
 absolute() { case $1 in /* | "") echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 CKPT=$(absolute "$CKPT") DATA=$(absolute "$DATA") REFERENCE=$(absolute "$REFERENCE")
 cd "$root"
-[ "${SETUP:-1}" = 0 ] || { bash scripts/setup.sh --all && PATH=$root/.venv/bin:$PATH; } # 0: the active environment
+[ "${SETUP:-1}" = 0 ] || { bash scripts/setup.sh --all; PATH=$root/.venv/bin:$PATH; } # 0: the active environment
 export PYTHONWARNINGS=ignore OMP_NUM_THREADS=$THREADS PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

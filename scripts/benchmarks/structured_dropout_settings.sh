@@ -29,7 +29,7 @@ for split in ${DATA:+train valid test}; do
     die "DATA must be a folder with train.txt, valid.txt and test.txt, but $DATA has no $split.txt."
 done
 cd "$root"
-[ "$SETUP" = 0 ] || { bash scripts/setup.sh && PATH=$root/.venv/bin:$PATH; }
+[ "$SETUP" = 0 ] || { bash scripts/setup.sh; PATH=$root/.venv/bin:$PATH; }
 export PATH PYTHONWARNINGS=ignore OMP_NUM_THREADS=$THREADS
 
 benchmark() { # JOB OPTIONS...

@@ -10,8 +10,8 @@ with_text() { # FOLDER, or nothing for text that is made here
   done
   [ -z "$data" ] || data=$(cd "$data" && pwd)
   cd "$root"
-  bash scripts/setup.sh
-  export PYTHONWARNINGS=ignore PATH=$root/.venv/bin:$PATH
+  [ "${SETUP:-1}" = 0 ] || { bash scripts/setup.sh; PATH=$root/.venv/bin:$PATH; } # 0: the active environment
+  export PYTHONWARNINGS=ignore PATH
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   if [ -z "$data" ]; then

@@ -17,7 +17,7 @@ esac
 : "${ROUNDS:=10}" "${STEPS:=10}"                                   # steps of either kind, turn and turn about
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
-bash scripts/setup.sh
-OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore .venv/bin/python scripts/benchmarks/workers.py --command "$command" \
+[ "${SETUP:-1}" = 0 ] || { bash scripts/setup.sh; PATH=$root/.venv/bin:$PATH; } # 0: the active environment
+OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore python scripts/benchmarks/workers.py --command "$command" \
   --processes $PROCESSES --simulated $SIMULATED --rates $RATES --layers "$LAYERS" --width "$WIDTH" \
   --tokens "$TOKENS" --rounds "$ROUNDS" --steps "$STEPS"
