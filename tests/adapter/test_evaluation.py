@@ -205,6 +205,7 @@ def test_a_checkpoint_of_stock_fairseq(monkeypatch, stock_full, data):
     assert tally.loss / tally.count == pytest.approx(value(stats, "nll_loss"), abs=6e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["transformer_lm", "roberta"])
 def test_architectures_of_fairseq_itself(family, tiny, data, train, tmp_path):
     options = tiny[family]

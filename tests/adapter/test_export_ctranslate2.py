@@ -74,6 +74,7 @@ def exported_scores(out, family, compute_type="default"):
     return torch.tensor(found.log_probs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "options"),
     [
@@ -127,6 +128,7 @@ LEARNED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kept", "layers"), [({}, "0-3"), ({"decoder": "learned:2"}, "1,3")], ids=["full", "pruned"])
 @pytest.mark.parametrize("family", list(LEARNED))
 def test_the_same_scores_with_rates_by_layer_and_learned_ones(

@@ -131,6 +131,7 @@ def test_layerdrop_prune_writes_the_layers_with_their_alignment_layer(aligned, t
     assert (cfg.alignment_layer, len(model.decoder.layers)) == (1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--stack", "encoder"], ["--stack", "decoder"], ["--strategy", "greedy"]])
 def test_a_search_keeps_the_alignment_layer(options, aligned, data, tmp_path, capsys, load_model):
     argv = [str(data["transformer"]), "--path", str(aligned), "--cpu", "--keep", "2", *options]

@@ -333,6 +333,7 @@ def with_old_names(state):
     state["model"] = {name.replace("encoder.", "decoder.", 1): value for name, value in state["model"].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize(
     ("family", "age"),

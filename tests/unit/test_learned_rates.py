@@ -380,6 +380,7 @@ class Useful(Useless):
         return x + torch.cat((torch.tanh(self.fc(x[:, :8])), torch.zeros_like(x[:, :8])), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_layers_that_do_nothing_for_the_loss_end_with_the_highest_rates(seed):
     torch.manual_seed(seed)
