@@ -92,9 +92,10 @@ def test_one_line_and_nothing_left_behind(command, argv, expected, names, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_yaml_too(names, tmp_path, command):
-    """fairseq-hydra-train reads the user dir when it is at work; in a process of its own, as it changes the folder."""
-    options = {
+@pytest.fixture(scope="module")
+def options_of_yaml(names):
+    """Those of fairseq-hydra-train for a tiny language model."""
+    return {
         "common.user_dir": "layerdrop_plugin",
         "common.cpu": "true",
         "task": "language_modeling",
@@ -106,13 +107,17 @@ def test_yaml_too(names, tmp_path, command):
         "optimization.lr": "[0.01]",
         "optimization.max_update": 1,
         "dataset.max_tokens": 300,
-        "dataset.valid_subset": "nosuch",
+        "dataset.num_workers": 0,
         "hydra.run.dir": "hydra",
         "+model._name": "layerdrop_transformer_lm",
         "+model.decoder_layers": 2,
         "+model.decoder_embed_dim": 16,
     }
-    argv = [f"{name}={value}" for name, value in options.items()]
+
+
+def test_yaml_too(options_of_yaml, names, tmp_path, command):
+    """fairseq-hydra-train reads the user dir when it is at work; in a process of its own, as it changes the folder."""
+    argv = [f"{name}={value}" for name, value in {**options_of_yaml, "dataset.valid_subset": "nosuch"}.items()]
     done = command("fairseq-hydra-train", *argv, status=2, cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == (  # after a line of fairseq's log
         "fairseq-hydra-train: error: `DATA` must hold each split that is asked for, but: Dataset not found: nosuch "
@@ -120,3 +125,14 @@ def test_yaml_too(names, tmp_path, command):
     )
     assert "Traceback" not in done.stdout + done.stderr
     assert not list(tmp_path.rglob("*checkpoint*"))
+
+
+def test_a_bad_job_of_a_multirun(options_of_yaml, tmp_path, command):
+    argv = [f"{name}={value}" for name, value in {**options_of_yaml, "+model.decoder_layerdrop": "0.1,x"}.items()]
+    done = command("fairseq-hydra-train", "--multirun", *argv, status=2, cwd=tmp_path)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("fairseq-hydra-train: error: `--decoder-layerdrop` must be a rate P with 0 <= P < 1 as in")
+    assert last.endswith("but is 'x' instead.")
+    assert "Traceback" not in done.stdout + done.stderr
+    saved = [path.relative_to(tmp_path).parts[3] for path in tmp_path.glob("multirun/*/*/*/checkpoints/*_last.pt")]
+    assert saved == ["0"]  # the good job's
