@@ -42,5 +42,6 @@ def test_it_is_needed_here():
 )
 def test_the_group_is_closed_at_the_end_of_a_worker_that_does_not_fail(how, status, printed, command):
     process = command("python", "-W", "ignore", "-c", WORKER, how, env=FROM_TORCHRUN, status=status)
-    assert process.stdout.splitlines() == printed
+    lines = process.stdout.splitlines()
+    assert [line for line in lines if not line.startswith("[Gloo]")] == printed  # torch 2.8 says who is connected
     assert ("ValueError: as asked" in process.stderr) == (how == "fails")
