@@ -65,7 +65,7 @@ def circle_in_metadata(state):
 
 
 def nested(state):
-    for _ in range(5000):
+    for _ in range(2000):
         state["extra_state"] = {"x": state["extra_state"]}
 
 

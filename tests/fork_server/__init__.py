@@ -13,6 +13,7 @@ What differs, so that a test of it needs a process as it is:
 
 - the command is a child of the server in a process group of its own, which ends when the program is killed;
 - forks of one server share the seed of `hash`, and modules were imported in another order;
+- Python 3.13 shows the source of `-c` in tracebacks and warnings, a fork does not;
 - what fairseq logs while it is imported is not printed;
 - at the end `threading` and `atexit` do their part, but objects are not destroyed.
 """
