@@ -1,4 +1,4 @@
-"""Tiny data and tiny models, made once for all workers; commands in this process and in forks of a server."""
+"""Tiny data and tiny models, made once for all workers."""
 
 import contextlib
 import fcntl
@@ -6,17 +6,16 @@ import functools
 import logging
 import os
 import random
+import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from shared.processes import command, fork_server, path, recipe, stock  # noqa: F401  fixtures
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-from fork_server import programs  # noqa: E402
 
 SENTENCES = {"train": 240, "valid": 24, "test": 24}
 
@@ -71,8 +70,10 @@ def pytest_xdist_make_scheduler(config, log):
         @functools.cache  # noqa: B019  there is one
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
-            shares = 'scope="module"' in (config.rootpath / file).read_text(encoding="utf-8")
-            return file if shares else nodeid
+            text = (config.rootpath / file).read_text(encoding="utf-8")
+            for module in re.findall(r"^from shared\.(\w+) import", text, re.MULTILINE):
+                text += (ROOT / "tests" / "shared" / f"{module}.py").read_text(encoding="utf-8")
+            return file if 'scope="module"' in text else nodeid
 
     config.option.loadscopereorder = False  # else files with many tests would come first
     return ByFixture(config, log)
@@ -314,81 +315,6 @@ def one_worker(tmp_path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
-
-
-@pytest.fixture(scope="session")
-def fork_server():
-    """A process with everything imported, of which commands are forks."""
-    programs.start()
-
-
-@pytest.fixture(scope="session")
-def command(fork_server):
-    """A function that runs one of fairseq's or of our commands in a fork of a server, and wants it to succeed."""
-    return run_command
-
-
-def run_command(name, *argv, status=0, cwd=None, stdin=None, env=(), real=False):
-    """Return the finished process of `.venv/bin/name`.
-
-    Args:
-        real: in a process of its own, for what is about the start or the end of one.
-    """
-    python = [sys.executable] if real else programs.ASK
-    program = python if name == "python" else [*python, "-W", "ignore", programs.BIN / name]
-    process = subprocess.run(
-        [str(word) for word in [*program, *argv]],
-        cwd=cwd or ROOT.parent,
-        env={**os.environ, **dict(env)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert process.returncode == status, process.stdout[-4000:] + process.stderr[-6000:]
-    return process
-
-
-@pytest.fixture(scope="session")
-def path(fork_server, tmp_path_factory):
-    """A PATH for shell scripts: their commands run in forks of the server."""
-    folder = programs.make(tmp_path_factory.mktemp("programs") / "bin")
-    return os.pathsep.join([str(folder), str(programs.BIN), os.environ["PATH"]])
-
-
-@pytest.fixture(scope="session")
-def recipe(path):
-    """A function that runs scripts/NAME.sh in its tiny form, in the environment of the tests."""
-
-    def run(name, out, status=0, **settings):
-        env = {**os.environ, "TINY": "1", "SETUP": "0", "OUT": str(out), "PATH": path, **settings}
-        script = ROOT / "scripts" / f"{name}.sh"
-        done = subprocess.run(["bash", str(script)], env=env, capture_output=True, text=True, timeout=900)
-        assert done.returncode == status, done.stdout[-2000:] + done.stderr[-6000:]
-        return done
-
-    return run
-
-
-STOCK = """
-import argparse, sys, types
-import numpy, torch
-numpy.compat = types.SimpleNamespace(long=int)  # gone in numpy 2
-if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.6, whose safe loading fairseq does not know
-    torch.serialization.add_safe_globals([argparse.Namespace])
-import fairseq
-"""
-
-
-@pytest.fixture(scope="session")
-def stock():
-    """A function that runs Python code with fairseq as it is: the plugin is not imported."""
-
-    def run(code, *argv, status=0):
-        never = "\nassert 'layerdrop_plugin' not in sys.modules\n"
-        return run_command("python", "-W", "ignore", "-c", STOCK + code + never, *argv, status=status, real=True)
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import inspect
 import io
 import os
 import pickle
-import sys
 import types
 import zipfile
 from collections import Counter
@@ -16,12 +15,10 @@ import numpy
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from shared.hostile_files import call, text, zipped
 
 from layerdrop_plugin.fairseq_adapter.archive import Content
 from layerdrop_plugin.fairseq_adapter.compat import safe_loading
-
-sys.path.append(str(Path(__file__).parents[1]))
-from hostile_checkpoints import call, text, zipped
 
 UNSAFE = {"weights_only": False} if "weights_only" in inspect.signature(torch.load).parameters else {}
 ALLOW = "LAYERDROP_ALLOW_GLOBALS"

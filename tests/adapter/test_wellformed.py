@@ -2,18 +2,16 @@
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from shared.hostile_files import FILES
+from shared.hostile_states import FOR_MODELS, STATES
 
 from layerdrop_plugin.fairseq_adapter.checkpoint_average import average_checkpoints
 from layerdrop_plugin.fairseq_adapter.checkpoint_prune import prune_checkpoint
 from layerdrop_plugin.fairseq_adapter.compat import safe_loading
 from layerdrop_plugin.fairseq_adapter.description import describe
-
-sys.path.append(str(Path(__file__).parents[1]))
-import hostile_checkpoints as hostile
 
 
 def ids(table):
@@ -53,7 +51,7 @@ def lines(commands, path, output):
     return said
 
 
-@pytest.mark.parametrize(("damage", "words"), [row[1:] for row in hostile.STATES], ids=ids(hostile.STATES))
+@pytest.mark.parametrize(("damage", "words"), [row[1:] for row in STATES], ids=ids(STATES))
 def test_a_state_that_fairseq_never_wrote(damage, words, good, commands, tmp_path):
     state = torch.load(good, weights_only=False)
     damage(state)
@@ -66,7 +64,7 @@ def test_a_state_that_fairseq_never_wrote(damage, words, good, commands, tmp_pat
         assert line.startswith(f"a checkpoint must be one of fairseq, but {path} {words}")
 
 
-@pytest.mark.parametrize(("write", "words"), [row[1:] for row in hostile.FILES], ids=ids(hostile.FILES))
+@pytest.mark.parametrize(("write", "words"), [row[1:] for row in FILES], ids=ids(FILES))
 def test_a_file_that_torch_never_wrote(write, words, good, commands, tmp_path):
     path = tmp_path / "bad.pt"
     write(path, torch.load(good, weights_only=False))
@@ -74,7 +72,7 @@ def test_a_file_that_torch_never_wrote(write, words, good, commands, tmp_path):
         assert f"{path} {words}" in line
 
 
-@pytest.mark.parametrize(("damage", "words"), [row[1:] for row in hostile.FOR_MODELS], ids=ids(hostile.FOR_MODELS))
+@pytest.mark.parametrize(("damage", "words"), [row[1:] for row in FOR_MODELS], ids=ids(FOR_MODELS))
 def test_what_no_model_can_be_made_of(damage, words, good, load_model, tmp_path):
     state = torch.load(good, weights_only=False)
     damage(state)

@@ -4,15 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from shared.grammar import LAYERS, RATES
 
-RATES = (
-    "a rate P with 0 <= P < 1 as in '0.2', one for each layer as in '0.1,0.2,0.3', "
-    "'linear:A:B' from the first layer to the last, or 'target:K' for P = 1 - K/N"
-)
-GRAMMAR = (
-    "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', "
-    "or 'drop:P' with 0 < P <= 0.5"
-)
 RATE = "must be at least 0 and below 1, but is"
 D = "`--decoder-layers-to-keep`"
 TRAIN = [  # family, options, message
@@ -23,7 +16,7 @@ TRAIN = [  # family, options, message
     ("transformer_lm", ["--decoder-layers-to-keep=-1"], f"{D} must count layers from 0, but has -1 in '-1'."),
     ("transformer", ["--decoder-layers-to-keep", "1,1"], f"{D} must name a layer once, but has 1 twice in '1,1'."),
     ("transformer", ["--decoder-layers-to-keep="], f"{D} must keep at least one layer, but is '' instead."),
-    ("transformer_lm", ["--decoder-layers-to-keep", "even"], f"{D} must be {GRAMMAR}, but is 'even' instead."),
+    ("transformer_lm", ["--decoder-layers-to-keep", "even"], f"{D} must be {LAYERS}, but is 'even' instead."),
     (
         "transformer_lm",
         ["--decoder-layers-to-keep", "every_other:0"],

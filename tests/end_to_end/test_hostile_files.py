@@ -13,9 +13,10 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
-import hostile_checkpoints as hostile  # noqa: E402
+sys.path.insert(0, str(ROOT / "scripts"))
 from fuzzing import commands, forking, judging, subjects  # noqa: E402
+from shared.hostile_files import FILES  # noqa: E402
+from shared.hostile_states import FOR_MODELS, STATES  # noqa: E402
 
 LINES = [line for line in commands.lines(subjects.training_options()) if line.subject == "transformer"]
 
@@ -34,8 +35,8 @@ def state_of(damage):
 
 
 ROWS = [
-    *((name, state_of(damage)) for name, damage, _ in (*hostile.STATES, *hostile.FOR_MODELS)),
-    *((name, write) for name, write, _ in hostile.FILES),
+    *((name, state_of(damage)) for name, damage, _ in (*STATES, *FOR_MODELS)),
+    *((name, write) for name, write, _ in FILES),
 ]
 CASES = list(zip(ROWS, itertools.cycle(LINES)))
 """Each line comes to its turn several times."""

@@ -1,34 +1,40 @@
 """scripts/cnn_dm.sh: all its stages in miniature; the paper's settings in what it prints."""
 
 import pytest
+from shared.recipe_contract import (  # noqa: F401  fixtures and tests
+    Promise,
+    first,
+    out,
+    promised,
+    test_a_second_run_finds_everything_there,
+    test_it_ends_with_the_scores_at_each_depth,
+    test_it_prints_the_papers_settings,
+)
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 
 pytest.importorskip("rouge_score", reason="needs what setup.py's extra recipes lists")
 
-STAGES = ["prepare", "preprocess", "train", "average", "evaluate", "score"]
-HALF, HALF_DECODER = "every_other:3+every_other:3", "every_other:6+every_other:3"
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    return tmp_path_factory.mktemp("cnn dm")
-
-
-@pytest.fixture(scope="module")
-def first(recipe, out):
-    return recipe("cnn_dm", out)
-
-
-def test_it_ends_with_the_scores_at_each_depth(first, out):
-    lines = first.stdout.splitlines()
-    assert lines[0] == "| layers | parameters | ROUGE-1 | ROUGE-2 | ROUGE-L | sentences/s |"
-    rows = [line.strip("| ").split(" | ") for line in lines[2:5]]
-    assert [row[0] for row in rows] == ["full", HALF_DECODER, HALF]
-    full, half_decoder, half = (int(row[1].replace(",", "")) for row in rows)
-    assert full - half_decoder == 3 * 12_832  # decoder layers of width 32, FFN 64
-    assert half_decoder - half == 3 * 8_544  # encoder layers
-    assert first.stdout == (out / "scores.txt").read_text()
+PROMISED = Promise(
+    recipe="cnn_dm",
+    stages=("prepare", "preprocess", "train", "average", "evaluate", "score"),
+    header="| layers | parameters | ROUGE-1 | ROUGE-2 | ROUGE-L | sentences/s |",
+    depths=("full", "every_other:6+every_other:3", "every_other:3+every_other:3"),
+    parameters=(3 * 12_832, 3 * 8_544),  # decoder layers, then encoder layers, of width 32, FFN 64
+    dry_run={"GPUS": "8", "DECODER_LAYERS": "8"},
+    options=(
+        "https://huggingface.co/datasets/abisee/cnn_dailymail/",
+        "--tokens 400",
+        "--size 32000",
+        "--arch layerdrop_transformer --encoder-layers 6 --decoder-layers 8 --share-all-embeddings",
+        "--encoder-layerdrop 0.2 --decoder-layerdrop 0.2",
+        "--optimizer adam",
+        "--lr-scheduler cosine --lr 0.001 --min-lr 1e-07 --warmup-updates 10000",
+        "--max-tokens 3584 --update-freq 16",
+        "'every_other:3','decoder_layers_to_keep': 'every_other:4'",
+        "--min-len 40 --max-len-b 60 --no-repeat-ngram-size 3",
+    ),
+)
 
 
 def test_stories_become_lines(first, out):
@@ -47,28 +53,6 @@ def test_summaries_have_the_length_asked_for_and_no_trigram_of_pieces_twice(firs
     for summary in (line.split("\t")[2].split() for line in output if line.startswith("H-")):
         trigrams = list(zip(summary, summary[1:], summary[2:]))
         assert len(set(trigrams)) == len(trigrams)
-
-
-def test_a_second_run_finds_everything_there(first, recipe, out):
-    again = recipe("cnn_dm", out)
-    assert again.stderr.splitlines() == [f"cnn_dm: {stage}: there already" for stage in STAGES]
-
-
-def test_it_prints_the_papers_settings(recipe, out):
-    commands = recipe("cnn_dm", out / "dry", DRY_RUN="1", TINY="", GPUS="8", DECODER_LAYERS="8").stdout
-    for options in (
-        "https://huggingface.co/datasets/abisee/cnn_dailymail/",
-        "--tokens 400",
-        "--size 32000",
-        "--arch layerdrop_transformer --encoder-layers 6 --decoder-layers 8 --share-all-embeddings",
-        "--encoder-layerdrop 0.2 --decoder-layerdrop 0.2",
-        "--optimizer adam",
-        "--lr-scheduler cosine --lr 0.001 --min-lr 1e-07 --warmup-updates 10000",
-        "--max-tokens 3584 --update-freq 16",
-        "'every_other:3','decoder_layers_to_keep': 'every_other:4'",
-        "--min-len 40 --max-len-b 60 --no-repeat-ngram-size 3",
-    ):
-        assert options in commands
 
 
 def test_one_file_in_place_of_the_folder_is_refused(recipe, tmp_path):

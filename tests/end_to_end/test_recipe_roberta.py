@@ -6,18 +6,35 @@ from pathlib import Path
 
 import pytest
 import torch
+from shared.recipe_contract import (  # noqa: F401  fixtures and tests
+    Promise,
+    first,
+    out,
+    promised,
+    test_a_second_run_finds_everything_there,
+    test_it_ends_with_the_scores_at_each_depth,
+    test_it_prints_the_papers_settings,
+)
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 
-STAGES = ["prepare", "preprocess", "train", "average", "evaluate", "finetune", "score"]
 TASKS = ["MNLI", "SST-2"]
 
 
-@pytest.fixture(scope="module")
-def out(recipe, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("roberta")
-    recipe("roberta", folder, TASKS=" ".join(TASKS))
-    return folder
+PROMISED = Promise(
+    recipe="roberta",
+    settings={"TASKS": " ".join(TASKS)},
+    stages=("prepare", "preprocess", "train", "average", "evaluate", "finetune", "score"),
+    header="| layers | perplexity | MNLI | SST-2 |",
+    depths=("4 of 4", "2 of 4"),
+    options=(
+        "--arch layerdrop_roberta_base --encoder-layers 12 --max-positions 512 --encoder-layerdrop 0.2 ",
+        "--tokens-per-sample 512 --sample-break-mode complete --optimizer adam --adam-betas '(0.9,0.98)' ",
+        "--lr-scheduler polynomial_decay",
+        "--lr 6e-4 --warmup-updates 24000 --total-num-update 500000 --max-update 500000",
+        "--batch-size 16 --update-freq 64 --distributed-world-size 8 ",  # 16 * 64 * 8 = 8192
+    ),
+)
 
 
 def load(out, task, kept):
@@ -29,19 +46,14 @@ def layers(state):
     return [int(found[1]) for found in names if found]
 
 
-def test_each_depth_is_scored_on_each_task(out):
-    lines = (out / "scores.txt").read_text().splitlines()
-    assert lines[:2] == ["| layers | perplexity | MNLI | SST-2 |", "|---|---|---|---|"]
-    for line, depth in zip(lines[2:4], ("4 of 4", "2 of 4")):
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert cells[0] == depth
-        assert 1 < float(cells[1]) < 200
-        assert all(0 <= float(cell) <= 100 for cell in cells[2:])
-    assert lines[4] == ""
+def test_each_depth_has_a_perplexity_and_an_accuracy_on_each_task(first):
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in first.stdout.splitlines()[2:4]]
+    assert all(1 < float(perplexity) < 200 for _, perplexity, *_ in rows)
+    assert all(0 <= float(cell) <= 100 for _, _, *cells in rows for cell in cells)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_pruned_first_then_finetuned_without_layerdrop(task, out):
+def test_pruned_first_then_finetuned_without_layerdrop(first, task, out):
     full, pruned = load(out, task, "full"), load(out, task, "every_other:2")
     assert (layers(full), layers(pruned)) == ([0, 1, 2, 3], [0, 1])
     assert (pruned["layerdrop"]["encoder"]["depth"], pruned["layerdrop"]["encoder"]["kept"]) == (4, [0, 2])
@@ -49,24 +61,19 @@ def test_pruned_first_then_finetuned_without_layerdrop(task, out):
 
 
 @pytest.mark.parametrize(("task", "classes"), [("MNLI", 3), ("SST-2", 2)])
-def test_each_task_has_its_classes(task, classes, out):
+def test_each_task_has_its_classes(first, task, classes, out):
     head = load(out, task, "full")["model"]["classification_heads.sentence_classification_head.out_proj.weight"]
     assert head.shape == (classes, 32)
 
 
-def test_empty_lines_still_part_the_documents(out):
+def test_empty_lines_still_part_the_documents(first, out):
     text = (out / "raw" / "wikitext-103-raw" / "wiki.valid.raw").read_text().split("\n")
     pieces = (out / "pieces" / "wiki.valid.raw").read_text().split("\n")
     assert [not line.strip() for line in text] == [not line for line in pieces]
     assert sum(not line for line in pieces) == 6 * 2 + 1  # two in each of six documents; after the last line
 
 
-def test_what_is_done_is_not_done_again(recipe, out):
-    again = recipe("roberta", out, TASKS=" ".join(TASKS)).stderr
-    assert re.findall(r"roberta: (\w+): there already", again) == STAGES
-
-
-def test_a_finetuning_that_is_done_is_left_alone(recipe, out):
+def test_a_finetuning_that_is_done_is_left_alone(first, recipe, out):
     os.utime(out / "average.pt")  # the same model, made anew
     before = [path.stat().st_mtime_ns for path in sorted(out.glob("finetune/*/*/checkpoint_best.pt"))]
     (out / "done" / "finetune").unlink()
@@ -77,12 +84,12 @@ def test_a_finetuning_that_is_done_is_left_alone(recipe, out):
     assert [path.stat().st_mtime_ns for path in sorted(out.glob("finetune/*/*/checkpoint_best.pt"))] == before
 
 
-def test_a_finetuning_with_other_settings_is_refused(recipe, out):
+def test_a_finetuning_with_other_settings_is_refused(first, recipe, out):
     refused = recipe("roberta", out, status=1, TASKS=" ".join(TASKS), STAGE="finetune", SEED="2").stderr
     assert "MNLI/full was begun with other settings or another model; choose another OUT, or remove it." in refused
 
 
-def test_a_finetuning_of_another_model_is_refused(recipe, out):
+def test_a_finetuning_of_another_model_is_refused(first, recipe, out):
     model = out / "average.pt"
     content = model.read_bytes()
     (out / "done" / "finetune").unlink()
@@ -92,14 +99,14 @@ def test_a_finetuning_of_another_model_is_refused(recipe, out):
     assert "MNLI/full was begun with other settings or another model; choose another OUT, or remove it." in refused
 
 
-def test_another_task_leaves_the_data_of_the_others(recipe, out):
+def test_another_task_leaves_the_data_of_the_others(first, recipe, out):
     for stage in ("prepare", "preprocess"):
         recipe("roberta", out, TASKS="MRPC", STAGE=stage, PRETRAINED=str(out / "average.pt"))
     assert sorted(path.name for path in (out / "bin").iterdir()) == ["MNLI", "MRPC", "SST-2", "text"]
     assert (out / "bin" / "MRPC" / "input1" / "train.idx").exists()
 
 
-def test_a_wrong_dictionary_is_fetched_anew(recipe, out, tmp_path):
+def test_a_wrong_dictionary_is_fetched_anew(first, recipe, out, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     for path in (out / "raw" / "made").iterdir():
@@ -116,15 +123,6 @@ def commands(recipe, tmp_path_factory):
     printed = recipe("roberta", out, DRY_RUN="1", TINY="", GPUS="8").stdout
     assert not out.exists()
     return printed.splitlines()
-
-
-def test_the_papers_pretraining(commands):
-    (line,) = (line for line in commands if line.startswith("fairseq-train") and "masked_lm" in line)
-    assert "--arch layerdrop_roberta_base --encoder-layers 12 --max-positions 512 --encoder-layerdrop 0.2 " in line
-    assert "--tokens-per-sample 512 --sample-break-mode complete --optimizer adam --adam-betas '(0.9,0.98)' " in line
-    assert "--lr-scheduler polynomial_decay" in line
-    assert "--lr 6e-4 --warmup-updates 24000 --total-num-update 500000 --max-update 500000" in line
-    assert "--batch-size 16 --update-freq 64 --distributed-world-size 8 " in line  # 16 * 64 * 8 = 8192
 
 
 def test_large_has_another_rate_and_warm_up(recipe, tmp_path):

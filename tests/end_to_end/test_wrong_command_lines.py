@@ -3,18 +3,16 @@
 import importlib
 import logging
 import re
-import runpy
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY
+from shared.wrong_command_lines import ROWS
 
-ROWS = runpy.run_path(str(Path(__file__).parents[1] / "wrong_command_lines.py"))["ROWS"]
 NINES = "9" * 4000
 VALUES = {
     "nines": NINES,

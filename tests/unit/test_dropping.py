@@ -1,32 +1,15 @@
 """The stack that drops layers, against the surviving layers applied by hand."""
 
 import copy
-import pickle
 
 import pytest
 import torch
+from shared.toy_stacks import DEPTH, Layer, forward, make_stack, ran
 from torch import nn
 from torch.nn import functional
 
-from layerdrop_plugin import rates
 from layerdrop_plugin.dropping import Groups, LayerDropStack, dropped_groups
-from layerdrop_plugin.learned_rates import LearnedRate, Learning
 from layerdrop_plugin.rates import Schedule
-
-DEPTH = 12
-
-
-class Layer(nn.Module):
-    """An encoder's layer: hidden state in, hidden state out. Counts its calls."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(4, 4)
-        self.calls = 0
-
-    def forward(self, x, scale=1.0):
-        self.calls += 1
-        return torch.tanh(self.fc(x)) * scale
 
 
 class DecoderLayer(Layer):
@@ -36,45 +19,9 @@ class DecoderLayer(Layer):
         return super().forward(x, scale), f"attention of {x.shape}", "state"
 
 
-def make_stack(rate=0.5, layer=Layer, **options):
-    torch.manual_seed(0)
-    return LayerDropStack([layer() for _ in range(DEPTH)], rate=rate, name="encoder", **options)
-
-
-def forward(layers, x):
-    for layer in layers:
-        x = layer(x)
-    return x
-
-
 def survivors(stack, forward_pass=0, update=0):
     mask = dropped_groups(stack.rates, seed=stack.seed, update=update, forward_pass=forward_pass, name=stack.name)
     return [stack[i] for i in range(len(stack)) if not mask[i]]
-
-
-def ran(stack):
-    """Which layers were called since this was last asked."""
-    found = [i for i in range(len(stack)) if stack[i].calls]
-    for i in found:
-        stack[i].calls = 0
-    return found
-
-
-@pytest.mark.parametrize(
-    ("seed", "update", "forward_pass", "stack", "mask"),
-    [
-        (0, 0, 0, "encoder", "110001011000"),
-        (0, 0, 0, "decoder", "000011110100"),
-        (0, 0, 1, "encoder", "010010111000"),
-        (0, 1, 0, "encoder", "101000011101"),
-        (1, 0, 0, "encoder", "100010011110"),
-        (1, 12345, 3, "decoder", "101000000110"),
-    ],
-)
-def test_masks_never_change_from_version_to_version(seed, update, forward_pass, stack, mask):
-    """A run that is continued with a newer version must go on as it would have."""
-    dropped = dropped_groups((0.5,) * DEPTH, seed=seed, update=update, forward_pass=forward_pass, name=stack)
-    assert dropped == tuple(digit == "1" for digit in mask)
 
 
 @pytest.mark.parametrize(
@@ -96,39 +43,6 @@ def test_masks_of_groups_never_change_either(seed, update, forward_pass, name, m
     """
     dropped = dropped_groups((0.5,) * DEPTH, seed=seed, update=update, forward_pass=forward_pass, name=name)
     assert dropped == tuple(digit == "1" for digit in mask)
-
-
-def test_a_mask_does_not_depend_on_depth_and_grows_with_the_rate():
-    def dropped(depth, rate):
-        return dropped_groups((rate,) * depth, seed=0, update=0, forward_pass=0, name="encoder")
-
-    assert dropped(5, 0.5) == (True, True, False, False, False)
-    low, high = dropped(100, 0.2), dropped(100, 0.6)
-    assert [i for i in range(100) if low[i] and not high[i]] == []
-    assert 0 < sum(low) < sum(high) < 100
-
-
-@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.5, 0.9])
-def test_layers_are_dropped_at_the_rate_each_on_its_own(rate):
-    draws = torch.tensor(
-        [dropped_groups((rate,) * 4, seed=1, update=u, forward_pass=0, name="decoder") for u in range(2000)],
-        dtype=torch.float64,
-    )
-    four_deviations = 4 * (rate * (1 - rate) / 2000) ** 0.5
-    assert ((draws.mean(0) - rate).abs() <= four_deviations).all()
-    together = (draws[:, 0] * draws[:, 1]).mean() - rate * rate
-    assert abs(together) <= 4 * (rate**2 * (1 - rate**2) / 2000) ** 0.5
-
-
-def test_each_layer_is_dropped_at_its_own_rate():
-    by_layer = rates.parse("linear:0:0.9", 5)
-    assert by_layer == pytest.approx((0.0, 0.225, 0.45, 0.675, 0.9), abs=1e-15)
-    draws = torch.tensor(
-        [dropped_groups(by_layer, seed=2, update=u, forward_pass=0, name="encoder") for u in range(3000)],
-        dtype=torch.float64,
-    )
-    for share, rate in zip(draws.mean(0).tolist(), by_layer):
-        assert abs(share - rate) <= 4 * (rate * (1 - rate) / 3000) ** 0.5
 
 
 def test_a_masked_forward_equals_the_surviving_layers_by_hand():
@@ -227,46 +141,6 @@ def test_evaluation_and_rate_0_run_every_layer_and_draw_nothing():
         assert stack.forward_passes == 0
 
 
-def test_running_equals_the_chosen_layers_by_hand_and_restores():
-    stack = make_stack().eval()
-    x = torch.randn(2, 4)
-    full = forward(stack, x)
-    with stack.running([4, 0, 2]) as same:
-        assert same is stack
-        assert stack.running_layers == (0, 2, 4)
-        assert torch.equal(forward(stack, x), stack[4](stack[2](stack[0](x))))
-        with stack.running([1]):
-            assert stack.running_layers == (1,)
-            assert torch.equal(forward(stack, x), stack[1](x))
-        assert stack.running_layers == (0, 2, 4)
-    assert stack.running_layers == tuple(range(DEPTH))
-    assert torch.equal(forward(stack, x), full)
-
-
-def test_a_layer_that_does_not_run_keeps_its_place():
-    stack = LayerDropStack([Layer() for _ in range(3)], extra_outputs=2).eval()
-    with stack.running([1]):
-        first, second, third = stack
-        assert second is stack[1]
-        assert first("x", mask=1) == third("x") == ("x", None, None)
-        assert repr(stack).startswith("LayerDropStack(")
-
-
-def test_running_restores_after_an_error():
-    stack = make_stack().eval()
-    with pytest.raises(KeyError), stack.running([0]):
-        raise KeyError
-    assert stack.running_layers == tuple(range(DEPTH))
-
-
-@pytest.mark.parametrize("kept", [[], [0, 0], [-1], [12], [0, 12]])
-def test_running_refuses_what_are_no_layers(kept):
-    stack = make_stack()
-    with pytest.raises(ValueError) as error, stack.running(kept):
-        pass
-    assert str(error.value) == f"`kept` must name layers from 0 to 11, each once, but is {kept}."
-
-
 @pytest.mark.parametrize("rate", [1.0, -0.1])
 def test_a_stack_refuses_what_is_no_rate(rate):
     with pytest.raises(ValueError) as error:
@@ -278,36 +152,6 @@ def test_a_stack_refuses_what_is_no_rate_of_one_layer():
     with pytest.raises(ValueError) as error:
         LayerDropStack([Layer(), Layer()], rate=[0.1, 1.0])
     assert str(error.value) == "`rate` must be at least 0 and below 1, but is 1.0 instead."
-
-
-def test_running_is_for_evaluation_only():
-    stack = make_stack()
-    with stack.running([0]):
-        forward(stack, torch.randn(1, 4))
-    assert ran(stack) == [2, 3, 4, 6, 9, 10, 11]
-
-
-def test_other_functions_are_called_instead_as_the_layers_are():
-    stack = make_stack().eval()
-    x = torch.randn(3, 4)
-    with stack.instead([lambda x: x + 1, stack[2]]) as same, stack.running([0]):
-        assert same is stack
-        assert torch.equal(forward(stack, x), stack[2](x + 1))
-        with stack.instead([]):
-            assert torch.equal(forward(stack, x), x)
-        assert len(stack) == DEPTH and stack.running_layers == (0,)
-    ran(stack)
-    forward(stack, x)
-    assert ran(stack) == list(range(DEPTH))
-
-
-def test_what_runs_instead_is_undone_after_an_error_and_never_trained():
-    stack = make_stack(rate=0.0)
-    x = torch.randn(3, 4)
-    with pytest.raises(KeyError), stack.instead([lambda x: x]):
-        assert not torch.equal(forward(stack, x), x)
-        raise KeyError
-    assert not torch.equal(forward(stack.eval(), x), x)
 
 
 def test_dropped_layers_get_no_gradient_and_the_others_theirs_by_hand():
@@ -488,134 +332,3 @@ def test_rates_of_0_at_the_start_of_a_schedule_drop_nothing():
     assert stack.take_share() == 0.0
     stack.set_num_updates(10)
     assert torch.equal(forward(stack, x), x)
-
-
-class Halves(nn.Module):
-    """A layer of two heads and an FFN: each adds a number of its own."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.numbers = {"heads": [number, 10 * number], "ffn": [100 * number]}
-
-    def forward(self, x, scale=1):
-        return self.without({}, x, scale)
-
-    def without(self, dropped, x, scale=1):
-        for name, numbers in self.numbers.items():
-            mask = dropped.get(name, [False] * len(numbers))
-            x = x + scale * sum(number for number, gone in zip(numbers, mask) if not gone)
-        return x
-
-
-def halves(depth=6, rate=0.0, **groups):
-    """A stack named encoder, as a run with seed 0 begins with; `groups` are rates by name."""
-    stack = LayerDropStack([Halves(1) for _ in range(depth)], rate=rate, name="encoder")
-    sizes = {"heads": 2, "ffn": 1}
-    stack.groups = tuple(Groups(name, (p,) * depth, sizes[name]) for name, p in groups.items())
-    calls = []
-
-    def run_without(layer, dropped, x, *args, **kwargs):
-        calls.append(dropped)
-        return layer.without(dropped, x, *args, **kwargs)
-
-    stack.run_without = run_without
-    return stack, calls
-
-
-def bits(mask):
-    return "".join("01"[dropped] for dropped in mask)
-
-
-def masks_of(**key):
-    """The masks of six layers with two heads each at rate 0.5, by the pure function."""
-    kinds = {"encoder": 6, "encoder.heads": 12, "encoder.ffn": 6}
-    return {name: bits(dropped_groups((0.5,) * n, name=name, **key)) for name, n in kinds.items()}
-
-
-def test_groups_are_dropped_inside_of_the_layers_that_run():
-    assert masks_of(seed=0, update=0, forward_pass=0) == {
-        "encoder": "110001",
-        "encoder.heads": "010100110110",
-        "encoder.ffn": "101101",
-    }
-    stack, calls = halves(heads=0.5, ffn=0.5)
-    x = torch.zeros(1)
-    for layer in stack:
-        x = layer(x, scale=2)
-    assert calls == [
-        {"heads": (False, True), "ffn": (True,)},
-        {"heads": (False, True)},
-        {"ffn": (True,)},
-        {"heads": (True, True), "ffn": (True,)},
-        {"heads": (False, True)},
-        {"heads": (True, False), "ffn": (True,)},
-    ]
-    assert x.item() == 2 * (1 + 101 + 11 + 0 + 101 + 10)
-    assert (stack.forward_passes, stack.drawn, stack.dropped) == (1, 6, 0)
-    stack, calls = halves(rate=0.5, heads=0.5, ffn=0.5)
-    assert forward(stack, torch.zeros(1)).item() == 11 + 0 + 101  # layers 2, 3, 4
-    assert calls == [{"ffn": (True,)}, {"heads": (True, True), "ffn": (True,)}, {"heads": (False, True)}]
-    stack, calls = halves(ffn=0.5)
-    assert forward(stack, torch.zeros(1)).item() == 4 * 11 + 2 * 111
-    assert len(calls) == 4  # layers of which nothing is dropped are called as ever
-
-
-def test_masks_of_one_kind_do_not_depend_on_the_others():
-    x = torch.zeros(1)
-    together, calls = halves(heads=0.5, ffn=0.5)
-    forward(together, x)
-    for name in ("heads", "ffn"):
-        alone, found = halves(**{name: 0.5})
-        forward(alone, x)
-        assert found == [{name: dropped[name]} for dropped in calls if name in dropped]
-    layers, _ = halves(rate=0.5)
-    both, _ = halves(rate=0.5, ffn=1e-9)
-    assert forward(layers, x).item() == forward(both, x).item() == 3 * 111  # the zeros of 110001
-
-
-def test_groups_have_rates_by_layer_and_follow_the_schedule():
-    stack, calls = halves()
-    stack.groups = (Groups("heads", (0.0, 0.999, 0.0, 0.0, 0.0, 0.0), 2),)
-    forward(stack, torch.zeros(1))
-    assert calls == [{"heads": (True, True)}]
-    stack.schedule = Schedule(cooldown=1, max_update=1)
-    stack.forward_passes = 0
-    forward(stack, torch.zeros(1))
-    assert len(calls) == 1
-
-
-def test_evaluation_runs_all_groups():
-    stack, calls = halves(rate=0.999, heads=0.999, ffn=0.999)
-    stack.eval()
-    assert forward(stack, torch.zeros(1)).item() == 6 * 111
-    with stack.running([1, 2]):
-        assert forward(stack, torch.zeros(1)).item() == 2 * 111
-    assert (calls, stack.forward_passes) == ([], 0)
-
-
-def run_less(layer, dropped, x):
-    """At the top of a module, so that it can be pickled."""
-    return x - 1
-
-
-@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda stack: pickle.loads(pickle.dumps(stack))])
-def test_a_copy_has_groups_schedule_and_learning_of_its_own(twin_of):
-    stack = make_stack()
-    for i in range(DEPTH):
-        stack[i].learned_rate = LearnedRate(0.5)
-    stack.learning = Learning(DEPTH)
-    stack.groups, stack.run_without = (Groups("ffn", (0.5,) * DEPTH),), run_less
-    stack.schedule = Schedule(warmup=2)
-    stack.set_num_updates(2)
-    x = torch.randn(2, 4)
-    forward(stack, x)
-    twin = twin_of(stack)
-    assert (twin.groups, twin.run_without, twin.schedule) == (stack.groups, run_less, Schedule(warmup=2))
-    assert twin.learning.masks == stack.learning.masks != []
-    assert torch.equal(forward(twin, x), forward(stack, x))
-    forward(twin, x)
-    assert (len(twin.learning.masks), len(stack.learning.masks)) == (3, 2)
-    assert (twin.forward_passes, stack.forward_passes) == (3, 2)
-    stack.surrogate(torch.tensor(1.0))
-    stack.set_num_updates(3)
-    assert stack[0].learned_rate.loss.item() == 1.0 and twin[0].learned_rate.loss.item() == 0.0

@@ -7,11 +7,8 @@ import signal
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from fork_server import programs
 
 pytestmark = pytest.mark.skipif(find_spec("fairseq") is None, reason="the server imports fairseq")

@@ -1,13 +1,10 @@
 """What a specification keeps, and the whole of what is said when it is none."""
 
 import pytest
+from shared.grammar import LAYERS
 
 from layerdrop_plugin import layer_spec
 
-GRAMMAR = (
-    "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', "
-    "or 'drop:P' with 0 < P <= 0.5"
-)
 NO_RATE = "`o`: the rate P of 'drop:P' must be a number with 0 < P <= 0.5, but is "
 NO_COUNT = "must be a whole number of at least 1, but is "
 
@@ -84,20 +81,20 @@ def test_what_does_not_fit_the_depth_is_refused(spec, message):
         ([], "`o` must keep at least one layer, but is [] instead."),
         ("3-1", "`o` must have rising ranges, but has '3-1' in '3-1'."),
         ("0-99999", "`o` must name existing layers, but has '0-99999' in '0-99999'."),
-        ("all", f"`o` must be {GRAMMAR}, but is 'all' instead."),
-        ("0,", f"`o` must be {GRAMMAR}, but is '0,' instead."),
-        ("0;2", f"`o` must be {GRAMMAR}, but is '0;2' instead."),
-        ("1.5", f"`o` must be {GRAMMAR}, but is '1.5' instead."),
-        ("0--2", f"`o` must be {GRAMMAR}, but is '0--2' instead."),
-        ("\uff10,\uff12", f"`o` must be {GRAMMAR}, but is '\uff10,\uff12' instead."),  # full-width digits
-        ("[0", f"`o` must be {GRAMMAR}, but is '[0' instead."),
-        ("0]", f"`o` must be {GRAMMAR}, but is '0]' instead."),
-        ("middle:3", f"`o` must be {GRAMMAR}, but is 'middle:3' instead."),
-        (":3", f"`o` must be {GRAMMAR}, but is ':3' instead."),
-        (1.5, f"`o` must be {GRAMMAR}, but is 1.5 instead."),
-        (True, f"`o` must be {GRAMMAR}, but is True instead."),
-        ([0, "2"], f"`o` must be {GRAMMAR}, but is [0, '2'] instead."),
-        ([0, True], f"`o` must be {GRAMMAR}, but is [0, True] instead."),
+        ("all", f"`o` must be {LAYERS}, but is 'all' instead."),
+        ("0,", f"`o` must be {LAYERS}, but is '0,' instead."),
+        ("0;2", f"`o` must be {LAYERS}, but is '0;2' instead."),
+        ("1.5", f"`o` must be {LAYERS}, but is '1.5' instead."),
+        ("0--2", f"`o` must be {LAYERS}, but is '0--2' instead."),
+        ("\uff10,\uff12", f"`o` must be {LAYERS}, but is '\uff10,\uff12' instead."),  # full-width digits
+        ("[0", f"`o` must be {LAYERS}, but is '[0' instead."),
+        ("0]", f"`o` must be {LAYERS}, but is '0]' instead."),
+        ("middle:3", f"`o` must be {LAYERS}, but is 'middle:3' instead."),
+        (":3", f"`o` must be {LAYERS}, but is ':3' instead."),
+        (1.5, f"`o` must be {LAYERS}, but is 1.5 instead."),
+        (True, f"`o` must be {LAYERS}, but is True instead."),
+        ([0, "2"], f"`o` must be {LAYERS}, but is [0, '2'] instead."),
+        ([0, True], f"`o` must be {LAYERS}, but is [0, True] instead."),
         ("every_other:0", f"`o`: the K of 'every_other:K' {NO_COUNT}'0' in 'every_other:0'."),
         ("every_other:-1", f"`o`: the K of 'every_other:K' {NO_COUNT}'-1' in 'every_other:-1'."),
         ("every_other:", f"`o`: the K of 'every_other:K' {NO_COUNT}'' in 'every_other:'."),
@@ -106,7 +103,7 @@ def test_what_does_not_fit_the_depth_is_refused(spec, message):
         ("last:x", f"`o`: the K of 'last:K' {NO_COUNT}'x' in 'last:x'."),
         ("learned:0", f"`o`: the K of 'learned:K' {NO_COUNT}'0' in 'learned:0'."),
         ("learned:", f"`o`: the K of 'learned:K' {NO_COUNT}'' in 'learned:'."),
-        ("learned", f"`o` must be {GRAMMAR}, but is 'learned' instead."),
+        ("learned", f"`o` must be {LAYERS}, but is 'learned' instead."),
         ("drop:0.7", f"{NO_RATE}'0.7' in 'drop:0.7'."),
         ("drop:0", f"{NO_RATE}'0' in 'drop:0'."),
         ("drop:-0.2", f"{NO_RATE}'-0.2' in 'drop:-0.2'."),

@@ -1,6 +1,7 @@
 """Drop rates, over depth and over time, and depths."""
 
 import pytest
+from shared.grammar import RATES
 
 from layerdrop_plugin import rates
 from layerdrop_plugin.rates import Schedule
@@ -103,10 +104,7 @@ def test_a_target_may_be_of_other_groups_than_layers(spec, depth, groups, expect
 
 
 NO_COUNT = "`--p`: the K of 'target:K' must be a whole number of at least 1, but is "
-GRAMMAR = (
-    "`--p` must be a rate P with 0 <= P < 1 as in '0.2', one for each layer as in '0.1,0.2,0.3', "
-    "'linear:A:B' from the first layer to the last, or 'target:K' for P = 1 - K/N, but is "
-)
+GRAMMAR = f"`--p` must be {RATES}, but is "
 
 
 @pytest.mark.parametrize(

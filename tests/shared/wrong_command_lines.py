@@ -6,12 +6,10 @@ A name in braces stands for a path or a long value: see `test_wrong_command_line
 
 from typing import List, Tuple
 
+from shared.grammar import LAYERS
+
 Row = Tuple[str, str, str]
 
-LAYERS = (
-    "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', or 'drop:P' with "
-    "0 < P <= 0.5"
-)
 SHARD = "must be a whole checkpoint, but {shard} is one of several shards"
 JOIN = "fairscale's FullyShardedDataParallel.consolidate_shard_weights makes one model of them"
 DEPTHS = "`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, but is"

@@ -1,0 +1,230 @@
+"""layerdrop-search that is interrupted, resumed, or finds the state of another search."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from fork_server import programs
+from shared.searching import SLOW, folder, inside, read, table_of, translation, without_cost, words  # noqa: F401  fixtures
+
+KEEPING_ITS_STATE = """
+import time
+from layerdrop_plugin import measuring
+from layerdrop_plugin.cli import search
+
+def save_after_each_score(self):
+    time.sleep(0.01)  # 864 scores take long enough to be interrupted three times, on a fast machine too
+    if time.monotonic() - self._saved > 0.05:
+        self.save()
+
+measuring.Measuring._save_now_and_then = save_after_each_score
+search.main()
+"""
+
+
+def begin(argv, folder):
+    """Start a search that keeps its state all the time."""
+    line = [*programs.ASK, "-W", "ignore", "-c", KEEPING_ITS_STATE, *map(str, argv)]
+    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def progress_in(path):
+    """How many scores a state holds; 0, where there is none."""
+    try:
+        with open(path) as file:
+            (call,) = json.load(file)["calls"]
+    except FileNotFoundError:
+        return 0
+    return 36 * call["done"] + len(call["partial"])
+
+
+def wait_for_progress(process, path, before):
+    deadline = time.monotonic() + 300
+    while progress_in(path) < before + 60:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+
+
+def end_by(process, number):
+    """Send a signal, and again where Python lost it: one that comes in a destructor is only noted on standard error."""
+    for seconds in (8, 8, 60):
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=seconds)
+    raise AssertionError(f"{number!r} has no effect")
+
+
+@pytest.mark.slow
+def test_interrupted_by_every_signal_and_resumed(translation, full, data, command, tmp_path):
+    """Ctrl-C, kill -9 and SIGTERM one after another; what the last process finds is what one alone does."""
+    argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
+    argv += ["--report-subset", "test", "--json", "found.json", "--csv", "found.csv"]
+    done, resume = 0, []
+    for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
+        process = begin([*argv, *resume], tmp_path)
+        if not resume:
+            path = tmp_path / "none yet"
+            while not path.exists():
+                path = next(tmp_path.glob("layerdrop-search-*.json"), path)
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+        wait_for_progress(process, path, done)
+        out, err = end_by(process, number)
+        assert progress_in(path) >= done + 60
+        done, resume = progress_in(path), ["--resume"]
+        assert sorted(file for file in os.listdir(tmp_path) if not file.endswith(".tmp")) == [path.name]
+        if number is signal.SIGKILL:
+            assert (process.returncode, out) == (-9, "")
+            continue
+        assert process.returncode == 130
+        assert err.splitlines()[-1] == f"layerdrop-search: interrupted; --resume goes on from {path.name}"
+        assert "Traceback" not in err
+        first, second = out.splitlines()
+        assert re.fullmatch(r"best so far, 2 encoder and 2 decoder layers: loss \d\.\d{4}, perplexity \d+\.\d\d", first)
+        layers = r"'\d,\d'"
+        overrides = rf"\{{'encoder_layers_to_keep': {layers}, 'decoder_layers_to_keep': {layers}\}}"
+        assert re.fullmatch(f'--model-overrides "{overrides}"', second)
+    assert done < 36 * 24
+    process = command("layerdrop-search", *argv, "--resume", cwd=tmp_path)
+    expected, folder = translation
+    assert without_cost(read(tmp_path / "found.json")) == without_cost(read(folder / "found.json"))
+    assert (tmp_path / "found.csv").read_bytes() == (folder / "found.csv").read_bytes()
+    assert table_of(process.stdout) == table_of(expected.stdout)
+    again = read(tmp_path / "found.json")["cost"]["layer_evaluations"] - 24 * 63
+    assert 0 <= again <= 3 * 4  # of what was done, a set's four layers at each interruption
+    assert not path.exists()
+
+
+def interrupt(monkeypatch, after):
+    """Press Ctrl-C in this process after some scores."""
+    from layerdrop_plugin.fairseq_adapter import layer_search
+
+    scored, score = [], layer_search.Scoring.__call__
+
+    def until(self, batch, candidates):
+        for found in score(self, batch, candidates):
+            if len(scored) == after:
+                raise KeyboardInterrupt
+            scored.append(batch)
+            yield found
+
+    monkeypatch.setattr(layer_search.Scoring, "__call__", until)
+
+
+def test_interrupted_before_there_is_a_best(words, capsys, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, 0)
+        said = inside(capsys, *words("transformer_lm"), status=130)
+    (state,) = os.listdir()
+    assert (said.out, said.err) == ("", f"layerdrop-search: interrupted; --resume goes on from {state}\n")
+    inside(capsys, *words("transformer_lm"), "--resume", "--json", "a.json")
+    assert os.listdir() == ["a.json"]
+    inside(capsys, *words("transformer_lm"), "--json", "b.json")
+    assert without_cost(read("a.json")) == without_cost(read("b.json"))
+
+
+def test_greed_that_is_interrupted_says_how_many_layers_are_left(words, capsys, folder, monkeypatch):
+    interrupt(monkeypatch, 2)
+    said = inside(capsys, *words("transformer_lm"), "--keep", 1, "--strategy", "greedy", status=130)
+    assert said.out.startswith("best so far, 3 decoder layers: loss ")
+
+
+def test_interrupted_while_the_second_split_is_scored(words, capsys, folder, monkeypatch):
+    """After the search; nothing of it is scored again."""
+    argv = [*words("transformer_lm"), "--num-batches", 2, "--max-tokens", 64, "--report-subset", "test"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, 12)
+        said = inside(capsys, *argv, status=130)
+    assert said.out.startswith("best so far, 2 decoder layers: loss ")
+    interrupt(monkeypatch, 6)  # of the test split: 2 sets, 3 batches
+    inside(capsys, *argv, "--resume")
+    assert os.listdir() == []
+
+
+def test_results_that_cannot_be_written_are_shown_and_kept(words, capsys, folder, monkeypatch):
+    from layerdrop_plugin.cli import results
+
+    def full_disk(*args):
+        raise ValueError("`--json` must be a file that can be written, but a.json can't: No space left on device.")
+
+    monkeypatch.setattr(results, "write", full_disk)
+    said = inside(capsys, *words("transformer_lm"), "--json", "a.json", status=2)
+    assert said.out.splitlines()[-1].startswith("--model-overrides ")
+    assert said.err.splitlines()[-1].endswith("No space left on device.")
+
+
+def test_searches_side_by_side_have_states_of_their_own(words, capsys, folder, monkeypatch):
+    """Two in one folder; to go on, each asks for its own, and another one, or other data, for none that is there."""
+    family = "transformer_lm"
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3)
+        inside(capsys, *words(family), "--strategy", "exhaustive", status=130)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2)
+        inside(capsys, *words(family), "--strategy", "greedy", status=130)
+    states = os.listdir()
+    assert len(states) == 2
+    said = inside(capsys, *words(family), "--strategy", "greedy", status=2).err
+    (state,) = (name for name in states if name in said)
+    assert said == (
+        f"layerdrop-search: error: `--state` must be a new file, but {state} is of a search to --resume; "
+        "--force starts it anew.\n"
+    )
+    for others in (
+        ["--strategy", "racing"],
+        ["--strategy", "greedy", "--seed", 2],
+        ["--strategy", "greedy", "--keep", 1],
+    ):
+        said = inside(capsys, *words(family), *others, "--resume", status=2)
+        assert re.fullmatch(
+            r"layerdrop-search: error: `--resume` must find the state of an interrupted search, "
+            r"but layerdrop-search-[0-9a-f]{8}\.json does not exist\.\n",
+            said.err,
+        )
+    assert sorted(os.listdir()) == sorted(states)
+    inside(capsys, *words(family), "--strategy", "greedy", "--resume")
+    assert len(os.listdir()) == 1
+    inside(capsys, *words(family), "--strategy", "exhaustive", "--force")  # anew
+    assert os.listdir() == []
+
+
+def test_a_state_of_another_search(words, capsys, folder, monkeypatch):
+    argv = [*words("transformer_lm"), "--strategy", "exhaustive", "--state", "mine"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3)
+        inside(capsys, *argv, status=130)
+    before = (folder / "mine").read_bytes()
+    for others, said in {
+        ("--strategy", "greedy"): "`strategy` was 'exhaustive' and is 'greedy'",
+        ("--gen-subset", "test"): "`split` was 'valid' and is 'test'",
+        ("--keep", "3"): "`keep` was [2] and is [3]",
+        ("--model-overrides", "{'dropout': 0.5}"): "`model_overrides` was '{}' and is \"{'dropout': 0.5}\"",
+    }.items():
+        found = inside(capsys, *argv, *others, "--resume", status=2).err
+        assert found == f"layerdrop-search: error: `--resume` must go on with the same search, but {said}.\n"
+    assert (folder / "mine").read_bytes() == before
+    inside(capsys, *argv, "--resume")
+    assert os.listdir() == []
+
+
+def test_data_that_changed_are_another_search(full, data, capsys, folder, monkeypatch):
+    import shutil
+
+    shutil.copytree(data["transformer_lm"], folder / "data")
+    argv = ["data", "--path", full["transformer_lm"], "--keep", 2, "--cpu", "--state", "mine"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3)
+        inside(capsys, *argv, status=130)
+    for end in ("bin", "idx"):
+        shutil.copy(folder / "data" / f"test.{end}", folder / "data" / f"valid.{end}")
+    said = inside(capsys, *argv, "--resume", status=2).err
+    assert re.fullmatch(
+        r"layerdrop-search: error: `--resume` must go on with the same search, "
+        r"but `batches` was '[0-9a-f]{16}' and is '[0-9a-f]{16}'\.\n",
+        said,
+    )

@@ -1,0 +1,67 @@
+"""Checkpoints for layerdrop-prune, and those that it must write."""
+
+import argparse
+
+import pytest
+import torch
+
+from layerdrop_plugin.fairseq_adapter.checkpoint_prune import prune_checkpoint
+
+SPECS = {
+    "transformer": {"encoder": "0,3", "decoder": "1-2"},
+    "transformer_lm": {"decoder": "every_other:2"},
+    "roberta": {"encoder": "last:2"},
+}
+
+
+def same(value, other):
+    """Whether two parts of checkpoints are the same, to any depth; fairseq never sets `_float_tensor`."""
+    if isinstance(value, torch.Tensor):
+        return torch.equal(value, other)
+    if isinstance(value, dict):
+        return list(value) == list(other) and all(
+            same(value[k], other[k]) for k in value if not str(k).endswith("_float_tensor")
+        )
+    return value == other
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """A function that saves, as `model.pt` in the working directory, a checkpoint of two layers made by hand."""
+    monkeypatch.chdir(tmp_path)
+
+    def save(weights=None, name="model.pt", **entries):
+        options = argparse.Namespace(_name="layerdrop_transformer_lm", arch="layerdrop_transformer_lm")
+        vars(options).update(decoder_layers=2, decoder_layerdrop=0.2, user_dir="layerdrop_plugin")
+        state = {
+            "args": None,
+            "cfg": {"model": options, "common": {"user_dir": "layerdrop_plugin"}},
+            "model": by_hand() if weights is None else weights,
+            "optimizer_history": [{"num_updates": 7}],
+            "extra_state": {"train_iterator": {"epoch": 1}, "best": 2.5, "val_loss": 3.0},
+        }
+        torch.save({**state, **entries}, name)
+        return name
+
+    return save
+
+
+def by_hand():
+    """Weights of two layers; the output's table is the embedding's."""
+    table = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    return {
+        "decoder.version": torch.tensor([3.0]),
+        "decoder.embed_tokens.weight": table,
+        "decoder.layers.0.fc1.weight": torch.tensor([[10.0, 11.0]]),
+        "decoder.layers.1.fc1.weight": torch.tensor([[20.0, 21.0]]),
+        "decoder.output_projection.weight": table,
+    }
+
+
+@pytest.fixture(scope="module")
+def small(full, tmp_path_factory, load_model, outputs):
+    """A pruned file of each family, with its optimiser's state, and the outputs of the model."""
+    paths = {family: tmp_path_factory.mktemp("small") / f"{family}.pt" for family in SPECS}
+    for family, path in paths.items():
+        prune_checkpoint(str(full[family]), str(path), SPECS[family], keep_optimizer=True)
+    return {family: (torch.load(path), outputs(load_model(path)[0], family)) for family, path in paths.items()}

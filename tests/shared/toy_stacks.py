@@ -1,0 +1,40 @@
+"""Stacks of tiny layers without fairseq."""
+
+import torch
+from torch import nn
+
+from layerdrop_plugin.dropping import LayerDropStack
+
+DEPTH = 12
+
+
+class Layer(nn.Module):
+    """An encoder's layer: hidden state in, hidden state out. Counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.calls = 0
+
+    def forward(self, x, scale=1.0):
+        self.calls += 1
+        return torch.tanh(self.fc(x)) * scale
+
+
+def make_stack(rate=0.5, layer=Layer, **options):
+    torch.manual_seed(0)
+    return LayerDropStack([layer() for _ in range(DEPTH)], rate=rate, name="encoder", **options)
+
+
+def forward(layers, x):
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def ran(stack):
+    """Which layers were called since this was last asked."""
+    found = [i for i in range(len(stack)) if stack[i].calls]
+    for i in found:
+        stack[i].calls = 0
+    return found
