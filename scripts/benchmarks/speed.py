@@ -6,7 +6,6 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
@@ -82,7 +81,7 @@ class Process:
 
 
 def side(*words: object) -> list[str]:
-    return [sys.executable, "-W", "ignore", str(HERE / "fairseq_side.py"), *map(str, words)]
+    return ["python", "-W", "ignore", str(HERE / "fairseq_side.py"), *map(str, words)]
 
 
 def give_up(log: Path) -> str:
