@@ -72,6 +72,7 @@ def excellent(full, tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruned", ["by the run", "--keep-optimizer"])
 def test_a_run_that_goes_on_from_a_pruned_model_saves_its_own_best(pruned, excellent, data, tiny, train, tmp_path):
     path, options = excellent, ["--decoder-layers-to-keep", "0,2"]
@@ -90,6 +91,7 @@ def test_a_run_that_goes_on_from_a_pruned_model_saves_its_own_best(pruned, excel
     assert describe(str(best))["best"] == state["extra_state"]["best"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_started_again_keeps_its_own_best(excellent, data, tiny, train, tmp_path):
     words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
     words += ["--decoder-layers-to-keep", "0,2", "--restore-file", excellent, "--save-dir", tmp_path]

@@ -163,6 +163,7 @@ def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
     assert cfg.arch == "transformer"
 
 
+@pytest.mark.slow
 def test_stocks_optimiser_counts_the_copies_and_so_they_stay(stock_full):
     state, _ = pruned(str(stock_full), SPECS["transformer"], keep_optimizer=True)
     names = [name for name in state["model"] if not name.endswith(("version", "_float_tensor"))]

@@ -90,6 +90,7 @@ OTHERS = {  # whose optimizer fairseq can't tell from its own
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", OTHERS.values(), ids=list(OTHERS))
 def test_an_optimizer_that_is_another_is_refused_in_one_line(history, full, data, tiny, train, tmp_path):
     state = {**torch.load(full["transformer_lm"]), "optimizer_history": history}

@@ -48,6 +48,7 @@ def test_code_is_refused(text):
     assert str(error.value) == f"an option must be a plain Python value, but is {text!r} instead."
 
 
+@pytest.mark.slow
 def test_every_module_of_fairseq_that_evaluates_strings_is_mended():
     found = set()
     for path in ROOT.rglob("*.py"):

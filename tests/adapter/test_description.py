@@ -66,6 +66,7 @@ def test_a_pruned_one_tells_its_layers_of_the_first_model(full, tmp_path):
     assert (found["best"], found["best_metric"], found["bytes"]["optimizer"]) == (None, None, 0)
 
 
+@pytest.mark.slow
 def test_stocks_copies_of_weights_are_not_counted(stock_full, full):
     found, ours = describe(str(stock_full)), describe(str(full["transformer"]))
     assert found["parameters"] == ours["parameters"]

@@ -133,6 +133,7 @@ def test_a_context_window(full, data, window=8):
     assert tally.loss != total(without, without.batches("valid")).loss
 
 
+@pytest.mark.slow
 def test_a_mark_before_each_sample_is_nothing_to_predict(tiny, data, train, tmp_path):
     argv = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], "--add-bos-token"]
     train(*argv, "--max-update", 3, "--save-dir", tmp_path)
@@ -151,6 +152,7 @@ def test_data_without_a_target_side(full, data):
     assert str(error.value) == "`DATA` must have the target side of 'valid', but has none."
 
 
+@pytest.mark.slow
 def test_an_adaptive_softmax(tiny, data, train, tmp_path):
     """Not the loss of fairseq's criterion: that leaves out a word of each cluster."""
     argv = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *ADAPTIVE]
@@ -182,6 +184,7 @@ def test_accuracy(monkeypatch, classifier):
     assert tally.count == 24 and 0 < tally.correct < 24
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_stock_fairseq(monkeypatch, stock_full, data):
     model = load(stock_full, data["transformer"])
     assert [(name, type(stack), len(stack)) for name, stack in model.stacks.items()] == [
@@ -213,6 +216,7 @@ def test_architectures_of_fairseq_itself(family, tiny, data, train, tmp_path):
     assert found == total(pruned, pruned.batches("valid")) != total(model, model.batches("valid"))
 
 
+@pytest.mark.slow
 def test_an_old_checkpoint(full, data, tmp_path):
     """As fairseq saved before 2020: `args`, no `cfg`."""
     state = torch.load(full["transformer_lm"], weights_only=False)
@@ -223,6 +227,7 @@ def test_an_old_checkpoint(full, data, tmp_path):
     assert total(old, old.batches("valid")) == total(new, new.batches("valid"))
 
 
+@pytest.mark.slow
 def test_pruned_at_load_and_pruned_while_running_are_the_same(full, data):
     for family, kept in HALF.items():
         model = load(full[family], data[family])
@@ -257,6 +262,7 @@ def sizes(batches):
     return [sample["id"].numel() for sample in batches]
 
 
+@pytest.mark.slow
 def test_sizes_of_batches(full, data):
     def found(*words, at_least=1):
         model = load(full["transformer"], data["transformer"], *words)

@@ -148,6 +148,7 @@ def test_the_same_scores_with_rates_by_layer_and_learned_ones(
     assert torch.allclose(exported_scores(tmp_path / "out", family), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_stock_fairseq(to_ctranslate2, stock_full, tmp_path):
     from fairseq import checkpoint_utils
 

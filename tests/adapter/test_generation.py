@@ -33,6 +33,7 @@ def printed(process):
     return [hypotheses[i] for i in sorted(hypotheses)], [references[i] for i in sorted(hypotheses)]
 
 
+@pytest.mark.slow
 def test_it_is_the_score_of_what_fairseq_generate_prints(translation, full, data, command):
     sacrebleu = pytest.importorskip("sacrebleu")
     model, batches = translation
@@ -60,6 +61,7 @@ def test_losses_are_the_same_before_and_after(translation):
     model.model.eval()
 
 
+@pytest.mark.slow
 def test_options_of_generation_count(full, data):
     model = load(full, data, "transformer", "--min-len", "11", "--max-len-b", "11", "--prefix-size", "2")
     batches = model.batches("test")
@@ -76,6 +78,7 @@ def test_the_scorer_is_fairseqs_choice(full, data):
     assert "|case:lc|eff:no|tok:char|" in generation.bleu(model, model.batches("test")).signature
 
 
+@pytest.mark.slow
 def test_sampling_is_by_seed_and_leaves_torchs_generator_alone(full, data):
     model = load(full, data, "transformer", "--sampling", "--seed", "7")
     batches = model.batches("test")

@@ -109,6 +109,7 @@ def test_a_command_describes_without_fairseq_and_writes_the_true_dictionary(save
     assert type(found) is type(dictionary) and vars(found) == vars(dictionary)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_its_own_checkpoint_with_a_dictionary(data, tiny, train, tmp_path, monkeypatch):
     from fairseq.tasks.language_modeling import LanguageModelingTask
 

@@ -228,6 +228,7 @@ def test_the_work_is_what_is_done(load, strategy, family, keep, number):
     assert sum(done) == layer_search.work(plan, len(batches)) > 0
 
 
+@pytest.mark.slow
 def test_batches_are_drawn_by_the_seed(load):
     def ids(seed, number):
         model = load("transformer", "--seed", str(seed), "--batch-size", "1")
@@ -255,6 +256,7 @@ def changed(one, other):
     return [name for name in one if one[name] != other[name]]
 
 
+@pytest.mark.slow
 def test_settings_name_all_that_matters(load, full):
     model, path = load("transformer"), full["transformer"]
     before = settings(model, path)

@@ -99,6 +99,7 @@ def test_a_decoder_without_its_alignment_layer_is_refused_at_load_and_another_ma
     assert (model.alignment_layer, len(model.decoder.layers)) == (1, 2)
 
 
+@pytest.mark.slow
 def test_training_builds_the_pruned_model_with_its_alignment_layer(aligned, data, make_trainer, train, tmp_path):
     argv = [data["transformer"], "--arch", "transformer_align", "--alignment-layer", "3", *SIZE, "--max-update", 3]
     argv += ["--restore-file", aligned, "--save-dir", tmp_path]
@@ -164,6 +165,7 @@ def cut(model, kept):
     return small
 
 
+@pytest.mark.slow
 def test_a_pruned_pointer_generator_points_with_the_same_layer(pointing, load_model, tokens):
     lengths = torch.tensor([5, 4])
     pruned, cfg = load_model(pointing, decoder_layers_to_keep="1,3")
@@ -208,6 +210,7 @@ def test_scores_of_a_pointer_generator_are_those_of_one_set_after_another(stack,
             assert values == tuple(model.tally(batch))
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_out_what_lacks_the_alignment_layer(pointing, data, tmp_path, capsys, error_of):
     argv = [str(data["transformer"]), "--path", str(pointing), "--cpu", "--gen-subset", "valid", "--repeats", "1"]
     results = tmp_path / "sweep.json"
@@ -292,6 +295,7 @@ def test_why_a_stack_can_not_be_pruned_is_true(arch):
     assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why.format(arch)} (got '0')."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "task", "why"),
     [

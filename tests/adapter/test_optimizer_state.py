@@ -196,6 +196,7 @@ def test_nags_momentum_of_kept_parameters(train, make_trainer, argv, tmp_path):
         assert torch.equal(value, before[kept_as(name, before)]), name
 
 
+@pytest.mark.slow
 def test_a_stock_checkpoints_moments_are_carried_past_its_copies(stock_full, make_trainer, argv):
     saved = torch.load(stock_full)
     weights = [name for name in saved["model"] if not name.endswith(("version", "_float_tensor"))]

@@ -27,6 +27,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keep", "holds", "ours"),
     [
@@ -47,6 +48,7 @@ def test_checkpoints_of_other_layers_are_not_replaced(keep, holds, ours, words, 
     assert contents(pruned) == before
 
 
+@pytest.mark.slow
 def test_the_full_model_is_not_replaced(words, train, tmp_path):
     train(*words, "--save-dir", tmp_path)
     own = tmp_path / "checkpoint_last.pt"
@@ -73,6 +75,7 @@ def test_the_same_layers_go_on(keep, words, pruned, train):
     assert updates(pruned / "checkpoint_last.pt") == 15
 
 
+@pytest.mark.slow
 def test_half_of_a_pruned_runs_checkpoint(words, pruned, train):
     own, best = pruned / "checkpoint_last.pt", pruned / "checkpoint_best.pt"
     content = own.read_bytes()

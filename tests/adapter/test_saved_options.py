@@ -170,6 +170,7 @@ def test_a_caller_of_fairseqs_function_gets_no_names_either_but_its_own(full, tm
     assert cfg.checkpoint.save_dir == "mine"
 
 
+@pytest.mark.slow
 def test_an_address_in_a_file_is_not_fetched(full, data, tmp_path, monkeypatch, caplog):
     state = torch.load(full["transformer"], weights_only=False)
     state["cfg"]["bpe"] = {"_name": "gpt2", "gpt2_encoder_json": "http://stranger/a", "gpt2_vocab_bpe": GPT2 + "b"}

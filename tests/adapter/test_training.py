@@ -13,6 +13,7 @@ def words(data, tiny, tmp_path):
     return [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--save-dir", tmp_path]
 
 
+@pytest.mark.slow
 def test_a_run_that_keeps_one_stack_whole_goes_on_from_its_own_checkpoint(words, full, train, tmp_path, caplog):
     words += ["--restore-file", full["transformer"], "--encoder-layers-to-keep", "every_other:4"]
     words += ["--decoder-layers-to-keep", "0,2"]
