@@ -101,6 +101,7 @@ def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(ful
     assert sum(p.numel() for p in whole.parameters()) - count == 2 * encoder + 3 * decoder
 
 
+@pytest.mark.slow
 def test_a_stock_architecture_is_pruned_too(stock_full, load_model, outputs):
     model, _ = load_model(stock_full)
     pruned, cfg = load_model(stock_full, encoder_layers_to_keep="1,2", decoder_layers_to_keep=[0, 2])
