@@ -2,7 +2,7 @@
 
 `fairseq-train` imports fairseq before it reads --user-dir, so this runs at interpreter start, from a .pth file.
 It must stay cheap where fairseq is not used, hence the few imports, and it must not import `layerdrop_plugin`:
-fairseq refuses a --user-dir that was imported from elsewhere. It loads the mends' files by their paths instead.
+fairseq refuses a --user-dir that was imported from elsewhere. It loads the patches' files under its own name instead.
 """
 
 import sys
@@ -46,17 +46,19 @@ def _mend_around_execution(loader):
 
 def _apply(names):
     import os
-    from importlib.util import module_from_spec, spec_from_file_location
+    from importlib import import_module
+    from types import ModuleType
 
-    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "layerdrop_plugin", "fairseq_adapter", "compat")
-    if not os.path.isdir(folder):
+    adapter = os.path.join(os.path.dirname(os.path.abspath(__file__)), "layerdrop_plugin", "fairseq_adapter")
+    if not os.path.isdir(adapter):
         return  # this file was left behind alone
+    sys.modules[__name__].__path__ = [adapter]
+    patches = sys.modules.setdefault(__name__ + ".compat", ModuleType(__name__ + ".compat"))
+    patches.__path__ = [os.path.join(adapter, "compat")]
     for name in names:
-        spec = spec_from_file_location("layerdrop_plugin_startup." + name, os.path.join(folder, name + ".py"))
-        mend = module_from_spec(spec)
-        spec.loader.exec_module(mend)
-        if mend.needed():
-            mend.apply()
+        patch = import_module(f"{__name__}.compat.{name}")
+        if patch.needed():
+            patch.apply()
 
 
 if FairseqFinder not in sys.meta_path:

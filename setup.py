@@ -46,9 +46,9 @@ setup(
         "recipes": ["rouge-score", "sacrebleu>=2.0", "sacremoses", "sentencepiece"],
         "test": ["mypy", "pytest", "pytest-xdist>=3.2", "ruff", "setuptools>=70.1"],
     },
-    entry_points={"console_scripts": [f"layerdrop-{name} = layerdrop_plugin.cli.{name}:main" for name in COMMANDS]},
+    entry_points={"console_scripts": [f"layerdrop-{name} = layerdrop_plugin_commands:{name}" for name in COMMANDS]},
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),
-    py_modules=["layerdrop_plugin_startup"],
+    py_modules=["layerdrop_plugin_commands", "layerdrop_plugin_startup"],
     # Said aloud, this default makes an editable install a plain path, which costs less at each start than a finder.
     package_dir={"": "."},
     cmdclass={"build_py": BuildWithStartUpLine},

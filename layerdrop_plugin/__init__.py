@@ -2,12 +2,11 @@
 
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 __version__ = "0.1.0"
 
-_COMMAND = Path(sys.argv[0] if getattr(sys, "argv", None) else "").name.startswith("layerdrop-")
+_commands = sys.modules.get("layerdrop_plugin_commands")
 
 # fairseq takes two seconds to import: our own commands do so only where they need it.
-if find_spec("fairseq") is not None and not _COMMAND:
+if find_spec("fairseq") is not None and not getattr(_commands, "started", False):
     from .fairseq_adapter import registration as registration

@@ -300,6 +300,15 @@ def error_of(capsys):
     return run
 
 
+@pytest.fixture(scope="session")
+def in_fairseq_train():
+    """A function that calls a function with arguments as fairseq-train would."""
+    names = {}
+    source = "def cli_main(call, *args, **kwargs):\n    return call(*args, **kwargs)"
+    exec(compile(source, "/any/fairseq_cli/train.py", "exec"), names)
+    return names["cli_main"]
+
+
 @pytest.fixture(autouse=True)
 def fairseq_logs():
     """Our commands, run in this process, tell fairseq to log no more than warnings; the next test may want more."""
@@ -312,9 +321,11 @@ def one_worker(tmp_path):
     """A process group of this process alone."""
     import torch
 
+    hook = sys.excepthook
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
+    sys.excepthook = hook  # torch has put one in its place that names the rank
 
 
 @pytest.fixture(scope="session")

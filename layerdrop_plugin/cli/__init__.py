@@ -58,12 +58,13 @@ class Parser(argparse.ArgumentParser):
         """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C.
 
         SIGTERM and SIGHUP end it when the code inside has removed its temporary files.
-        `load_fairseq` quiets fairseq's log; at the end it is as before, for a program that calls `main`.
+        `load_fairseq` quiets fairseq's log and torch's warnings; at the end they are as before, for a program that
+        calls `main`.
         """
         fairseq = logging.getLogger("fairseq")
         level = fairseq.level
         try:
-            with stopping.cleanly():
+            with warnings.catch_warnings(), stopping.cleanly():
                 yield
             sys.stdout.flush()
         except BrokenPipeError:  # whoever read the output has enough of it, as in `... | head -1`
@@ -128,12 +129,13 @@ def load_fairseq() -> None:
     Raises:
         ValueError: one line: there is no fairseq.
     """
+    before = logging.root.manager.disable
     logging.disable(logging.INFO)  # fairseq says which packages it could also use
     try:
         with needing_fairseq():
             from ..fairseq_adapter import registration  # noqa: F401
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
     logging.getLogger("fairseq").setLevel(logging.WARNING)  # its commands report each step at level INFO
     warnings.filterwarnings("ignore", category=UserWarning, module="torch")  # on fairseq's use of it
 

@@ -13,6 +13,7 @@ import inspect
 import itertools
 import logging
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional, Tuple
 
 from fairseq import checkpoint_utils
@@ -29,11 +30,24 @@ logger = logging.getLogger(__name__)
 
 Prepare = Callable[[Dict[str, Any], str], None]
 
-_prepare: Optional[Prepare] = None  # set while a trainer reads its checkpoint
-_option = "--path"  # what names the file that is read
-_loading = False  # set while models are loaded to be used
-_built: Tuple[str, ...] = ()  # what is built of the configuration of a checkpoint that is loaded then
-_kinds: Optional[Dict[str, str]] = None  # of these models so far, by their paths
+
+@dataclass(frozen=True)
+class Reading:
+    """For what fairseq reads a checkpoint now; nothing here crosses fairseq's functions as an argument."""
+
+    option: str = "--path"
+    """What names the file."""
+    prepare: Optional[Prepare] = None
+    """What the trainer wants done to its checkpoint."""
+    to_use: bool = False
+    """Whether models are loaded to be used."""
+    built: Tuple[str, ...] = ()
+    """What is built of a checkpoint's configuration then."""
+    kinds: Optional[Dict[str, str]] = None
+    """Of these models so far, by their paths."""
+
+
+_reading: ContextVar[Reading] = ContextVar("reading")
 
 PLAIN = frozenset(("cfg", "args"))  # without tensors
 TRAINED = PLAIN | {"model"}
@@ -55,13 +69,13 @@ def install() -> None:
 
 def is_loading() -> bool:
     """Whether a model is being built for a checkpoint that is loaded to be used."""
-    return _loading
+    return _reading.get(Reading()).to_use
 
 
 @contextlib.contextmanager
 def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
     """Let `prepare(state, path)` change, in place, what the trainer reads inside; `option` names the file `path`."""
-    with _set(_prepare=prepare, _option=option), mapping(path, dropped=TRAINED):
+    with _now(Reading(option=option, prepare=prepare)), mapping(path, dropped=TRAINED):
         yield
 
 
@@ -82,17 +96,18 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
         del overrides[KEEP[stack]]
     dropped = _dropped.get({}).get(path, frozenset())
     mapped = bool(dropped or specs)  # what is pruned away is never read
-    if _loading and not dropped:
+    reading = _reading.get(Reading())
+    if reading.to_use and not dropped:
         logger.info("also reading %s, which the options of the model or the task name", path)
-    with safe_loading.reading(_option, mapped), usable.taken(path):
+    with safe_loading.reading(reading.option, mapped), usable.taken(path):
         state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
-        if _kinds is not None and dropped:  # one of the models, none that they read themselves
-            registered.check_kind(_kinds, state, path)
-        usable.check_options(state, path, *_built)
+        if reading.kinds is not None and dropped:  # one of the models, none that they read themselves
+            registered.check_kind(reading.kinds, state, path)
+        usable.check_options(state, path, *reading.built)
         pruning.settle(state)
-        if _prepare is not None:
-            _prepare(state, path)
+        if reading.prepare is not None:
+            reading.prepare(state, path)
         elif specs:
             pruning.log(pruning.prune_loaded(state, specs), path)
     if mapped:  # a copy at once, as entries and tied weights may share memory
@@ -121,7 +136,7 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
     built = ("model",) if options["task"] is not None else ("model", "task")
     named = ", ".join(map(str, options["filenames"]))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_set(_loading=True, _prepare=None, _kinds={}, _built=built))
+        stack.enter_context(_now(Reading(option=_reading.get(Reading()).option, to_use=True, built=built, kinds={})))
         stack.enter_context(mapping(*itertools.chain(*paths)))
         if options["state"] is None:
             if in_command():
@@ -145,11 +160,10 @@ def _build_criterion(stock, task, *args, **kwargs):
 
 
 @contextlib.contextmanager
-def _set(**values: Any) -> Iterator[None]:
-    """Set this module's state for as long as fairseq works inside."""
-    before = {name: globals()[name] for name in values}
-    globals().update(values)
+def _now(reading: Reading) -> Iterator[None]:
+    """Read for this as long as fairseq works inside."""
+    token = _reading.set(reading)
     try:
         yield
     finally:
-        globals().update(before)
+        _reading.reset(token)

@@ -7,10 +7,10 @@ import contextlib
 import logging
 import sys
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Iterator, NoReturn
 
 from .. import message
+from .running_command import running_command
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +54,12 @@ def one_line() -> Iterator[None]:
 def end(text: str) -> NoReturn:
     """End the command that runs with one line on standard error and exit status 2."""
     logger.debug("the command ends with this error", exc_info=True)
-    sys.stderr.write(f"{_command()}: error: {message.one_line(text)}\n")  # at once: several workers may say the same
+    line = f"{running_command()}: error: {message.one_line(text)}\n"
+    sys.stderr.write(line)  # at once: several workers may say the same
     sys.stderr.flush()
     raise SystemExit(2) from None
 
 
-def _command() -> str:
-    return Path(sys.argv[0] if sys.argv else "").name
-
-
 def in_command() -> bool:
     """Whether this process is `fairseq-train`, `-m fairseq_cli.train`, `layerdrop-average` or another command."""
-    path = Path(sys.argv[0] if sys.argv else "")
-    named = path.name.startswith(("fairseq-", "layerdrop-")) or path.parent.name == "fairseq_cli"
-    return named and not _raising.get()
+    return running_command() is not None and not _raising.get()

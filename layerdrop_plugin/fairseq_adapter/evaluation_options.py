@@ -81,13 +81,14 @@ def command_line(words: Sequence[str], saved_cfg: Any, error: Callable[[str], No
 
 
 def _complete(args: argparse.Namespace) -> Any:
+    before = logging.root.manager.disable
     logging.disable(logging.ERROR)  # fairseq logs all options beside the one that does not fit
     try:
         return convert_namespace_to_omegaconf(args)
     except HydraException as error:
         raise ValueError(f"an option of fairseq's has no such value: {' '.join(str(error).split())}") from None
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 def check_values(args: argparse.Namespace) -> None:

@@ -3,20 +3,28 @@
 import functools
 from typing import Any, Callable
 
+PATCHES = "layerdrop_patches"
+"""The attribute of a function that names the wrappers around it.
+
+It is ours alone: `__wrapped__` is there after anybody's decorator.
+"""
+
 
 def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
     """Replace `owner.name` by `wrapper`, which gets the original first, then the arguments.
 
-    Several wrappers may go around one function, the last one outermost. A second call with one changes nothing.
+    Several wrappers may go around one function, the last one outermost. A second call with one changes nothing, also
+    where the wrapper's file was loaded twice: by the start-up hook and in this package.
     """
-    stock = getattr(owner, name)
-    around = getattr(stock, "layerdrop_wrappers", ())
-    if wrapper in around:
+    original = getattr(owner, name)
+    around = getattr(original, PATCHES, ())
+    patch = f"{wrapper.__module__.rpartition('.')[2]}.{wrapper.__qualname__}"
+    if patch in around:
         return
 
-    @functools.wraps(stock)
+    @functools.wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(stock, *args, **kwargs)
+        return wrapper(original, *args, **kwargs)
 
-    wrapped.layerdrop_wrappers = (*around, wrapper)  # type: ignore[attr-defined]
+    setattr(wrapped, PATCHES, (*around, patch))
     setattr(owner, name, wrapped)

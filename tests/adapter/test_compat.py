@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from layerdrop_plugin.fairseq_adapter import compat
 
 FOLDER = Path(compat.__file__).parent
+ROOT = FOLDER.parents[2]
 NAMES = [mend.__name__.rpartition(".")[2] for mend in compat.MENDS]
 mends = pytest.mark.parametrize("mend", compat.MENDS, ids=NAMES)
 
@@ -56,12 +58,64 @@ def test_what_is_active_is_noted_with_its_reason():
     assert set(compat.ACTIVE) <= set(NAMES)
 
 
-def test_what_the_start_up_hook_loads_is_self_contained():
-    hook = (FOLDER.parents[2] / "layerdrop_plugin_startup.py").read_text()
-    for name in re.findall(r'"(\w+)"', "".join(re.findall(r"^(?:BEFORE|AFTER)_.*$", hook, re.MULTILINE))):
-        tree = ast.parse((FOLDER / f"{name}.py").read_text())
+def test_what_the_start_up_hook_loads_needs_nothing_else():
+    """But for two files, which need nothing themselves."""
+    hook = (ROOT / "layerdrop_plugin_startup.py").read_text()
+    names = re.findall(r'"(\w+)"', hook.partition("class ")[0])
+    assert len(names) == 5
+    paths = [FOLDER / f"{name}.py" for name in names]
+    paths += [FOLDER.parent / f"{name}.py" for name in ("hooks", "running_command")]
+    for path in paths:
+        tree = ast.parse(path.read_text())
         at_import = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-        modules = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in at_import]
+        ours = [node for node in at_import if isinstance(node, ast.ImportFrom) and node.level]
+        assert {(node.level, node.module) for node in ours} <= {(2, "hooks"), (2, "running_command")}
+        others = [node for node in at_import if node not in ours]
+        modules = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in others]
         if sys.version_info >= (3, 10):
             assert {module.split(".")[0] for module in modules} <= set(sys.stdlib_module_names)
-        assert not any("layerdrop_plugin" in module for module in modules)
+
+
+FOREIGN = """
+import functools
+hook.AFTER_FAIRSEQ = ()  # the patches of the hook would come first
+from fairseq import utils
+from fairseq.criterions.adaptive_loss import AdaptiveLoss
+from fairseq.data.iterators import BackgroundConsumer
+from fairseq.distributed import utils as distributed_utils
+from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
+
+def decorated(function):
+    @functools.wraps(function)
+    def foreign(*args, **kwargs):
+        return function(*args, **kwargs)
+    return foreign
+
+places = [(utils, "import_user_module"), (distributed_utils, "call_main"), (distributed_utils, "distributed_main")]
+places += [(BackgroundConsumer, "run"), (Layer, "__init__")]
+for owner, name in places:
+    setattr(owner, name, decorated(getattr(owner, name)))
+AdaptiveLoss.build_criterion = classmethod(decorated(AdaptiveLoss.build_criterion.__func__))
+import layerdrop_plugin
+from layerdrop_plugin.fairseq_adapter import compat
+from layerdrop_plugin.fairseq_adapter.hooks import PATCHES
+places.append((AdaptiveLoss.build_criterion, "__func__"))
+for owner, name in places:
+    (_, *more) = patches = getattr(getattr(owner, name), PATCHES)
+    print(name, *(patch for patch in patches if patch.partition(".")[0] in compat.ACTIVE))
+"""
+
+
+@pytest.mark.slow
+def test_a_decorator_of_somebody_else_switches_no_patch_off(tmp_path):
+    code = f"import sys; sys.path.append({str(ROOT)!r}); import layerdrop_plugin_startup as hook\n{FOREIGN}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "import_user_module user_dir_lookup._import_user_module",
+        "call_main spawned_worker_errors._call_main late_user_dir._call_main",
+        "distributed_main process_group_end._distributed_main",
+        "run reading_ahead._run",
+        "__init__ encoder_fastpath._init",
+        "__func__ adaptive_loss_backend._build_criterion",
+    ]

@@ -3,7 +3,6 @@
 import errno
 import resource
 import shutil
-import sys
 
 import pytest
 import torch
@@ -44,12 +43,11 @@ def test_it_is_needed_here():
 
 
 @pytest.mark.parametrize("write", [save, copy])
-def test_a_command_ends_with_one_line(write, full_disk, tmp_path, monkeypatch, capsys, caplog):
-    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
+def test_a_command_ends_with_one_line(write, full_disk, in_fairseq_train, tmp_path, capsys, caplog):
     path = tmp_path / "checkpoint_best.pt"
     path.write_text("from before")
     with pytest.raises(SystemExit) as end:
-        write(path)
+        in_fairseq_train(write, path)
     line = f"`--save-dir` must have room for checkpoints, but {path} can't be written: No space left on device."
     assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {line}\n")
     assert "Traceback" not in caplog.text
@@ -57,15 +55,15 @@ def test_a_command_ends_with_one_line(write, full_disk, tmp_path, monkeypatch, c
     assert path.read_text() == "from before"
 
 
-def test_torch_lives_through_a_write_that_fails(tmp_path, monkeypatch, capsys):
+def test_torch_lives_through_a_write_that_fails(in_fairseq_train, tmp_path, capsys):
     """With torch 1.13, it aborted the process; newer ones end with an error of their own."""
-    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
     path = tmp_path / "checkpoint1.pt"
+    state = {"model": {"w": torch.zeros(100_000)}}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # bytes in a file
     try:
         with pytest.raises(SystemExit) as end:
-            checkpoint_utils.torch_persistent_save({"model": {"w": torch.zeros(100_000)}}, str(path))
+            in_fairseq_train(checkpoint_utils.torch_persistent_save, state, str(path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     line = f"`--save-dir` must have room for checkpoints, but {path} can't be written: File too large."

@@ -10,8 +10,7 @@ from layerdrop_plugin.fairseq_adapter.compat import ACTIVE, late_user_dir
 
 
 @pytest.fixture
-def cfg(configure, data, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["fairseq-hydra-train"])
+def cfg(configure, data, tiny, tmp_path):
     folder = tmp_path / "save"
     return configure(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--save-dir", folder)
 
@@ -29,23 +28,23 @@ def fail(cfg, made=()):
 
 
 @pytest.mark.parametrize("place", ["save", "runs/1/save", "runs//1/save/"])
-def test_one_line_and_no_empty_folder(place, cfg, tmp_path, capsys):
+def test_one_line_and_no_empty_folder(place, cfg, in_fairseq_train, tmp_path, capsys):
     cfg.checkpoint.save_dir = f"{tmp_path}/{place}"
     with pytest.raises(SystemExit) as end:
-        utils.call_main(cfg, fail)
-    line = "fairseq-hydra-train: error: fairseq refuses what it was given: too few words\n"
+        in_fairseq_train(utils.call_main, cfg, fail)
+    line = "fairseq-train: error: fairseq refuses what it was given: too few words\n"
     assert (end.value.code, capsys.readouterr().err) == (2, line)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_new_or_not_empty_stays(cfg, tmp_path):
+def test_a_folder_that_is_not_new_or_not_empty_stays(cfg, in_fairseq_train, tmp_path):
     for made in (("checkpoint1.pt",), ()):
         with pytest.raises(SystemExit):
-            utils.call_main(cfg, fail, made=made)
+            in_fairseq_train(utils.call_main, cfg, fail, made=made)
         assert [path.name for path in (tmp_path / "save").iterdir()] == ["checkpoint1.pt"]
     (tmp_path / "save/checkpoint1.pt").unlink()
     with pytest.raises(SystemExit):
-        utils.call_main(cfg, fail)
+        in_fairseq_train(utils.call_main, cfg, fail)
     assert (tmp_path / "save").is_dir()
 
 

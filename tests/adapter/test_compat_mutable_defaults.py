@@ -88,8 +88,8 @@ def test_fairseq_is_asked_by_its_source(tmp_path, monkeypatch, source, expected)
     (package / "dataclass" / "configs.py").write_text(source)
     code = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'layerdrop' not in repr(f)]\n"
-        f"sys.path[:0] = [{str(tmp_path)!r}]; import runpy\n"
-        f"print(runpy.run_path({mutable_defaults.__file__!r})['_fairseq_has_them']())"
+        f"sys.path[:0] = [{str(tmp_path)!r}]; import layerdrop_plugin_startup as hook; hook._apply(())\n"
+        "from layerdrop_plugin_startup.compat.mutable_defaults import _fairseq_has_them; print(_fairseq_has_them())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(expected)

@@ -92,11 +92,10 @@ def test_applying_twice_wraps_once():
     assert utils.import_user_module is once
 
 
-def test_a_folder_that_does_not_exist_is_one_line(tmp_path, monkeypatch, capsys):
+def test_a_folder_that_does_not_exist_is_one_line(in_fairseq_train, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
     with pytest.raises(SystemExit) as end:
-        utils.import_user_module(argparse.Namespace(user_dir="layerdrop_plugn"))
+        in_fairseq_train(utils.import_user_module, argparse.Namespace(user_dir="layerdrop_plugn"))
     said = "`--user-dir` must be the folder of a Python package, but 'layerdrop_plugn' does not exist."
     assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {said}\n")
 

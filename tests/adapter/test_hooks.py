@@ -1,6 +1,7 @@
 """Functions of ours around one of fairseq's."""
 
-from types import SimpleNamespace
+import functools
+from types import FunctionType, SimpleNamespace
 
 from layerdrop_plugin.fairseq_adapter.hooks import wrap
 
@@ -18,3 +19,20 @@ def test_several_go_around_one_function_and_each_once():
     for wrapper in (doubled, negated, doubled, negated):
         wrap(owner, "plus", wrapper)
     assert owner.plus(3) == -8
+
+
+def test_a_decorator_of_somebody_else_is_no_wrapper_of_ours():
+    owner = SimpleNamespace(plus=functools.wraps(negated)(lambda value: value + 1))
+    wrap(owner, "plus", doubled)
+    owner.plus = functools.wraps(owner.plus)(lambda value, inner=owner.plus: inner(value) + 100)
+    wrap(owner, "plus", doubled)
+    assert owner.plus(3) == 108
+
+
+def test_a_wrapper_whose_file_was_loaded_twice_goes_around_once():
+    owner = SimpleNamespace(plus=lambda value: value + 1)
+    again = FunctionType(doubled.__code__, {**globals(), "__name__": f"another.{__name__}"})
+    again.__module__ = f"another.{__name__}"
+    for wrapper in (doubled, again):
+        wrap(owner, "plus", wrapper)
+    assert owner.plus(3) == 8

@@ -91,6 +91,8 @@ def test_what_is_written_again_holds_the_true_dictionary(save, dictionary, tmp_p
 
 IN_A_COMMAND = """
 import sys
+import layerdrop_plugin_commands
+layerdrop_plugin_commands.started = True
 from layerdrop_plugin.fairseq_adapter import saved_options
 from layerdrop_plugin.fairseq_adapter.checkpoint_average import average_checkpoints
 from layerdrop_plugin.fairseq_adapter.description import describe
@@ -101,10 +103,8 @@ average_checkpoints([sys.argv[1]], sys.argv[2])
 
 
 def test_a_command_describes_without_fairseq_and_writes_the_true_dictionary(save, dictionary, command, tmp_path):
-    program = tmp_path / "layerdrop-program"  # to the package one of our commands, which imports no fairseq
-    program.write_text(IN_A_COMMAND)
     path = save(task_state={"dictionaries": [dictionary]})
-    assert command("python", "-W", "ignore", program, path, tmp_path / "b.pt").stderr == ""
+    assert command("python", "-W", "ignore", "-c", IN_A_COMMAND, path, tmp_path / "b.pt").stderr == ""
     (found,) = torch.load(tmp_path / "b.pt")["task_state"]["dictionaries"]
     assert type(found) is type(dictionary) and vars(found) == vars(dictionary)
 

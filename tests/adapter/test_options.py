@@ -108,31 +108,28 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("flag", "value", "message"), REFUSED)
-def test_the_command_line_refuses_in_one_line(flag, value, message, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["/bin/fairseq-train"])
+def test_the_command_line_refuses_in_one_line(flag, value, message, in_fairseq_train, capsys):
     with pytest.raises(SystemExit) as end:
-        parser().parse_args([f"{flag}={value}"])
+        in_fairseq_train(parser().parse_args, [f"{flag}={value}"])
     assert end.value.code == 2
     assert capsys.readouterr().err == f"fairseq-train: error: {message}\n"
 
 
 @pytest.mark.parametrize("flag", ["--encoder-layerdrop", "--encoder-layers-to-keep"])
-def test_a_model_without_the_stack_refuses_its_options(flag, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["fairseq_cli/train.py"])
+def test_a_model_without_the_stack_refuses_its_options(flag, in_fairseq_train, capsys):
     with pytest.raises(SystemExit):
-        parser(("decoder",), "layerdrop_transformer_lm").parse_args([f"{flag}=0"])
+        in_fairseq_train(parser(("decoder",), "layerdrop_transformer_lm").parse_args, [f"{flag}=0"])
     message = f"`{flag}` must be left out: layerdrop_transformer_lm has no encoder (got '0')."
-    assert capsys.readouterr().err == f"train.py: error: {message}\n"
+    assert capsys.readouterr().err == f"fairseq-train: error: {message}\n"
 
 
 @pytest.mark.parametrize("words", [["--encoder-layerdrop-learned"], ["--encoder-layerdrop-learned=x"]])
-def test_a_model_without_the_stack_refuses_its_switch(words, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["fairseq_cli/train.py"])
+def test_a_model_without_the_stack_refuses_its_switch(words, in_fairseq_train, capsys):
     with pytest.raises(SystemExit) as end:
-        parser(("decoder",), "layerdrop_transformer_lm").parse_args(words)
+        in_fairseq_train(parser(("decoder",), "layerdrop_transformer_lm").parse_args, words)
     got = "'x'" if "=x" in words[0] else "True"
     message = f"`--encoder-layerdrop-learned` must be left out: layerdrop_transformer_lm has no encoder (got {got})."
-    assert (end.value.code, capsys.readouterr().err) == (2, f"train.py: error: {message}\n")
+    assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {message}\n")
 
 
 @pytest.mark.parametrize("config", [lambda values: Namespace(**values), OmegaConf.create])

@@ -1,7 +1,6 @@
 """What is told in one line of errors that nobody foresaw, and what keeps its traceback."""
 
 import logging
-import sys
 import types
 
 import pytest
@@ -77,23 +76,29 @@ def trainer(tmp_path):
 
 
 @pytest.mark.parametrize(("error", "left"), [(IndexError, []), (FloatingPointError, ["crash.pt"])])
-def test_a_first_update_that_fails_leaves_no_crash_pt_but_for_nan(error, left, trainer, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
-    with pytest.raises(error), user_errors.first_update(trainer):
-        (tmp_path / "crash.pt").touch()
-        raise error
+def test_a_first_update_that_fails_leaves_no_crash_pt_but_for_nan(error, left, in_fairseq_train, trainer, tmp_path):
+    def update():
+        with user_errors.first_update(trainer):
+            (tmp_path / "crash.pt").touch()
+            raise error
+
+    with pytest.raises(error):
+        in_fairseq_train(update)
     assert [path.name for path in tmp_path.iterdir()] == left
     assert not hasattr(trainer, "layerdrop_has_trained")
 
 
-def test_an_update_is_noted_and_later_ones_keep_their_crash_pt(trainer, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
+def test_an_update_is_noted_and_later_ones_keep_their_crash_pt(in_fairseq_train, trainer, tmp_path):
+    def later_update():
+        with user_errors.first_update(trainer):
+            (tmp_path / "crash.pt").touch()
+            raise IndexError
+
     with user_errors.first_update(trainer):
         pass
     assert trainer.layerdrop_has_trained
-    with pytest.raises(IndexError), user_errors.first_update(trainer):
-        (tmp_path / "crash.pt").touch()
-        raise IndexError
+    with pytest.raises(IndexError):
+        in_fairseq_train(later_update)
     assert (tmp_path / "crash.pt").exists()
 
 
@@ -114,10 +119,9 @@ def test_what_they_do_not_break_is_passed_on(overrides, kind):
         raise kind("x")
 
 
-def test_the_traceback_is_in_the_log_at_level_debug(monkeypatch, capsys, caplog):
-    monkeypatch.setattr(sys, "argv", ["fairseq-train"])
+def test_the_traceback_is_in_the_log_at_level_debug(in_fairseq_train, capsys, caplog):
     with caplog.at_level(logging.DEBUG, user_errors.end.__module__), pytest.raises(SystemExit):
-        user_errors.end_command(raised("raise error", KeyError("x")), None)
+        in_fairseq_train(user_errors.end_command, raised("raise error", KeyError("x")), None)
     assert capsys.readouterr().err == "fairseq-train: error: fairseq refuses what it was given: KeyError: 'x'\n"
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
 

@@ -13,7 +13,8 @@ import resource, sys
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-sys.argv[0] = "layerdrop-describe"
+import layerdrop_plugin_commands
+layerdrop_plugin_commands.started = True
 from layerdrop_plugin.cli.describe import main
 main([sys.argv[2]])
 before = peak()

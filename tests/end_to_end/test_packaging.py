@@ -79,7 +79,7 @@ def test_install_use_uninstall(installed):
     assert environment.run("-c", "import sys; print(any('layerdrop' in name for name in sys.modules))") == "False"
 
 
-def test_the_wheel_holds_the_package_the_hook_and_nothing_else(checkout, tmp_path):
+def test_the_wheel_holds_the_package_the_commands_the_hook_and_nothing_else(checkout, tmp_path):
     subprocess.run(
         [sys.executable, *PIP, "wheel", *OFFLINE, "--wheel-dir", tmp_path, checkout],
         check=True,
@@ -90,6 +90,7 @@ def test_the_wheel_holds_the_package_the_hook_and_nothing_else(checkout, tmp_pat
     tops = {line.split("/")[0].split()[0] for line in names.splitlines()[1:]}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "layerdrop_plugin",
+        "layerdrop_plugin_commands.py",
         "layerdrop_plugin_startup.py",
         "layerdrop_plugin_startup.pth",
     }

@@ -59,7 +59,7 @@ def circle_in_metadata(state):
 
 
 def nested(state):
-    for _ in range(2000):
+    for _ in range(600):
         state["extra_state"] = {"x": state["extra_state"]}
 
 

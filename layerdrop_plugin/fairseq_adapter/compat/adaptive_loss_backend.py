@@ -5,7 +5,7 @@ of the adaptive input, and pytorch_ddp would wait for gradients that never come.
 these weights count as ready, so the check may go: the gradients are those of `--ddp-backend legacy_ddp`.
 """
 
-import functools
+import inspect
 from types import SimpleNamespace
 from typing import Any, Optional
 
@@ -17,10 +17,10 @@ def needed() -> Optional[str]:
     """The reason, where building the criterion with the default backend is refused."""
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
 
-    build = AdaptiveLoss.build_criterion.__func__
+    build = inspect.unwrap(AdaptiveLoss.build_criterion.__func__)
     cfg = SimpleNamespace(ddp_backend="pytorch_ddp", sentence_avg=False)
     try:
-        getattr(build, "__wrapped__", build)(AdaptiveLoss, cfg, SimpleNamespace())
+        build(AdaptiveLoss, cfg, SimpleNamespace())
     except Exception as error:
         if "not compatible" in str(error):
             return "fairseq's AdaptiveLoss refuses the default --ddp-backend"
@@ -34,15 +34,13 @@ def apply() -> None:
 
     wrap(AdaptiveInput, "forward", _embed)
     wrap(AdaptiveSoftmax, "forward", _scores)
-    original = AdaptiveLoss.build_criterion.__func__
-    if hasattr(original, "__wrapped__"):
-        return
+    holder = SimpleNamespace(build_criterion=AdaptiveLoss.build_criterion.__func__)
+    wrap(holder, "build_criterion", _build_criterion)
+    AdaptiveLoss.build_criterion = classmethod(holder.build_criterion)
 
-    @functools.wraps(original)
-    def build_criterion(cls: type, cfg: Any, task: Any) -> Any:
-        return original(cls, SimpleNamespace(ddp_backend="legacy_ddp", sentence_avg=cfg.sentence_avg), task)
 
-    AdaptiveLoss.build_criterion = classmethod(build_criterion)
+def _build_criterion(original: Any, cls: type, cfg: Any, task: Any) -> Any:
+    return original(cls, SimpleNamespace(ddp_backend="legacy_ddp", sentence_avg=cfg.sentence_avg), task)
 
 
 def _embed(stock: Any, module: Any, tokens: Any) -> Any:

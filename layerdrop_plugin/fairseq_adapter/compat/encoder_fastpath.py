@@ -4,17 +4,20 @@ torch 1.13 and newer, fairseq 0.12.2. Its encoder layer calls `torch._transforme
 without the mask type that torch wants since 1.13. The layer's ordinary path gives the same results.
 """
 
-import functools
+import inspect
 from typing import Any, Optional
 
 import torch
+
+from ..hooks import wrap
 
 
 def needed() -> Optional[str]:
     """The reason, where both hold: the stock encoder layer makes that call, and torch refuses it."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 
-    calls = "_transformer_encoder_layer_fwd" in TransformerEncoderLayerBase.forward.__code__.co_names
+    forward = inspect.unwrap(TransformerEncoderLayerBase.forward)
+    calls = "_transformer_encoder_layer_fwd" in forward.__code__.co_names
     if calls and _torch_refuses():
         return "fairseq's encoder layer calls torch's fast path without the mask type that torch asks for"
     return None
@@ -24,16 +27,12 @@ def apply() -> None:
     """Makes each stock encoder layer, as it is built, one that does not take the fast path."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 
-    original = TransformerEncoderLayerBase.__init__
-    if hasattr(original, "__wrapped__"):
-        return
+    wrap(TransformerEncoderLayerBase, "__init__", _init)
 
-    @functools.wraps(original)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        self.can_use_fastpath = False
 
-    TransformerEncoderLayerBase.__init__ = __init__
+def _init(original: Any, layer: Any, *args: Any, **kwargs: Any) -> None:
+    original(layer, *args, **kwargs)
+    layer.can_use_fastpath = False
 
 
 def _torch_refuses() -> bool:

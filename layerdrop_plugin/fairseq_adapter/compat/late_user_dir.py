@@ -6,11 +6,12 @@ the user dir, what to say of an error. Without the plugin it changes nothing.
 """
 
 import contextlib
-import functools
 import inspect
 import os
 import sys
 from typing import Any, Iterator, Optional
+
+from ..hooks import wrap
 
 PLUGIN = "layerdrop_plugin.fairseq_adapter.user_errors"
 
@@ -28,23 +29,18 @@ def apply() -> None:
     """Lets the plugin end the command, if it knows the error."""
     from fairseq.distributed import utils
 
-    original = utils.call_main
-    if hasattr(original, "layerdrop_asks"):
-        return
+    wrap(utils, "call_main", _call_main)
 
-    @functools.wraps(original)
-    def call_main(cfg: Any, *args: Any, **kwargs: Any) -> Any:
-        with _nothing_left_behind(cfg.checkpoint.save_dir):
-            try:
-                return original(cfg, *args, **kwargs)
-            except Exception as error:
-                plugin = sys.modules.get(PLUGIN)
-                if plugin is not None:
-                    plugin.end_command(error, cfg.common.user_dir)
-                raise
 
-    call_main.layerdrop_asks = True  # type: ignore[attr-defined]
-    utils.call_main = call_main
+def _call_main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    with _nothing_left_behind(cfg.checkpoint.save_dir):
+        try:
+            return original(cfg, *args, **kwargs)
+        except Exception as error:
+            plugin = sys.modules.get(PLUGIN)
+            if plugin is not None:
+                plugin.end_command(error, cfg.common.user_dir)
+            raise
 
 
 @contextlib.contextmanager

@@ -6,11 +6,12 @@ back from the fields, so they have to stay. Applied before the first import of f
 """
 
 import dataclasses
-import functools
 import os
 import re
 from importlib.util import find_spec
 from typing import Any, Optional
+
+from ..hooks import wrap
 
 MENDED_PACKAGES = ("fairseq", "hydra")
 
@@ -24,24 +25,20 @@ def needed() -> Optional[str]:
 
 def apply() -> None:
     """Lends these defaults a hash for as long as Python looks at them."""
-    original = dataclasses._get_field  # type: ignore[attr-defined]
-    if hasattr(original, "__wrapped__"):
-        return
+    wrap(dataclasses, "_get_field", _get_field)
 
-    @functools.wraps(original)
-    def get_field(cls: type, name: str, *args: Any) -> Any:
-        default = cls.__dict__.get(name)
-        kind = type(default.default if isinstance(default, dataclasses.Field) else default)
-        ours = cls.__module__.split(".")[0] in MENDED_PACKAGES
-        if not (ours and dataclasses.is_dataclass(kind) and kind.__hash__ is None):
-            return original(cls, name, *args)
-        kind.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
-        try:
-            return original(cls, name, *args)
-        finally:
-            kind.__hash__ = None  # type: ignore[method-assign, assignment]
 
-    dataclasses._get_field = get_field  # type: ignore[attr-defined]
+def _get_field(original: Any, cls: type, name: str, *args: Any) -> Any:
+    default = cls.__dict__.get(name)
+    kind = type(default.default if isinstance(default, dataclasses.Field) else default)
+    ours = cls.__module__.split(".")[0] in MENDED_PACKAGES
+    if not (ours and dataclasses.is_dataclass(kind) and kind.__hash__ is None):
+        return original(cls, name, *args)
+    kind.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
+    try:
+        return original(cls, name, *args)
+    finally:
+        kind.__hash__ = None  # type: ignore[method-assign, assignment]
 
 
 def _python_refuses() -> bool:

@@ -6,16 +6,17 @@ its end. With GPUs torch 2.4 and newer warns "destroy_process_group() was not ca
 """
 
 import atexit
-import functools
+import inspect
 from typing import Any, Optional
+
+from ..hooks import wrap
 
 
 def needed() -> Optional[str]:
     """The reason, where fairseq leaves the process group that it opens to the end of the interpreter."""
     from fairseq.distributed import utils
 
-    original = getattr(utils.distributed_main, "__wrapped__", utils.distributed_main)
-    if "destroy_process_group" not in original.__code__.co_names:
+    if "destroy_process_group" not in inspect.unwrap(utils.distributed_main).__code__.co_names:
         return "fairseq leaves its process group open when a worker ends"
     return None
 
@@ -24,16 +25,12 @@ def apply() -> None:
     """Lets a worker that has done its work close the process group as it ends; one that fails must not wait here."""
     from fairseq.distributed import utils
 
-    original = utils.distributed_main
-    if hasattr(original, "__wrapped__"):
-        return
+    wrap(utils, "distributed_main", _distributed_main)  # by its name, workers that fairseq starts find it
 
-    @functools.wraps(original)  # by its name, workers that fairseq starts find it
-    def distributed_main(*args: Any) -> None:
-        original(*args)
-        atexit.register(_close)  # not now: fairseq, called again in this process, would go on with this group
 
-    utils.distributed_main = distributed_main
+def _distributed_main(original: Any, *args: Any) -> None:
+    original(*args)
+    atexit.register(_close)  # not now: fairseq, called again in this process, would go on with this group
 
 
 def _close() -> None:

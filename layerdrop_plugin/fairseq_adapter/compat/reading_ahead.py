@@ -6,11 +6,13 @@ interpreter ends, Python ends the thread when it comes back, which C++ takes for
 """
 
 import atexit
-import functools
+import inspect
 import math
 import threading
 import time
 from typing import Any, Iterable, Iterator, Optional
+
+from ..hooks import wrap
 
 SECONDS = 5.0
 """The most that the end of a process waits, for all threads together: the next batch may never come."""
@@ -22,7 +24,7 @@ def needed() -> Optional[str]:
     """The reason, where fairseq reads ahead in a thread that the end of the interpreter does not wait for."""
     from fairseq.data.iterators import BufferedIterator
 
-    if "daemon" in BufferedIterator._create_consumer.__code__.co_names:
+    if "daemon" in inspect.unwrap(BufferedIterator._create_consumer).__code__.co_names:
         return "fairseq leaves the thread that reads batches ahead to the end of the interpreter"
     return None
 
@@ -31,17 +33,14 @@ def apply() -> None:
     """Lets these threads stop after the batch that they are at when the interpreter ends, which waits for that."""
     from fairseq.data.iterators import BackgroundConsumer
 
-    original = BackgroundConsumer.run
-    if hasattr(original, "__wrapped__"):
-        return
-
-    @functools.wraps(original)
-    def run(self: Any) -> None:
-        self._source = _UntilTheEnd(self._source)
-        original(self)
-
-    BackgroundConsumer.run = run
+    wrap(BackgroundConsumer, "run", _run)
+    atexit.unregister(_stop)
     atexit.register(_stop, BackgroundConsumer)  # torch was imported before: its own handlers run after this one
+
+
+def _run(original: Any, consumer: Any) -> None:
+    consumer._source = _UntilTheEnd(consumer._source)
+    original(consumer)
 
 
 class _UntilTheEnd:

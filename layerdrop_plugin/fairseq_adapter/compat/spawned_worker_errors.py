@@ -4,9 +4,10 @@ fairseq 0.12.2 and main, any torch, several GPUs in one machine: fairseq starts 
 that one ends with the exit status of a user's error.
 """
 
-import functools
 import inspect
 from typing import Any, Optional
+
+from ..hooks import wrap
 
 USER_ERROR = 2  # exit status
 
@@ -24,19 +25,16 @@ def needed() -> Optional[str]:
 def apply() -> None:
     """Ends the command as its worker ended, which has said why."""
     from fairseq.distributed import utils
+
+    wrap(utils, "call_main", _call_main)
+
+
+def _call_main(original: Any, *args: Any, **kwargs: Any) -> Any:
     from torch.multiprocessing import ProcessExitedException
 
-    original = utils.call_main
-    if hasattr(original, "__wrapped__"):
-        return
-
-    @functools.wraps(original)
-    def call_main(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(*args, **kwargs)
-        except ProcessExitedException as error:
-            if error.exit_code != USER_ERROR:
-                raise
-        raise SystemExit(USER_ERROR)
-
-    utils.call_main = call_main
+    try:
+        return original(*args, **kwargs)
+    except ProcessExitedException as error:
+        if error.exit_code != USER_ERROR:
+            raise
+    raise SystemExit(USER_ERROR)

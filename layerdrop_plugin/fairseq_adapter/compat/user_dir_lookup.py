@@ -7,11 +7,14 @@ and then beside itself: an editable install is not there, and by that path it do
 """
 
 import argparse
-import functools
+import inspect
 import os
 import sys
 from importlib.util import find_spec
 from typing import Any, Optional
+
+from ..hooks import wrap
+from ..running_command import running_command
 
 PACKAGE = "layerdrop_plugin"
 
@@ -20,8 +23,7 @@ def needed() -> Optional[str]:
     """The reason, where fairseq looks beside itself by a path with `..` in it."""
     from fairseq import utils
 
-    original = getattr(utils.import_user_module, "__wrapped__", utils.import_user_module)
-    if ".." in original.__code__.co_consts:
+    if ".." in inspect.unwrap(utils.import_user_module).__code__.co_consts:
         return "fairseq looks for --user-dir in the working directory and beside itself only"
     return None
 
@@ -30,24 +32,20 @@ def apply() -> None:
     """Lets the name of this package stand for the folder in which Python finds it."""
     from fairseq import utils
 
-    original = utils.import_user_module
-    if hasattr(original, "__wrapped__"):
-        return
+    wrap(utils, "import_user_module", _import_user_module)
 
-    @functools.wraps(original)
-    def import_user_module(args: Any) -> None:
-        folder = _folder() if getattr(args, "user_dir", None) == PACKAGE else None
-        try:
-            original(args if folder is None else argparse.Namespace(user_dir=folder))
-        except FileNotFoundError:
-            program = os.path.basename(sys.argv[0] if sys.argv else "")
-            if os.path.exists(args.user_dir) or not program.startswith("fairseq-"):
-                raise
-            rule = "`--user-dir` must be the folder of a Python package"
-            sys.stderr.write(f"{program}: error: {rule}, but {args.user_dir!r} does not exist.\n")
-            raise SystemExit(2) from None
 
-    utils.import_user_module = import_user_module
+def _import_user_module(original: Any, args: Any) -> None:
+    folder = _folder() if getattr(args, "user_dir", None) == PACKAGE else None
+    try:
+        original(args if folder is None else argparse.Namespace(user_dir=folder))
+    except FileNotFoundError:
+        command = running_command()
+        if os.path.exists(args.user_dir) or command is None:
+            raise
+        rule = "`--user-dir` must be the folder of a Python package"
+        sys.stderr.write(f"{command}: error: {rule}, but {args.user_dir!r} does not exist.\n")
+        raise SystemExit(2) from None
 
 
 def _folder() -> Optional[str]:

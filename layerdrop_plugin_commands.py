@@ -1,0 +1,39 @@
+"""The commands `layerdrop-...` start here: each imports fairseq, which takes two seconds, only where it needs it.
+
+`import layerdrop_plugin` registers the models with fairseq in any other program, whatever that is called.
+"""
+
+from importlib import import_module
+
+started = False
+"""Whether one of the functions below has started this process's command."""
+
+
+def average() -> None:
+    _start("average")
+
+
+def describe() -> None:
+    _start("describe")
+
+
+def export() -> None:
+    _start("export")
+
+
+def prune() -> None:
+    _start("prune")
+
+
+def search() -> None:
+    _start("search")
+
+
+def sweep() -> None:
+    _start("sweep")
+
+
+def _start(name: str) -> None:
+    global started
+    started = True
+    import_module(f"layerdrop_plugin.cli.{name}").main()
