@@ -15,7 +15,7 @@ TORCH = {"3.9": "2.8.0", "3.10": "2.13.0", "3.11": "2.13.0", "3.12": "2.13.0", "
 NEEDED_BY_FAIRSEQ = ("bitarray", "cffi", "cython", "hydra-core==1.3.2", "numpy", "omegaconf==2.3.0", "regex")
 """What scripts/setup.sh installs instead of fairseq's own pins."""
 
-TESTS = ("tests/unit", "tests/adapter", "tests/end_to_end/test_pass.py")
+TESTS = ("tests/core", "tests/cli", "tests/scripts", "tests/adapter", "tests/end_to_end/test_pass.py")
 
 
 @nox.session(python=list(TORCH))
@@ -44,6 +44,7 @@ def torch25(session: nox.Session) -> None:
 def fork(session: nox.Session) -> None:
     """fairseq-fixed, which is close to fairseq's main branch."""
     install_all(session, "torch==2.13.0", "fairseq-fixed==0.12.3.1")
+    install(session, "packaging", "scikit-learn")  # which it imports
     run_tests(session, extras="ctranslate2,huggingface,")
 
 

@@ -7,8 +7,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-parts=(tests/unit tests/adapter tests/end_to_end)
-if [ "${1-}" = --quick ]; then parts=(tests/unit tests/adapter -m "not slow"); shift; fi
+parts=(tests)
+if [ "${1-}" = --quick ]; then parts=(tests --ignore tests/end_to_end -m "not slow"); shift; fi
 
 bash scripts/setup.sh --all || {
     echo "test: the extras can't be installed here, see above: going on without them, their tests are skipped" >&2

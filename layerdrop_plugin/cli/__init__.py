@@ -148,7 +148,8 @@ def evaluating(parser: Parser, words: Sequence[str]) -> Iterator[None]:
         words: what is fairseq's on the command line, `--user-dir` as well.
     """
     load_fairseq()
-    from ..fairseq_adapter import evaluation_options, user_errors
+    from ..fairseq_adapter import user_errors
+    from ..fairseq_adapter.evaluation import options as evaluation_options
 
     with user_errors.value_error_for_all(evaluation_options.import_user_dir(words, parser.error)):
         yield

@@ -3,7 +3,7 @@
 from typing import Optional, Sequence
 
 from .. import message
-from ..fairseq_adapter.checkpoint_average import average_checkpoints, choose
+from ..fairseq_adapter.checkpoints.write_average import average_checkpoints, choose
 from . import Parser, at_least_1, progress
 
 DESCRIPTION = """\

@@ -22,7 +22,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     with parser.errors():
         results.check(args, *args.checkpoints)
         with needing_fairseq():
-            from ..fairseq_adapter.description import describe  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints.description import describe  # torch takes a second to import
 
         found: List[Mapping[str, Any]] = []
         for path in args.checkpoints:

@@ -26,12 +26,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         specs = stack_specs(args)
         _check(args, specs)
         with needing_fairseq():
-            from ..fairseq_adapter import checkpoint_prune, description  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints import description, write_pruned  # torch takes a second to import
 
         before = description.describe(args.checkpoint)
         load_fairseq()
         how = (args.stock, args.dtype, args.keep_optimizer, args.force, parser.warn)
-        checkpoint_prune.prune_checkpoint(args.checkpoint, args.output, specs, *how)
+        write_pruned.prune_checkpoint(args.checkpoint, args.output, specs, *how)
         after = description.describe(args.output)
         print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
         results.write(args, {"before": before, "after": after}, [describe.row(before), describe.row(after)])

@@ -13,7 +13,7 @@ from .. import whole_files
 from . import Parser, add_evaluation_options, at_least_1, evaluating, progress, results
 
 if TYPE_CHECKING:
-    from ..fairseq_adapter.layer_search import Plan, Scoring
+    from ..fairseq_adapter.evaluation.search import Plan, Scoring
     from ..measuring import Measuring
 
 DESCRIPTION = """\
@@ -51,7 +51,8 @@ def _check(args: Namespace) -> None:
 
 
 def _search(parser: Parser, args: Namespace, words: List[str], first: bool) -> None:
-    from ..fairseq_adapter import evaluation, generation, layer_search, search_report
+    from ..fairseq_adapter.evaluation import evaluation, generation, search_report
+    from ..fairseq_adapter.evaluation import search as layer_search
 
     model = evaluation.load(args.path, args.model_overrides, words, parser.error)
     batches = layer_search.chosen_batches(model, args.gen_subset, args.num_batches)

@@ -9,7 +9,7 @@ from .. import layer_spec, sweep, whole_files
 from . import Parser, add_evaluation_options, at_least_1, evaluating, plots, progress, results, sweep_tables
 
 if TYPE_CHECKING:
-    from ..fairseq_adapter.layer_sweep import Subject
+    from ..fairseq_adapter.evaluation.sweep import Subject
 
 DESCRIPTION = """\
 Measure a checkpoint at several depths: parameters, loss in bits and perplexity (or accuracy), BLEU, tokens per
@@ -53,7 +53,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def _measure(parser: Parser, args: Namespace, words: List[str]) -> Dict[str, Any]:
-    from ..fairseq_adapter import layer_importance, layer_sweep
+    from ..fairseq_adapter.evaluation import importance as layer_importance
+    from ..fairseq_adapter.evaluation import sweep as layer_sweep
 
     subjects, swept = _subjects(parser, args, words)
     with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch") as bar:
@@ -67,11 +68,12 @@ def _measure(parser: Parser, args: Namespace, words: List[str]) -> Dict[str, Any
 
 def _subjects(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[Subject], List[str]]":
     """Load each checkpoint and its data once; return them, and which stacks lose layers."""
-    from ..fairseq_adapter import evaluation, generation, layer_sweep
-    from ..fairseq_adapter.compat import safe_loading
+    from ..fairseq_adapter.evaluation import evaluation, generation
+    from ..fairseq_adapter.evaluation import sweep as layer_sweep
+    from ..fairseq_adapter.reading import reader
 
     for path in args.compare:  # before anything is loaded
-        safe_loading.check_file(path, "--compare")
+        reader.check_file(path, "--compare")
     models = {
         label: evaluation.load(path, args.model_overrides, words, parser.error)
         for label, path in zip(args.labels, [args.path, *args.compare])

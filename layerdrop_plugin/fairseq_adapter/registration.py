@@ -1,35 +1,18 @@
-"""Registers the plugin's models with fairseq, after mending fairseq itself."""
+"""Registers the plugin's models with fairseq, after patching fairseq itself."""
 
 from . import compat
 
 compat.apply_all()
 
 # Only now can fairseq be imported on every Python.
-from . import (  # noqa: E402
-    checkpoints,
-    language_model,
-    roberta,
-    training,
-    transformer,
-    transformer_lm,
-    user_errors,
-    wrong_use,
-)
+from . import user_errors  # noqa: E402
+from .checkpoints import at_load, language_model  # noqa: E402
+from .evaluation import wrong_use  # noqa: E402
+from .modeling import roberta, transformer, transformer_lm  # noqa: E402
+from .training import start  # noqa: E402
 
-__all__ = [
-    "checkpoints",
-    "compat",
-    "language_model",
-    "roberta",
-    "training",
-    "transformer",
-    "transformer_lm",
-    "user_errors",
-    "wrong_use",
-]
+MODELS = (roberta, transformer, transformer_lm)
+"""They register as they are imported."""
 
-checkpoints.install()
-language_model.install()
-training.install()
-user_errors.install()
-wrong_use.install()
+for part in (at_load, language_model, start, user_errors, wrong_use):
+    part.install()

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from layerdrop_plugin import prefixes
 from layerdrop_plugin.cli import load_fairseq
-from layerdrop_plugin.fairseq_adapter import evaluation, layer_search
+from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
+from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 from layerdrop_plugin.measuring import Measuring
 
 TURN = 250

@@ -75,8 +75,8 @@ def _parameters(model: Path) -> int:
     if not model.exists():
         sys.exit(f"{model} must be the model that was evaluated, but does not exist.")
     logging.disable(logging.INFO)  # fairseq logs as it is imported, and this goes to the table
-    from layerdrop_plugin.fairseq_adapter.compat import safe_loading
+    from layerdrop_plugin.fairseq_adapter.reading import reader
 
-    weights = safe_loading.read(str(model))["model"]
+    weights = reader.read(str(model))["model"]
     markers = ("version", "_float_tensor")
     return sum({v.data_ptr(): v.numel() for name, v in weights.items() if not name.endswith(markers)}.values())

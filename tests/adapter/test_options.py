@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from shared.grammar import LAYERS, RATES
 
 from layerdrop_plugin.fairseq_adapter import options
-from layerdrop_plugin.fairseq_adapter.architectures import check_names, known_names
+from layerdrop_plugin.fairseq_adapter.modeling.architectures import check_names, known_names
 
 BOTH = ("encoder", "decoder")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from fairseq.models import ARCH_MODEL_REGISTRY
 
-from layerdrop_plugin.fairseq_adapter.architectures import known_names
+from layerdrop_plugin.fairseq_adapter.modeling.architectures import known_names
 from layerdrop_plugin.state_dict import depths
 
 ROOT = Path(__file__).parents[2]

@@ -262,7 +262,7 @@ def test_roberta_is_finetuned_without_what_learning_added(learned, kept, classif
 def moments(folder):
     """How many updates each parameter's moments saw, by name; the last but for the buffers."""
     state = state_of(folder)
-    from layerdrop_plugin.fairseq_adapter.checkpoint_parameters import parameters
+    from layerdrop_plugin.fairseq_adapter.checkpoints.parameters import parameters
 
     names = [p.name for p in parameters(state["model"])]
     optimizer = state["last_optimizer_state"]

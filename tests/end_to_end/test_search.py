@@ -9,7 +9,7 @@ from itertools import combinations, product
 import pytest
 from shared.searching import SLOW, folder, inside, read, table_of, translation, without_cost, words  # noqa: F401  fixtures
 
-from layerdrop_plugin.fairseq_adapter import evaluation, generation
+from layerdrop_plugin.fairseq_adapter.evaluation import evaluation, generation
 
 USER = ["--user-dir", "layerdrop_plugin", "--cpu"]
 
@@ -147,7 +147,7 @@ def test_bleu(full, data, capsys, folder, monkeypatch):
     model = evaluation.load(
         str(full["transformer"]), "{}", [str(w) for w in [data["transformer"], *options]], pytest.fail
     )
-    from layerdrop_plugin.fairseq_adapter.layer_search import chosen_batches
+    from layerdrop_plugin.fairseq_adapter.evaluation.search import chosen_batches
 
     batches = chosen_batches(model, "valid", 1)
     for row, shown in zip(read("a.json")["ranking"], rows):

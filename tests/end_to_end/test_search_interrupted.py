@@ -102,7 +102,7 @@ def test_interrupted_by_every_signal_and_resumed(translation, full, data, comman
 
 def interrupt(monkeypatch, after):
     """Press Ctrl-C in this process after some scores."""
-    from layerdrop_plugin.fairseq_adapter import layer_search
+    from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 
     scored, score = [], layer_search.Scoring.__call__
 

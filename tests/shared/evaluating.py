@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from layerdrop_plugin.fairseq_adapter import evaluation
+from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 
 
 class Refused(Exception):

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy
 
-from layerdrop_plugin.fairseq_adapter import layer_search, search_report
+from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
+from layerdrop_plugin.fairseq_adapter.evaluation import search_report
 from layerdrop_plugin.search import Ranked
 
 

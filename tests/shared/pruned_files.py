@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from layerdrop_plugin.fairseq_adapter.checkpoint_prune import prune_checkpoint
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
 SPECS = {
     "transformer": {"encoder": "0,3", "decoder": "1-2"},

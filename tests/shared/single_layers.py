@@ -4,7 +4,7 @@ import torch
 from fairseq.models.transformer import TransformerConfig
 from fairseq.modules.transformer_layer import TransformerDecoderLayerBase, TransformerEncoderLayerBase
 
-from layerdrop_plugin.fairseq_adapter.structured_dropout import run_without
+from layerdrop_plugin.fairseq_adapter.modeling.sublayers import run_without
 
 WIDTH, HEADS, LENGTH, BATCH = 8, 4, 5, 2
 

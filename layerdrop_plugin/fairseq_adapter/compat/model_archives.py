@@ -12,9 +12,9 @@ import tarfile
 import tempfile
 from typing import Any, Optional, Type
 
-from ..archive import DENSEST
 from ..errors import one_line
 from ..hooks import wrap
+from ..reading.archive import DENSEST
 
 
 def needed() -> Optional[str]:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ... import learned_rates
 from ...layer_spec import LayerSpec
-from ..checkpoint_prune import pruned
-from ..provenance import Pruned
-from ..pruning import State
-from ..stock_checkpoint import HARMLESS
+from ..checkpoints.provenance import Pruned
+from ..checkpoints.pruning import State
+from ..checkpoints.stock import HARMLESS
+from ..checkpoints.write_pruned import pruned
 
 
 class Source(NamedTuple):
@@ -39,7 +39,7 @@ def read(path: str, specs: Mapping[str, LayerSpec]) -> Source:
     """
     from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_NAME_REGISTRY
 
-    from ..architectures import PREFIX
+    from ..modeling.architectures import PREFIX
 
     state, kept = pruned(path, specs)
     state["model"] = learned_rates.without(state["model"])

@@ -12,7 +12,7 @@ import torch
 
 from ... import whole_files, whole_folders
 from ...layer_spec import LayerSpec
-from ..provenance import Pruned
+from ..checkpoints.provenance import Pruned
 from . import MARKS, expressible, source
 from .source import Source
 

@@ -8,7 +8,7 @@ import torch
 
 from ... import whole_folders
 from ...layer_spec import LayerSpec
-from ..provenance import Pruned
+from ..checkpoints.provenance import Pruned
 from . import MARKS, expressible, huggingface_names, source
 from .huggingface_names import MASKED_LM
 from .source import Source

@@ -6,7 +6,7 @@ To see whether learned drop rates find them. The layers add to their input, as p
 import os
 
 from layerdrop_plugin.fairseq_adapter.hooks import wrap
-from layerdrop_plugin.fairseq_adapter.transformer_lm import LayerDropTransformerLanguageModel
+from layerdrop_plugin.fairseq_adapter.modeling.transformer_lm import LayerDropTransformerLanguageModel
 
 
 def build_model(stock, *args, **kwargs):

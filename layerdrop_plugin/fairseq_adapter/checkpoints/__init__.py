@@ -1,0 +1,1 @@
+"""Checkpoints are pruned here, at load and in files, with their configuration, optimizer and origin."""

@@ -1,0 +1,171 @@
+"""Prune at load: a checkpoint that is read to be used becomes the small one that is asked for.
+
+`--model-overrides` of fairseq's commands and the keywords of `from_pretrained` come here. What
+follows, building the model and filling it, then needs to know nothing of pruning.
+
+Files are mapped only for `load_model_ensemble_and_task`, for the trainer, and where `mapping` says so. Any other
+caller of fairseq's functions gets memory of its own, since it may hold what it read while the file is written.
+"""
+
+import contextlib
+import copy
+import inspect
+import itertools
+import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional, Tuple
+
+from fairseq import checkpoint_utils
+from fairseq.tasks import FairseqTask
+
+from .. import user_errors
+from ..compat import safe_loading
+from ..errors import in_command, one_line
+from ..hooks import wrap
+from ..options import KEEP
+from ..reading import reader
+from . import pruning, registered, usable
+from .whole import refuse_shard
+
+logger = logging.getLogger(__name__)
+
+Prepare = Callable[[Dict[str, Any], str], None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """For what fairseq reads a checkpoint now; nothing here crosses fairseq's functions as an argument."""
+
+    option: str = "--path"
+    """What names the file."""
+    prepare: Optional[Prepare] = None
+    """What the trainer wants done to its checkpoint."""
+    to_use: bool = False
+    """Whether models are loaded to be used."""
+    built: Tuple[str, ...] = ()
+    """What is built of a checkpoint's configuration then."""
+    kinds: Optional[Dict[str, str]] = None
+    """Of these models so far, by their paths."""
+
+
+_reading: ContextVar[Reading] = ContextVar("reading")
+
+PLAIN = frozenset(("cfg", "args"))  # without tensors
+TRAINED = PLAIN | {"model"}
+EVALUATED = TRAINED | {"criterion", "extra_state", "optimizer_history", "last_optimizer_state"}
+"""Entries of a checkpoint that the trainer, and those who load a model to use it, drop when the model has its weights.
+
+The trainer keeps the optimizer's state, the task its own, `task_state`.
+"""
+
+_dropped: ContextVar[Dict[str, FrozenSet[str]]] = ContextVar("dropped")  # of files now read, by path
+
+
+def install() -> None:
+    """Put pruning into fairseq's functions that read checkpoints."""
+    wrap(checkpoint_utils, "load_checkpoint_to_cpu", _load_checkpoint_to_cpu)
+    wrap(checkpoint_utils, "load_model_ensemble_and_task", _load_model_ensemble_and_task)
+    wrap(FairseqTask, "build_criterion", _build_criterion)
+
+
+def is_loading() -> bool:
+    """Whether a model is being built for a checkpoint that is loaded to be used."""
+    return _reading.get(Reading()).to_use
+
+
+@contextlib.contextmanager
+def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
+    """Let `prepare(state, path)` change, in place, what the trainer reads inside; `option` names the file `path`."""
+    with _now(Reading(option=option, prepare=prepare)), mapping(path, dropped=TRAINED):
+        yield
+
+
+@contextlib.contextmanager
+def mapping(*paths: str, dropped: FrozenSet[str] = EVALUATED) -> Iterator[None]:
+    """Let fairseq map these files inside this context; the caller drops these entries of them at its end."""
+    token = _dropped.set(dict.fromkeys(paths, dropped))
+    try:
+        yield
+    finally:
+        _dropped.reset(token)
+
+
+def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
+    overrides = dict(arg_overrides or {})
+    specs = pruning.requested(overrides)
+    for stack in specs:
+        del overrides[KEEP[stack]]
+    dropped = _dropped.get({}).get(path, frozenset())
+    mapped = bool(dropped or specs)  # what is pruned away is never read
+    reading = _reading.get(Reading())
+    if reading.to_use and not dropped:
+        logger.info("also reading %s, which the options of the model or the task name", path)
+    with safe_loading.reading(reading.option, mapped), usable.taken(path):
+        state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
+    with one_line():
+        if reading.kinds is not None and dropped:  # one of the models, none that they read themselves
+            registered.check_kind(reading.kinds, state, path)
+        usable.check_options(state, path, *reading.built)
+        pruning.settle(state)
+        if reading.prepare is not None:
+            reading.prepare(state, path)
+        elif specs:
+            pruning.log(pruning.prune_loaded(state, specs), path)
+    if mapped:  # a copy at once, as entries and tied weights may share memory
+        state.update(copy.deepcopy({key: value for key, value in state.items() if key not in dropped}))
+    return state
+
+
+def _load_model_ensemble_and_task(stock, *args, **kwargs):
+    given = inspect.signature(stock).bind(*args, **kwargs)
+    given.apply_defaults()
+    options = given.arguments
+    shards = range(max(options["num_shards"], 1))  # fairseq itself refuses 0
+    paths = [
+        [
+            checkpoint_utils.get_maybe_sharded_checkpoint_filename(name, options["suffix"], shard, len(shards))
+            for shard in shards
+        ]
+        for name in options["filenames"]
+    ]
+    if options["state"] is None:
+        with one_line():
+            for first, *_ in paths:
+                reader.check_file(first, "--path")
+                if len(shards) == 1:
+                    refuse_shard(first, "--path")
+    built = ("model",) if options["task"] is not None else ("model", "task")
+    named = ", ".join(map(str, options["filenames"]))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_now(Reading(option=_reading.get(Reading()).option, to_use=True, built=built, kinds={})))
+        stack.enter_context(mapping(*itertools.chain(*paths)))
+        if options["state"] is None:
+            if in_command():
+                stack.enter_context(one_line())
+            stack.enter_context(reader.unchanged(*itertools.chain(*paths)))
+            stack.enter_context(usable.taken(named))
+            stack.enter_context(usable.fitting(named))
+            if in_command():  # a program's overrides are no --model-overrides
+                stack.enter_context(user_errors.overriding(options["arg_overrides"] or {}, options["filenames"]))
+        ensemble, cfg, task = stock(*args, **kwargs)
+    if pruning.requested(options["arg_overrides"] or {}):
+        for model in ensemble:
+            logger.info("num. model params: %s", f"{sum(p.numel() for p in model.parameters()):,}")
+    return ensemble, cfg, task
+
+
+def _build_criterion(stock, task, *args, **kwargs):
+    """Build what fairseq-validate and our commands take from the checkpoint."""
+    with usable.criterion_options():
+        return stock(task, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _now(reading: Reading) -> Iterator[None]:
+    """Read for this as long as fairseq works inside."""
+    token = _reading.set(reading)
+    try:
+        yield
+    finally:
+        _reading.reset(token)

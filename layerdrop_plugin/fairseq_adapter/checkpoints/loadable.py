@@ -1,0 +1,130 @@
+"""Check that fairseq can load a checkpoint: build its model, without its data, and give it the weights.
+
+The model is built on torch's meta device, where it takes no memory, whatever sizes the configuration has.
+"""
+
+import contextlib
+import logging
+import re
+import warnings
+from typing import Any, Dict, Iterator, Mapping, Optional
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.data import Dictionary
+from fairseq.tasks import FairseqTask
+from torch.overrides import TorchFunctionMode
+
+from ... import message
+from ..errors import raising
+from . import at_load
+
+_TABLE = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?embed_tokens\.(weight|embeddings\.[0-9]+\.0\.weight)")
+
+
+def check(path: str, origin: str) -> Optional[str]:
+    """Refuse a checkpoint that fairseq can't load, although it can load `origin`, which this one was made of.
+
+    Returns:
+        Why nothing could be checked: `origin` can't be loaded here either, say because its model is a user's own or
+        needs more than dictionaries. None where the checkpoint loads.
+
+    Raises:
+        ValueError: one line: the checkpoint can't be loaded.
+    """
+    failure = _failure(path)
+    if failure is None:
+        return None
+    before = _failure(origin)
+    if before is not None:
+        return before
+    raise ValueError(f"`--output` must be a checkpoint that fairseq can load, but this one would not be: {failure}")
+
+
+def _failure(path: str) -> Optional[str]:
+    """Say in a line why a checkpoint can't be loaded; None where it can."""
+    with _quiet(), raising(), at_load.mapping(path):
+        try:
+            state = checkpoint_utils.load_checkpoint_to_cpu(path)
+            state["optimizer_history"] = []  # the number of updates, at which learned rates are computed
+            with _on_meta():
+                checkpoint_utils.load_model_ensemble_and_task([path], task=_Task(state), state=state)
+        except Exception as error:  # whatever a model's own code raises
+            return message.cut(" ".join(str(error).split())) or type(error).__name__
+    return None
+
+
+class _Task(FairseqTask):
+    """Stands for a checkpoint's task, of which its model asks only how many words there are."""
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__(state["cfg"].task)
+        rows: Dict[str, int] = {}
+        for name, table in state["model"].items():
+            match = _TABLE.fullmatch(name)
+            if match is not None:
+                rows[match[1]] = rows.get(match[1], 0) + len(table)
+        self._words = {stack: _Words(count) for stack, count in rows.items()}
+
+    @property
+    def source_dictionary(self) -> Optional[Dictionary]:
+        return self._words.get("encoder", self._words.get("decoder"))
+
+    @property
+    def target_dictionary(self) -> Optional[Dictionary]:
+        return self._words.get("decoder", self._words.get("encoder"))
+
+    @property
+    def dictionary(self) -> Optional[Dictionary]:
+        """What a language model's task calls the dictionary of its input."""
+        return self.source_dictionary
+
+    @property
+    def output_dictionary(self) -> Optional[Dictionary]:
+        return self.target_dictionary
+
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+        """Leave what the real task would read of the checkpoint."""
+
+
+class _Words(Dictionary):  # type: ignore[misc]
+    """A dictionary of so many words, whatever they are."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class _LeftOnMeta(TorchFunctionMode):
+    """RoBERTa draws its first weights on the CPU; what is on the meta device can't go there."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.cpu and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _on_meta() -> Iterator[None]:
+    """Let a model be built on the meta device; with torch before 2.0, which can't do so, on the CPU."""
+    with contextlib.ExitStack() as contexts:
+        if hasattr(torch.device, "__enter__"):
+            contexts.enter_context(torch.device("meta"))
+            contexts.enter_context(_LeftOnMeta())
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what fairseq logs about heads without a task, and torch about weights without memory."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,81 @@
+"""The parameters of a checkpoint's model, read off its weights: no model is built."""
+
+import re
+from typing import Any, Dict, List, Mapping, Tuple
+
+import torch
+from torch import Tensor
+
+from ... import learned_rates
+from ..compat.encoder_weight_copies import COPIES
+from .optimizer_state import Parameter
+
+Weights = Mapping[str, Tensor]
+
+BUFFERS = ("version", "_float_tensor")
+"""The last part of the names under which fairseq's modules save what is no parameter."""
+
+_COPY = re.compile(rf"encoder\.(sentence_encoder\.)?layers\.[0-9]+\.({'|'.join(COPIES)})")
+
+
+def is_buffer(name: str) -> bool:
+    """Return whether this is no parameter but a mark of a module's own.
+
+    >>> is_buffer("decoder.version"), is_buffer("decoder.embed_tokens.weight")
+    (True, False)
+    """
+    return name.rpartition(".")[2] in BUFFERS or learned_rates.is_buffer(name)
+
+
+def is_copy(name: str) -> bool:
+    """Return whether this is one of the copies that stock fairseq 0.12.2 makes in an encoder layer.
+
+    >>> is_copy("encoder.layers.0.fc1_weight"), is_copy("encoder.layers.0.fc1.weight")
+    (True, False)
+    """
+    return _COPY.fullmatch(name) is not None
+
+
+def without_copies(weights: Weights) -> Dict[str, Tensor]:
+    """Return the weights without stock's copies, which no loading needs: stock makes them anew, others know none."""
+    return {name: value for name, value in weights.items() if not is_copy(name)}
+
+
+def parameters(weights: Weights) -> List[Parameter]:
+    """Return the model's parameters in its order, which is that of its state, each tied one once.
+
+    Stock's copies count, as they do in the optimiser of the training that saved them.
+    """
+    return [
+        Parameter(name, tuple(weights[name].shape))
+        for name, owner in owners(weights).items()
+        if name == owner and not is_buffer(name)
+    ]
+
+
+def owners(weights: Weights) -> Dict[str, str]:
+    """Return, for each name, the first name of the same parameter.
+
+    Tied weights share memory in a checkpoint saved by training on a CPU. From a GPU each is saved apart; then
+    tables (of two dimensions) outside the layers that hold the same numbers are taken for one.
+    """
+    first: Dict[Tuple[Any, ...], str] = {}
+    return {name: first.setdefault(_identity(name, value), name) for name, value in weights.items()}
+
+
+def place(value: Tensor) -> Tuple[Any, ...]:
+    """Return what two tensors have in common that are the same piece of memory."""
+    return value.data_ptr(), value.dtype, tuple(value.shape), value.stride()
+
+
+def _identity(name: str, value: Tensor) -> Tuple[Any, ...]:
+    if value.dim() == 2 and ".layers." not in name and value.numel() > 0:
+        return tuple(value.shape), tuple(_sample(value))
+    return place(value)
+
+
+def _sample(table: Tensor, count: int = 100) -> List[float]:
+    """Numbers from all over a table; to read all of a mapped file's would take long."""
+    step = max(1, table.numel() // count)
+    numbers: List[float] = table.detach().reshape(-1)[::step].to(torch.float64).tolist()
+    return numbers

@@ -1,0 +1,58 @@
+"""Where a pruned checkpoint came from: the entry `layerdrop` that it carries."""
+
+from typing import Any, Dict, Mapping, NamedTuple, Tuple
+
+from ... import layer_spec
+
+KEY = "layerdrop"
+
+
+class Pruned(NamedTuple):
+    """How many layers a stack had, and which of them are kept."""
+
+    depth: int
+    kept: Tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{layer_spec.describe(self.kept)} of {self.depth}"
+
+
+class Origin(NamedTuple):
+    """A pruned stack: the layers of the first model that are left, and the last step to there."""
+
+    first: Pruned
+    last: Pruned
+
+
+def read(state: Mapping[str, Any]) -> Dict[str, Origin]:
+    """Return each pruned stack's origin from a checkpoint; nothing for one that was never pruned."""
+    try:
+        return {
+            stack: Origin(*(Pruned(step["depth"], tuple(step["kept"])) for step in (entry, entry["last"])))
+            for stack, entry in (state.get(KEY) or {}).items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(f"`{KEY}` of a checkpoint must say what was pruned, but is {state[KEY]!r}.") from None
+
+
+def as_entry(origins: Mapping[str, Origin]) -> Dict[str, Dict[str, Any]]:
+    """Return plain data to put under `KEY`, readable without this package."""
+
+    def plain(step: Pruned) -> Dict[str, Any]:
+        return {"depth": step.depth, "kept": list(step.kept)}
+
+    return {stack: {**plain(o.first), "last": plain(o.last)} for stack, o in origins.items()}
+
+
+def compose(before: Mapping[str, Origin], now: Mapping[str, Pruned]) -> Dict[str, Origin]:
+    """Return the origins after one more pruning; keeping every layer is none."""
+    after = dict(before)
+    for stack, step in now.items():
+        if len(step.kept) == step.depth:
+            continue
+        first = step
+        if stack in before:
+            left = before[stack].first
+            first = Pruned(left.depth, tuple(left.kept[i] for i in step.kept))
+        after[stack] = Origin(first, step)
+    return after

@@ -1,0 +1,87 @@
+"""Tasks, architectures and criterions by their names: a user's own are registered only with --user-dir."""
+
+from typing import Any, Collection, Dict, Optional
+
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import (
+    ARCH_MODEL_REGISTRY,
+    MODEL_REGISTRY,
+    FairseqEncoderDecoderModel,
+    FairseqEncoderModel,
+    FairseqLanguageModel,
+)
+from fairseq.tasks import TASK_REGISTRY
+
+from ..config import get
+
+OPTIONS = {"task": "task", "model": "arch", "criterion": "criterion"}
+"""The option of the command line that names each part of a configuration."""
+
+WORDS = {"task": "task", "model": "architecture", "criterion": "criterion"}
+
+KINDS = {
+    "a language model": FairseqLanguageModel,
+    "an encoder with a decoder": FairseqEncoderDecoderModel,
+    "an encoder": FairseqEncoderModel,
+}
+
+
+def known(part: str) -> Collection[str]:
+    """Return the names that may stand for a part of the configuration: the task, the model or the criterion."""
+    registries: Dict[str, Collection[str]] = {
+        "task": TASK_REGISTRY,
+        "model": {*ARCH_MODEL_REGISTRY, *MODEL_REGISTRY},
+        "criterion": CRITERION_REGISTRY,
+    }
+    return registries[part]
+
+
+def check(part: str, name: Any, path: Optional[str] = None) -> None:
+    """Refuse a name that nobody has registered; `path` is the checkpoint that has it.
+
+    Raises:
+        ValueError: one line.
+    """
+    if name in known(part):
+        return
+    of = "" if path is None else f" of {path}"
+    raise ValueError(
+        f"`--user-dir` must name the folder that defines the {WORDS[part]} {name!r}{of}: fairseq has none of that name."
+    )
+
+
+def check_checkpoint(state: Any, path: str, *parts: str) -> None:
+    """Refuse a checkpoint of whose configuration one of these parts is not registered.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    for part in parts:
+        name = _name(state, part)
+        if name is not None:
+            check(part, name, path)
+
+
+def check_kind(kinds: Dict[str, str], state: Any, path: str) -> None:
+    """Refuse a model that can't be in one ensemble with others; add it to them, in place, if it can.
+
+    Args:
+        kinds: of the others, by their checkpoints' paths.
+
+    Raises:
+        ValueError: one line.
+    """
+    name = _name(state, "model")
+    model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+    found = [kind for kind, base in KINDS.items() if isinstance(model, type) and issubclass(model, base)]
+    for other, kind in kinds.items() if found else ():
+        if kind != found[0]:
+            raise ValueError(f"`--path` must be models of one kind, but {other} is {kind}, {path} {found[0]}.")
+    kinds.update({path: found[0]} if found else {})
+
+
+def _name(state: Any, part: str) -> Any:
+    if state.get("args") is not None:
+        return get(state["args"], OPTIONS[part])
+    options = get(state.get("cfg") or {}, part)
+    return None if options is None else get(options, "_name") or get(options, OPTIONS[part])

@@ -1,0 +1,136 @@
+"""Average checkpoints into one: which ones, what the new file holds, what can't be averaged."""
+
+import os
+import re
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import torch
+
+from ... import averaging, whole_files
+from ..reading import reader
+from . import provenance
+
+SHARD = r"-shard[0-9]+"
+# fairseq's names for what it saves after an epoch, and after so many updates. Shards are found too, to be refused.
+NAMES = {
+    "--num-epoch-checkpoints": rf"checkpoint([0-9]+)(?:{SHARD})?\.pt",
+    "--num-update-checkpoints": rf"checkpoint_[0-9]+_([0-9]+)(?:{SHARD})?\.pt",
+}
+EXAMPLES = {"--num-epoch-checkpoints": "checkpoint7.pt", "--num-update-checkpoints": "checkpoint_3_500.pt"}
+
+State = Dict[str, Any]
+
+
+def choose(
+    inputs: Sequence[str],
+    num_epoch_checkpoints: Optional[int] = None,
+    num_update_checkpoints: Optional[int] = None,
+    checkpoint_upper_bound: Optional[int] = None,
+) -> List[str]:
+    """Return the paths to average: `inputs`, or the last checkpoints of the folder in it, the last one first.
+
+    Args:
+        checkpoint_upper_bound: the highest epoch, or update, that counts.
+
+    Raises:
+        ValueError: one line: the options do not go together, or there are not so many checkpoints.
+    """
+    option = "--num-epoch-checkpoints" if num_epoch_checkpoints else "--num-update-checkpoints"
+    count = num_epoch_checkpoints or num_update_checkpoints
+    if count is not None:
+        if len(inputs) != 1 or not os.path.isdir(inputs[0]):
+            raise ValueError(f"`--inputs` must be one folder with `{option}`, but is {' '.join(inputs)}.")
+        return _last(inputs[0], count, option, checkpoint_upper_bound)
+    for path in inputs:
+        if os.path.isdir(path):
+            raise ValueError(
+                "`--inputs` must be files, or one folder with `--num-epoch-checkpoints` or "
+                f"`--num-update-checkpoints`, but {path} is a folder."
+            )
+    if checkpoint_upper_bound is not None:
+        raise ValueError(
+            "`--checkpoint-upper-bound` must stand beside `--num-epoch-checkpoints` or `--num-update-checkpoints`, "
+            f"but is {checkpoint_upper_bound} without either."
+        )
+    return list(inputs)
+
+
+def _last(folder: str, count: int, option: str, upper_bound: Optional[int]) -> List[str]:
+    pattern = re.compile(NAMES[option])
+    matches = filter(None, map(pattern.fullmatch, os.listdir(folder)))
+    found = sorted(((int(match[1]), match[0]) for match in matches), reverse=True)
+    names = [name for number, name in found if upper_bound is None or number <= upper_bound]
+    if len(names) < count:
+        limit = "" if upper_bound is None else f" up to {upper_bound}"
+        raise ValueError(
+            f"`{option}` must not be more than there are, but is {count}, "
+            f"and {folder} has {len(names)}{limit} named like {EXAMPLES[option]}."
+        )
+    return [os.path.join(folder, name) for name in names[:count]]
+
+
+def average_checkpoints(
+    paths: Sequence[str],
+    output: str,
+    force: bool = False,
+    when_read: Callable[[], Any] = lambda: None,
+) -> None:
+    """Write a checkpoint with the mean weights of others; the rest of it is as in the first one.
+
+    What belongs to no mean is left out: the optimiser's state and the moving average (EMA) of the weights.
+
+    Args:
+        force: whether `output` may replace a file.
+        when_read: is called after each file.
+
+    Raises:
+        ValueError: one line: the files are not checkpoints of one model, or `output` can't be written.
+    """
+    whole_files.check(output, force)
+    _check_files(paths, output)
+    rest: State = {}
+
+    def read(path: str) -> Tuple[str, averaging.Weights]:
+        state = reader.read(path, "--inputs")
+        weights = state.pop("model")
+        if not rest:
+            rest.update(_without_optimizer_and_ema(state))
+        _check_layers(paths[0], rest, path, state)
+        when_read()
+        return path, weights
+
+    with reader.unchanged(*paths):
+        averaged = averaging.average(map(read, paths))
+    with whole_files.writing(output, force) as file:
+        torch.save({**rest, "model": averaged}, file)
+
+
+def _check_files(paths: Sequence[str], output: str) -> None:
+    seen: Dict[str, str] = {}
+    for path in paths:
+        reader.check_file(path, "--inputs")
+        if re.search(SHARD + r"\.pt$", path):
+            raise ValueError(f"`--inputs` must be whole checkpoints, but {path} is one of several shards.")
+        place = os.path.realpath(path)
+        if place in seen:
+            raise ValueError(f"`--inputs` must name a checkpoint once, but {seen[place]} and {path} are the same file.")
+        seen[place] = path
+    if os.path.realpath(output) in seen:
+        raise ValueError(f"`--output` must be none of the inputs, but is {output}.")
+
+
+def _without_optimizer_and_ema(state: State) -> State:
+    rest = {key: value for key, value in state.items() if key != "last_optimizer_state"}
+    if isinstance(rest.get("extra_state"), dict):
+        rest["extra_state"] = {k: v for k, v in rest["extra_state"].items() if k not in ("ema", "ema_fp32_params")}
+    return rest
+
+
+def _check_layers(first: str, first_state: State, path: str, state: State) -> None:
+    """Refuse models that were pruned to different layers, which may well have the same shape."""
+    held = [{stack: o.first for stack, o in provenance.read(s).items()} for s in (first_state, state)]
+    if held[0] != held[1]:
+        layers = ["; ".join(f"{stack} layers {kept}" for stack, kept in h.items()) or "all layers" for h in held]
+        raise ValueError(
+            f"checkpoints to average must hold the same layers, but {first} holds {layers[0]}, {path} {layers[1]}."
+        )

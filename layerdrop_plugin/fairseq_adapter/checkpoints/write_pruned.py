@@ -1,0 +1,183 @@
+"""Prune a checkpoint into a smaller one: what the new file holds, in which form, what can't be pruned."""
+
+import contextlib
+import logging
+import os
+import re
+from typing import Callable, Dict, Iterator, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from ... import whole_files
+from ...layer_spec import LayerSpec
+from ..reading import reader
+from . import optimizer_state, pruning
+from . import parameters as checkpoint_parameters
+from .optimizer_state import Parameter
+from .provenance import Pruned
+from .pruning import State
+from .stock import as_stock
+from .whole import read_whole, settled
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+EMA = ("ema", "ema_fp32_params")
+"""In a checkpoint's `extra_state`: moving averages of the weights."""
+
+
+def prune_checkpoint(
+    path: str,
+    output: str,
+    specs: Mapping[str, LayerSpec],
+    stock: bool = False,
+    dtype: Optional[str] = None,
+    keep_optimizer: bool = False,
+    force: bool = False,
+    warn: Callable[[str], None] = logger.warning,
+) -> Dict[str, Pruned]:
+    """Write what `pruned` makes of a checkpoint, whole or not at all; return what was pruned.
+
+    Before the file gets its name, fairseq loads it, without data.
+
+    Args:
+        force: whether `output` may replace a file.
+        warn: is called with a line where that can't be tried.
+
+    Raises:
+        ValueError: as `pruned`, or `output` can't be written, or fairseq could not load it.
+    """
+    from .. import registration  # noqa: F401  imports fairseq, which takes two seconds, and mends it first
+    from .loadable import check
+
+    whole_files.check(output, force)
+    reader.check_name(output, "--output")
+    if os.path.realpath(output) == os.path.realpath(path):
+        raise ValueError(f"`--output` must be another file than the checkpoint, but is {output}.")
+    with whole_files.writing(output, force) as file:
+        with reader.unchanged(path):
+            state, kept = pruned(path, specs, stock, dtype, keep_optimizer)
+            torch.save(state, file)
+        file.flush()
+        untried = check(file.name, path)
+        if untried is not None:
+            warn(f"whether fairseq can load {output} was not tried, as it can't load {path} here: {untried}")
+    return kept
+
+
+def pruned(
+    path: str,
+    specs: Mapping[str, LayerSpec],
+    stock: bool = False,
+    dtype: Optional[str] = None,
+    keep_optimizer: bool = False,
+) -> Tuple[State, Dict[str, Pruned]]:
+    """Return a checkpoint with fewer layers, and which of them are kept of each stack in `specs`.
+
+    Weights, configuration and provenance agree. What is dropped was never read from disk (with torch 2.1 and
+    newer), and the tensors that are left are still mapped to the file.
+
+    Args:
+        specs: by stack; empty keeps all layers.
+        stock: give it the name of fairseq's own architecture.
+        dtype: of the weights, one of `DTYPES`; None leaves them as they are.
+        keep_optimizer: carry the optimiser's state over to what is kept, and the weights' moving averages (EMA).
+
+    Raises:
+        ValueError: one line: no whole checkpoint, layers that it lacks, or a choice that it does not allow.
+    """
+    state = read_whole(path)
+    with _named_as_here(), settled(state):
+        full = state["model"]
+        kept = pruning.prune_loaded(state, specs) if specs else {}
+        if stock:
+            as_stock(state)
+    if keep_optimizer:
+        _check_stock_counts_alike(state["model"], stock)
+        _carry_optimizer_over(state, full, kept, path)
+    else:
+        _leave_training_out(state)
+    state.pop("fsdp_metadata", None)  # of the full weights' shapes
+    state["model"] = _converted(state["model"], dtype)
+    return state, kept
+
+
+@contextlib.contextmanager
+def _named_as_here() -> Iterator[None]:
+    """Let errors name the options of our commands."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub("`(encoder|decoder)_layers_to_keep`", r"`--\1`", str(error))) from None
+
+
+def _leave_training_out(state: State) -> None:
+    """Take out, in place, the optimiser's state, in each form that fairseq ever gave it, and moving averages."""
+    state.pop("last_optimizer_state", None)  # as --no-save-optimizer-state does; fairseq starts fresh then
+    if "optimizer" in state:
+        state["optimizer"] = None  # fairseq wants to move what these old entries hold
+    for entry in state.get("optimizer_history") or ():
+        if "optimizer" in entry:
+            entry["optimizer"] = None
+    if isinstance(state.get("extra_state"), dict):
+        state["extra_state"] = {k: v for k, v in state["extra_state"].items() if k not in EMA}
+    state["model"] = checkpoint_parameters.without_copies(state["model"])
+
+
+def _check_stock_counts_alike(weights: Mapping[str, Tensor], stock: bool) -> None:
+    ours = any(name.startswith("encoder.") and ".layers." in name for name in weights)
+    if stock and ours and not any(map(checkpoint_parameters.is_copy, weights)):
+        raise ValueError(
+            "`--keep-optimizer` must be left out with `--stock` for a model with an encoder, "
+            "whose weights fairseq 0.12.2 counts twice in its optimiser."
+        )
+
+
+def _carry_optimizer_over(state: State, full: Mapping[str, Tensor], kept: Mapping[str, Pruned], path: str) -> None:
+    try:
+        if state.get("last_optimizer_state") is None:
+            raise ValueError("there is none")
+        parameters = checkpoint_parameters.parameters(state["model"])
+        for name, value in (state.get("criterion") or {}).items():
+            if not checkpoint_parameters.is_buffer(name):
+                parameters.append(Parameter(f"criterion.{name}", tuple(value.shape)))
+        before = state["last_optimizer_state"]
+        state["last_optimizer_state"] = optimizer_state.carry_over(before, full, kept, parameters)
+    except ValueError as error:
+        raise ValueError(
+            f"`--keep-optimizer` must be left out for {path}: its optimiser's state can't be carried over, as {error}."
+        ) from None
+
+
+def _converted(weights: Mapping[str, Tensor], dtype: Optional[str]) -> Dict[str, Tensor]:
+    """Return parameters as `dtype`, each tied one once, also where a GPU's training had saved it several times."""
+    done: Dict[str, Tensor] = {}
+    for name, owner in checkpoint_parameters.owners(weights).items():
+        value = weights[name]
+        if owner in done and _same(value, weights[owner]):
+            done[name] = done[owner]
+        else:
+            done[name] = _whole(value if checkpoint_parameters.is_buffer(name) else _as(dtype, name, value))
+    return done
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    same_memory = checkpoint_parameters.place(one) == checkpoint_parameters.place(other)
+    return same_memory or (one.dtype == other.dtype and torch.equal(one, other))
+
+
+def _as(dtype: Optional[str], name: str, value: Tensor) -> Tensor:
+    if dtype is None or not value.is_floating_point():
+        return value
+    new = value.to(DTYPES[dtype])
+    if bool(new.isinf().any()) and not bool(value.isinf().any()):
+        raise ValueError(f"`--dtype` must have room for the weights, but in {dtype} some of `{name}` are infinite.")
+    return new
+
+
+def _whole(value: Tensor) -> Tensor:
+    """Return the tensor, a copy where it is part of more memory: all of that would be saved."""
+    storage = value.untyped_storage() if hasattr(value, "untyped_storage") else value.storage()  # torch 2.0
+    return value.clone() if storage.nbytes() > value.numel() * value.element_size() else value

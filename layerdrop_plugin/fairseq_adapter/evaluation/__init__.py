@@ -1,0 +1,1 @@
+"""Models are evaluated here: losses, BLEU, hidden states, searches and sweeps."""

@@ -1,0 +1,271 @@
+"""A checkpoint with its task and data, found as fairseq's commands find them, ready to be evaluated at any depth."""
+
+import contextlib
+import math
+import os
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Sequence
+
+import torch
+from fairseq import checkpoint_utils, tasks, utils
+from fairseq.criterions.adaptive_loss import AdaptiveLoss
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
+
+from ... import learned_rates
+from ...dropping import LayerDropStack
+from ...rates import Rates
+from ...selection import Kept
+from ..checkpoints import at_load, layer_settings, pruning, registered, usable
+from ..checkpoints.whole import refuse_shard
+from ..config import get, has, put
+from ..modeling.stacks import with_layerdrop
+from ..reading import reader
+from ..user_errors import overriding, reason
+from .adaptive_loss import adaptive_loss
+from .options import command_line, context_window, data_refusals, overrides, refusals, shorten_by_context_window
+
+MAX_TOKENS = 4000  # per batch, where neither --max-tokens nor --batch-size is given
+
+Sample = Dict[str, Any]
+
+
+class Tally(NamedTuple):
+    """Sums over some data; `loss` is negative log-likelihood in bits, so `perplexity` is 2 ** (loss / count)."""
+
+    loss: float
+    count: int  # predictions: tokens, or sentences in classification
+    correct: int  # right ones, in classification; else 0
+
+
+class Evaluation:
+    """A model on its device in evaluation mode, and what goes with it.
+
+    Attributes:
+        stacks: the model's `LayerDropStack`s by name, in the order in which they run.
+        cfg: what the command line says, complete, as fairseq's commands see it.
+        saved_cfg: the checkpoint's configuration, with DATA and the task's options of the command line.
+        classifies: whether there is an accuracy.
+        overrides: what --model-overrides says; may prune.
+        held: by stack that it prunes, which of the checkpoint's layers the model has.
+    """
+
+    overrides: Mapping[str, Any] = {}
+    held: Mapping[str, Kept] = {}
+
+    def __init__(self, model: Any, task: Any, cfg: Any, saved_cfg: Any, device: torch.device) -> None:
+        self.model, self.task, self.cfg, self.saved_cfg, self.device = model, task, cfg, saved_cfg, device
+        self.criterion = task.build_criterion(saved_cfg.criterion).eval().to(device)
+        self.stacks = stacks_of(model)
+        self.classifies = get(saved_cfg.criterion, "_name") == "sentence_prediction"
+
+    @property
+    def needed(self) -> Dict[str, Kept]:
+        """By stack, the layers without which the model can't be built: the decoder's of `alignment_layer`."""
+        depth = len(self.stacks.get("decoder", ()))
+        alignment = layer_settings.alignment_layer(self.saved_cfg.model, depth) if depth else None
+        return {} if alignment is None else {"decoder": (alignment,)}
+
+    def batches(self, subset: str, at_least: int = 1, option: str = "--gen-subset") -> List[Sample]:
+        """Return all batches of a split in which there is something to predict, on the CPU, in fairseq's order.
+
+        Args:
+            at_least: make so many batches, as far as possible, where neither --max-tokens nor --batch-size is given.
+            option: where the split was given, for errors.
+
+        Raises:
+            ValueError: one line: there is no such split, or nothing in it is short enough.
+        """
+        dataset = self._dataset(subset, option)
+        data = self.cfg.dataset
+        no_size = data.max_tokens is None and data.batch_size is None
+        sizes = {
+            "max_tokens": _max_tokens(dataset, at_least) if no_size else data.max_tokens,
+            "max_positions": utils.resolve_max_positions(self.task.max_positions(), self.model.max_positions()),
+            "num_workers": 0,
+        }
+        window = context_window(self.cfg)
+        with refusals(f"the batches of {subset!r}"):
+            if window > 0:
+                how = {"batch_size": data.batch_size, "context_window": window}
+                found = self.task.eval_lm_dataloader(dataset, **how, **sizes)
+            else:
+                found = self.task.get_batch_iterator(
+                    dataset,
+                    max_sentences=data.batch_size,
+                    ignore_invalid_inputs=data.skip_invalid_size_inputs_valid_test,
+                    required_batch_size_multiple=data.required_batch_size_multiple,
+                    seed=self.cfg.common.seed,
+                    **sizes,
+                ).next_epoch_itr(shuffle=False)
+            samples = [self._to_score(sample) for sample in found if sample and "net_input" in sample]
+            samples = [sample for sample in samples if self._predictions(sample, subset)]
+        if not samples:
+            raise ValueError(f"`{option}` must hold data, but {subset!r} has none that the model can take.")
+        return samples
+
+    def _dataset(self, subset: str, option: str) -> Any:
+        try:
+            self.task.load_dataset(subset, combine=False, epoch=1, task_cfg=self.saved_cfg.task)
+        except (FileNotFoundError, IsADirectoryError, AssertionError) as error:
+            if isinstance(error, AssertionError) and "could not find dataset" not in str(error):
+                raise
+            data = get(self.saved_cfg.task, "data")
+            raise ValueError(f"`{option}` must be a split of the data, but {data} has no {subset!r}.") from None
+        return self.task.dataset(subset)
+
+    def _to_score(self, sample: Sample) -> Sample:
+        """Leave out what is nothing to predict: alignments, of which the layer may not run, and a mark at the start.
+
+        A language model's task may put that mark before each sample; fairseq-eval-lm leaves it out, too.
+        """
+        sample = {name: value for name, value in sample.items() if name not in ("alignments", "align_weights")}
+        if get(self.saved_cfg.task, "_name") != "language_modeling" or not get(self.saved_cfg.task, "add_bos_token"):
+            return sample
+        words = self.task.target_dictionary
+        return {**sample, "target": sample["target"].masked_fill(sample["target"].eq(words.bos()), words.pad())}
+
+    def _predictions(self, sample: Sample, subset: str = "") -> int:
+        """How many there are to make; RoBERTa's masks may leave a small batch without any."""
+        target = sample.get("target")
+        if target is None:
+            raise ValueError(f"`DATA` must have the target side of {subset!r}, but has none.")
+        return target.numel() if self.classifies else int(target.ne(self.task.target_dictionary.pad()).sum())
+
+    def to_device(self, sample: Sample) -> Sample:
+        """Return a batch on the model's device, its floating numbers in the model's type."""
+        if self.device.type == "cpu":
+            return sample
+        moved = utils.move_to_cuda(sample, self.device)
+        if not self.cfg.common.fp16:
+            return moved
+        return utils.apply_to_sample(lambda t: t.half() if t.dtype is torch.float32 else t, moved)
+
+    @torch.no_grad()
+    def tally(self, sample: Sample) -> Tally:
+        """Return the sums for one batch, which is on the device, with the layers that run at the time."""
+        if isinstance(self.criterion, AdaptiveLoss):
+            nats = adaptive_loss(self.model, sample, self.task.target_dictionary.pad())
+            return Tally(float(nats) / math.log(2), self._predictions(sample), 0)
+        log = self.criterion(self.model, sample)[2]
+        nats = log["nll_loss"] if "nll_loss" in log else log["loss"]
+        correct = int(log["ncorrect"]) if self.classifies else 0
+        return Tally(float(nats) / math.log(2), self._predictions(sample), correct)
+
+    @contextlib.contextmanager
+    def running(self, kept: Mapping[str, Sequence[int]]) -> Iterator[None]:
+        """Run only these layers of these stacks; nothing is reloaded."""
+        with contextlib.ExitStack() as stack:
+            for name, layers in kept.items():
+                stack.enter_context(self.stacks[name].running(layers))
+            yield
+
+
+def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
+    """Return the checkpoint `path` with the task, data and options that `words` say, in fairseq's own terms.
+
+    The options of task and criterion are the checkpoint's, but for those in `words`, where DATA is, too.
+
+    Args:
+        model_overrides: as for fairseq's `--model-overrides`; may prune.
+        error: ends the command with a message, for what fairseq's parser refuses.
+
+    Raises:
+        ValueError: one line: the checkpoint can't be read, or an option does not fit.
+    """
+    if os.pathsep in path and not os.path.exists(path):  # what is an ensemble to fairseq
+        raise ValueError(f"`--path` must be one checkpoint, but is {path!r} instead.")
+    reader.check_file(path, "--path")
+    refuse_shard(path, "--path")
+    with reader.unchanged(path):
+        return _load(path, overrides(model_overrides), words, error)
+
+
+def _load(path: str, changes: Dict[str, Any], words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
+    with at_load.mapping(path):
+        state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
+    refuse_shard(path, "--path", state["model"])
+    usable.check_options(state, path, "model", "task", "criterion")
+    registered.check_checkpoint(state, path, "task", "model", "criterion")
+    saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
+    cfg, given = command_line(words, saved_cfg, error)
+    device = _device(cfg)
+    for part in (saved_cfg.task, saved_cfg.criterion):
+        for name in given:
+            if has(part, name) and name != "_name":
+                put(part, name, given[name])
+    if context_window(cfg):
+        shorter = shorten_by_context_window(cfg, get(saved_cfg.task, "tokens_per_sample"))
+        put(saved_cfg.task, "tokens_per_sample", shorter)
+    if get(saved_cfg.task, "regression_target"):
+        raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
+    arch = pruning.architecture(state)
+    if arch in pruning.SHARED_DEPTH:
+        raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")
+    model, task = _model_and_task(path, state, saved_cfg, changes)
+    with_stacks(model)
+    model = model.half() if cfg.common.fp16 else model
+    loaded = Evaluation(model.eval().to(device), task, cfg, saved_cfg, device)
+    loaded.overrides, loaded.held = changes, _held(path, changes)
+    return loaded
+
+
+def _held(path: str, changes: Mapping[str, Any]) -> Dict[str, Kept]:
+    specs = pruning.requested(changes)
+    if not specs:
+        return {}
+    weights = reader.read(path, "--path")["model"]
+    plan = pruning.plan(specs, pruning.depths_or_none(weights), learned_rates.saved(weights), weights)
+    return {stack: pruned.kept for stack, pruned in plan.items()}
+
+
+def _device(cfg: Any) -> torch.device:
+    if torch.cuda.is_available() and not cfg.common.cpu:
+        return torch.device("cuda", torch.cuda.current_device())
+    if cfg.common.fp16:
+        raise ValueError("`--fp16` must go with a GPU, but the model runs on the CPU.")
+    return torch.device("cpu")
+
+
+def _model_and_task(path: str, state: Dict[str, Any], saved_cfg: Any, changes: Mapping[str, Any]) -> Any:
+    with data_refusals():
+        task = tasks.setup_task(saved_cfg.task)
+    try:
+        with usable.taken(path), overriding(changes, [path]):
+            models, _, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
+    except RuntimeError as error:
+        if "Error(s) in loading state_dict" not in str(error):
+            raise
+        raise ValueError(f"`DATA` must fit the weights of {path}, but: {reason(error)}.") from None
+    return models[0], task
+
+
+def with_stacks(model: Any) -> None:
+    """Give a model of fairseq's own architectures, in place, the stacks that can run some of their layers."""
+    for part in list(model.modules()):
+        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
+            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
+                with_layerdrop(part, stack)
+
+
+def stacks_of(model: Any) -> Dict[str, LayerDropStack]:
+    """Return a model's stacks by name: the encoder, which runs first, before the decoder.
+
+    Raises:
+        ValueError: one line: the model has none, or none that could be pruned.
+    """
+    found = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
+    depths = pruning.depths_or_none(dict(model.named_parameters()))
+    if not found or {name: len(stack) for name, stack in found.items()} != depths:  # say, one for each language
+        raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
+    return {name: found[name] for name in ("encoder", "decoder") if name in found}
+
+
+def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> Dict[str, Rates]:
+    """Return the drop rates of the layers of each stack that learned them."""
+    found = {name: stack.learned_rates for name, stack in stacks.items()}
+    return {name: rates for name, rates in found.items() if rates is not None}
+
+
+def _max_tokens(dataset: Any, at_least: int) -> int:
+    lengths = [int(dataset.num_tokens(i)) for i in range(len(dataset))]
+    return max(1, *lengths, min(MAX_TOKENS, sum(lengths) // at_least))

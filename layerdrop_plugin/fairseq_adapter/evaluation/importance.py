@@ -1,0 +1,51 @@
+"""How much each layer of a checkpoint matters (paper, figure 5): losses without it, and how much it changes."""
+
+from typing import Any, Callable, Dict, List, Sequence
+
+from ... import importance
+from ...prefixes import Candidate
+from .hidden_states import cosine_distances
+from .sweep import Subject, total_losses
+
+
+def work(subjects: Sequence[Subject], swept: Sequence[str], samples: int) -> int:
+    """Return how many batches the models go through in `measure`, for a progress bar."""
+    return sum((1 + len(_candidates(s, swept, _networks(s, swept, samples)))) * len(s.batches) for s in subjects)
+
+
+def measure(
+    subjects: Sequence[Subject],
+    swept: Sequence[str],
+    samples: int,
+    done: Callable[[int], Any] = lambda count: None,
+) -> List[Dict[str, Any]]:
+    """Return a row, as `importance.rows` has it, for each layer of the swept stacks of each checkpoint.
+
+    The sub-networks are drawn by fairseq's `--seed`.
+    """
+    rows = []
+    for subject in subjects:
+        networks = _networks(subject, swept, samples)
+        wanted = _candidates(subject, swept, networks)
+        sums = total_losses(subject.evaluation, subject.batches, wanted, done)
+        losses = {candidate: tally.loss / tally.count for candidate, tally in sums.items()}
+        distances = cosine_distances(subject.evaluation, subject.batches, done)
+        rows += importance.rows(subject.label, subject.depths, swept, networks, losses, distances, subject.needed)
+    return rows
+
+
+def _networks(subject: Subject, swept: Sequence[str], samples: int) -> List[Candidate]:
+    numbers = [i for i, name in enumerate(subject.depths) if name in swept]
+    seed = subject.evaluation.cfg.common.seed
+    return importance.random_halves(list(subject.depths.values()), numbers, samples, seed, subject.needed)
+
+
+def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candidate]) -> List[Candidate]:
+    """The full model, it without each layer, and the sub-networks, each once."""
+    depths = list(subject.depths.values())
+    found = [importance.full(depths), *networks]
+    for stack, name in enumerate(subject.depths):
+        for layer in range(depths[stack] if name in swept else 0):
+            left_out = importance.without(depths, stack, layer, subject.needed)
+            found += [] if left_out is None else [left_out]
+    return list(dict.fromkeys(found))

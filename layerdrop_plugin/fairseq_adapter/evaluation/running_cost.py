@@ -1,0 +1,118 @@
+"""What it takes to run a model with only some of its layers: parameters, time, memory."""
+
+import statistics
+import time
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+import torch
+
+from ... import peak_memory
+from ...prefixes import Candidate
+from . import generation
+from .evaluation import Evaluation, Sample, Tally
+
+
+class FirstPass(NamedTuple):
+    """What one pass over some batches gives."""
+
+    total: Tally
+    bleu: Optional[generation.Bleu]
+    peak_memory: Optional[int]  # bytes, weights that do not run included; None where the system does not tell
+
+
+class Turn(NamedTuple):
+    """A model to be timed, the layers of it that run, and the batches, on the CPU."""
+
+    evaluation: Evaluation
+    candidate: Candidate
+    batches: Sequence[Sample]
+
+
+def first_pass(turn: Turn, with_bleu: bool) -> FirstPass:
+    """Evaluate the batches, then, with BLEU, translate them; the memory is that of the latter."""
+    with _running(turn):
+        watched = peak_memory.reset(turn.evaluation.device)
+        tallies = [turn.evaluation.tally(turn.evaluation.to_device(batch)) for batch in turn.batches]
+        bleu = None
+        if with_bleu:
+            watched = peak_memory.reset(turn.evaluation.device)
+            bleu = generation.bleu(turn.evaluation, turn.batches)
+        peak = peak_memory.read(turn.evaluation.device) if watched else None
+    return FirstPass(Tally(*map(sum, zip(*tallies))), bleu, peak)
+
+
+def tokens_per_second(
+    turns: Sequence[Turn], repeats: int, translating: bool, done: Callable[[int], Any] = lambda count: None
+) -> List[float]:
+    """Return how many tokens each of the turns evaluates, or generates, in a second, measured in alternation.
+
+    All take their turn on a batch before the next batch comes, every second time in the opposite order, so that a
+    slow moment of the machine does not fall on one of them. For each batch the median of `repeats` times counts.
+    The time is the model's alone: reading data, moving it to a GPU and making text of tokens do not count.
+    Tokens are those of `tokens_in`, or the generated ones.
+
+    Args:
+        done: is called with 1 after each batch.
+    """
+    step = generation.time_generation if translating else _evaluate
+    seconds: Dict[Tuple[int, int], List[float]] = {}
+    tokens: Dict[Tuple[int, int], int] = {}
+    for repeat in range(repeats):
+        for number in range(max(len(turn.batches) for turn in turns)):
+            order = [i for i, turn in enumerate(turns) if number < len(turn.batches)]
+            for i in order if (repeat + number) % 2 == 0 else order[::-1]:
+                with _running(turns[i]):
+                    tokens[i, number], taken = step(turns[i].evaluation, turns[i].batches[number])
+                seconds.setdefault((i, number), []).append(taken)
+                done(1)
+    return [
+        sum(tokens[i, number] for number in range(len(turn.batches)))
+        / sum(statistics.median(seconds[i, number]) for number in range(len(turn.batches)))
+        for i, turn in enumerate(turns)
+    ]
+
+
+def tokens_in(batches: Sequence[Sample]) -> int:
+    """Return how many tokens the batches' targets have, or, where a model reads only, as RoBERTa does, their inputs."""
+    return sum(int(batch["ntokens"]) for batch in batches)
+
+
+def parameters(evaluation: Evaluation, candidate: Candidate) -> int:
+    """Return how many parameters the model has that is pruned to these layers."""
+    return sum(t.numel() for t in _in_use(evaluation, candidate) if isinstance(t, torch.nn.Parameter))
+
+
+def bytes_in_use(evaluation: Evaluation, candidate: Candidate) -> int:
+    """Return the size of all parameters and buffers of the model that is pruned to these layers."""
+    return sum(t.numel() * t.element_size() for t in _in_use(evaluation, candidate))
+
+
+def _running(turn: Turn) -> Any:
+    return turn.evaluation.running(dict(zip(turn.evaluation.stacks, turn.candidate)))
+
+
+def _evaluate(evaluation: Evaluation, batch: Sample) -> Tuple[int, float]:
+    sample = evaluation.to_device(batch)
+    generation.wait_for(evaluation.device)
+    start = time.perf_counter()
+    evaluation.tally(sample)
+    generation.wait_for(evaluation.device)
+    return tokens_in([batch]), time.perf_counter() - start
+
+
+def _in_use(evaluation: Evaluation, candidate: Candidate) -> List[torch.Tensor]:
+    """Parameters and buffers of the layers that run and of all that is outside the stacks."""
+    idle: Set[torch.nn.Module] = set()
+    for stack, kept in zip(evaluation.stacks.values(), candidate):
+        for layer in set(range(len(stack))) - set(kept):
+            idle.update(stack[layer].modules())
+    return _tensors(module for module in evaluation.model.modules() if module not in idle)
+
+
+def _tensors(modules: Iterable[torch.nn.Module]) -> List[torch.Tensor]:
+    """What is shared, say with the output layer, comes once."""
+    found: Dict[int, torch.Tensor] = {}
+    for module in modules:
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            found[id(tensor)] = tensor
+    return list(found.values())

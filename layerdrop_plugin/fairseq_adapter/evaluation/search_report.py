@@ -1,0 +1,123 @@
+"""What a search found, as plain data: the best sets of layers beside Every Other, first K and last K."""
+
+import math
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ... import prefixes, search
+from ...prefixes import Candidate
+from ...search import Ranked
+from . import generation
+from .evaluation import Sample
+from .search import Plan, Scoring
+
+COUNTABLE = 200_000
+"""Up to so many sets, what scoring them all would cost is worked out."""
+
+
+def report(
+    plan: Plan,
+    scoring: Scoring,
+    ranked: Sequence[Ranked],
+    counted: Mapping[str, float],
+    bleu: bool = False,
+    report_split: Optional[str] = None,
+    report_batches: Sequence[Sample] = (),
+) -> Dict[str, Any]:
+    """Return the results of a search, ready for JSON.
+
+    Args:
+        ranked: the candidates that the search scored on all batches; Every Other, first K and last K join them.
+        counted: `layer_evaluations` and `seconds` of the search.
+        bleu: whether the ten best and the references get BLEU scores, on the batches searched on.
+        report_split: the name of `report_batches`, not searched on, for the winner and Every Other.
+    """
+    known = {r.candidate: r for r in ranked}
+    references = {name: known.get(c) or scoring.totals(c) for name, c in plan.named.items()}
+    known.update((r.candidate, r) for r in references.values())  # a race or greed may have passed over a better one
+    ranked = search.in_order(known.values(), plan.metric)
+    best = ranked[0]
+    finalists = {str(i + 1): r for i, r in enumerate(ranked[: search.FINALISTS])}
+    rows = [_row(name, r, plan, scoring) for name, r in {**finalists, **references}.items()]
+    if bleu:
+        for row, r in zip(rows, [*finalists.values(), *references.values()]):
+            with scoring.evaluation.running(dict(zip(plan.stacks, r.candidate))):
+                row["bleu"] = generation.bleu(scoring.evaluation, scoring.batches).score
+    found: Dict[str, Any] = {
+        "stacks": dict(zip(plan.stacks, plan.depths)),
+        "keep": dict(zip(plan.stacks, plan.keep)),
+        "strategy": plan.strategy,
+        "metric": plan.metric,
+        "batches": len(scoring.batches),
+        "predictions": int(best.totals[:, 1].sum()),
+        "best": plan.specs(best.candidate),
+        "model_overrides": plan.model_overrides(best.candidate),
+        "ranking": rows,
+        "cost": _cost(plan, scoring, counted),
+        "warnings": _warnings(plan, ranked, references),
+    }
+    if report_split is not None:
+        found["report"] = {"split": report_split, "rows": _second_split(plan, scoring, best, report_batches)}
+    return found
+
+
+def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> Dict[str, Any]:
+    values = {"loss": r.loss, "perplexity": r.perplexity}
+    if scoring.evaluation.classifies:
+        values["accuracy"] = 100 * r.accuracy
+    values["loss_1st_half"], values["loss_2nd_half"] = r.halves("loss")
+    finite = {column: value if math.isfinite(value) else None for column, value in values.items()}
+    return {"rank": name, **plan.specs(r.candidate), **finite}
+
+
+def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Dict[str, Any]:
+    number = search.count_candidates(plan.depths, plan.keep, plan.needed)
+    cost: Dict[str, Any] = {
+        "layer_evaluations": int(counted["layer_evaluations"]),
+        "seconds": counted["seconds"],
+        "candidates": number,
+    }
+    if number <= COUNTABLE:
+        every = [scoring.whole(c) for c in search.all_candidates(plan.depths, plan.keep, plan.needed)]
+        cost["exhaustive_layer_evaluations_a_batch"] = prefixes.layer_evaluations(every)
+        cost["one_by_one_layer_evaluations_a_batch"] = prefixes.layer_evaluations_apart(every)
+    return cost
+
+
+def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> List[str]:
+    """Say where a difference between candidates is as large as what the two halves of the data disagree by."""
+    every_other = next((r for name, r in references.items() if name.startswith("every_other:")), None)
+    best = ranked[0]
+    if math.isnan(best.halves("loss")[1]):
+        return ["the data make one batch, so what is noise can't be told; make --max-tokens or --batch-size smaller."]
+    found = []
+    if every_other is not None and best.candidate != every_other.candidate:
+        found += _noise("Every Other", search.difference(best, every_other, plan.metric), plan.metric)
+    rest = ranked[1 : search.FINALISTS]
+    noisy = [r for r in rest if search.difference(best, r, plan.metric).is_noise]
+    if noisy:
+        spread = max(search.difference(best, r, plan.metric).spread for r in noisy)
+        found.append(
+            f"{len(noisy)} of the {len(rest)} next best differ from the best by noise: the halves of the data "
+            f"disagree by up to {_amount(spread, plan.metric)}."
+        )
+    return found
+
+
+def _noise(name: str, d: search.Difference, metric: str) -> List[str]:
+    if not d.is_noise:
+        return []
+    return [
+        f"the best is better than {name} by {_amount(d.better, metric)}, which is noise: "
+        f"the halves of the data disagree by {_amount(d.spread, metric)}; search on more data."
+    ]
+
+
+def _amount(value: float, metric: str) -> str:
+    return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} bits"
+
+
+def _second_split(plan: Plan, scoring: Scoring, best: Ranked, batches: Sequence[Sample]) -> List[Dict[str, Any]]:
+    other = Scoring(scoring.evaluation, plan, batches)
+    every_other = {name: c for name, c in plan.named.items() if name.startswith("every_other:")}
+    pairs: Dict[str, Candidate] = {"1": best.candidate, **every_other}
+    return [_row(rank, other.totals(candidate), plan, other) for rank, candidate in pairs.items()]

@@ -1,0 +1,163 @@
+"""A sweep over depths of one checkpoint or several, each loaded once: loss, BLEU, speed and memory of each point."""
+
+import random
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import torch
+
+from ... import sweep
+from ...importance import full
+from ...prefixes import Candidate, SharedPrefixes
+from ...selection import Kept
+from ...sweep import Measured, Point
+from .evaluation import Evaluation, Sample, Tally
+from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
+
+Done = Callable[[int], Any]
+"""Is called with how many batches a model went through."""
+
+
+class Subject(NamedTuple):
+    """A checkpoint: its name in the results, its model, the batches, on the CPU, and what to measure."""
+
+    label: str
+    evaluation: Evaluation
+    batches: Sequence[Sample]
+    points: Sequence[Point]
+
+    @property
+    def candidates(self) -> List[Candidate]:
+        """The sets of layers of all points; two strategies may keep the same."""
+        return list(dict.fromkeys(point.kept for point in self.points))
+
+    @property
+    def depths(self) -> Dict[str, int]:
+        return {name: len(stack) for name, stack in self.evaluation.stacks.items()}
+
+    @property
+    def needed(self) -> List[Kept]:
+        """By stack, the layers without which the model can't be built."""
+        return [self.evaluation.needed.get(name, ()) for name in self.evaluation.stacks]
+
+
+def swept(depths: Mapping[str, Mapping[str, int]], stack: Optional[str]) -> List[str]:
+    """Return which stacks lose layers: "encoder", "decoder" or "both"; None takes all that the models have.
+
+    Args:
+        depths: by the models' labels, the depth of each stack.
+
+    Raises:
+        ValueError: one line: a model has no such stack, or not the stacks that the others have.
+    """
+    label, first = next(iter(depths.items()))
+    for other, has in depths.items():
+        if list(has) != list(first):
+            raise ValueError(
+                f"`--compare` must hold models alike, but {label} has a stack of {' and '.join(first)} layers, "
+                f"{other} of {' and '.join(has)} layers."
+            )
+    wanted = list(first) if stack is None else ["encoder", "decoder"] if stack == "both" else [stack]
+    if not set(wanted) <= set(first):
+        raise ValueError(f"`--stack` must be one that can be pruned, {' or '.join(first)}, but is {stack!r} instead.")
+    return wanted
+
+
+def some_batches(evaluation: Evaluation, subset: str, number: Optional[int]) -> List[Sample]:
+    """Return the batches of a split, or `number` of them, drawn by `--seed`, in fairseq's order."""
+    found = evaluation.batches(subset)
+    if number is None or number >= len(found):
+        return found
+    chosen = random.Random(evaluation.cfg.common.seed).sample(range(len(found)), number)
+    return [found[i] for i in sorted(chosen)]
+
+
+def check_same_data(subjects: Sequence[Subject]) -> None:
+    """Refuse models that take other data, by their tasks' options: their losses could not be compared.
+
+    Raises:
+        ValueError: one line.
+    """
+    found = {s.label: tokens_in(s.batches) for s in subjects}
+    first = subjects[0].label
+    for label, tokens in found.items():
+        if tokens != found[first]:
+            raise ValueError(
+                f"`--compare` must hold models that take the same data, but {first} takes {found[first]:,} tokens, "
+                f"{label} {tokens:,}."
+            )
+
+
+def work(subjects: Sequence[Subject], repeats: int, with_bleu: bool) -> int:
+    """Return how many batches the models go through in `measure`, for a progress bar."""
+    return sum((1 + with_bleu + repeats) * len(s.batches) * len(s.candidates) for s in subjects)
+
+
+def measure(
+    subjects: Sequence[Subject], repeats: int, with_bleu: bool, done: Done = lambda count: None
+) -> Dict[str, Any]:
+    """Return the `rows`, as `sweep.rows` makes them, and on what they were measured.
+
+    Speed, and with BLEU it is that of generation, is measured after all else, when everything is warm. Memory
+    estimates what a process would need that runs the pruned checkpoint alone: the most that was in use during a
+    pass over the data (of a GPU: by tensors; of the CPU: by the whole process) less all weights that were loaded
+    but did not run, those of other subjects included.
+    """
+    turns = [Turn(s.evaluation, candidate, s.batches) for s in subjects for candidate in s.candidates]
+    first = []
+    for turn in turns:
+        first.append(first_pass(turn, with_bleu))
+        done((1 + with_bleu) * len(turn.batches))
+    speeds = tokens_per_second(turns, repeats, with_bleu, done)
+    loaded = sum(bytes_in_use(s.evaluation, full(list(s.depths.values()))) for s in subjects)
+    measured = [_measured(turn, one, speed, loaded) for turn, one, speed in zip(turns, first, speeds)]
+    rows: List[Dict[str, Any]] = []
+    for s in subjects:
+        found = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
+        rows += sweep.rows(s.label, list(s.depths), s.points, found)
+    signature = first[0].bleu.signature if first[0].bleu else None
+    return {**_setting(subjects[0]), "bleu_signature": signature, "rows": rows}
+
+
+@torch.no_grad()
+def total_losses(
+    evaluation: Evaluation,
+    batches: Sequence[Sample],
+    candidates: Sequence[Candidate],
+    done: Done = lambda count: None,
+) -> Dict[Candidate, Tally]:
+    """Return the sums over all batches of each candidate; they share the layers that they begin with."""
+    sums: Dict[Candidate, Tally] = dict.fromkeys(sorted(candidates), Tally(0.0, 0, 0))
+
+    def add(sample: Sample) -> None:
+        shared = SharedPrefixes(list(evaluation.stacks.values()), lambda: evaluation.tally(sample))
+        for candidate, before in sums.items():
+            sums[candidate] = Tally(*map(sum, zip(before, shared.result(candidate))))
+            done(1)
+
+    for batch in batches:
+        add(evaluation.to_device(batch))
+    return sums
+
+
+def _setting(subject: Subject) -> Dict[str, Any]:
+    device = subject.evaluation.device
+    threads = torch.get_num_threads()
+    on_cpu = "cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads"
+    return {
+        "batches": len(subject.batches),
+        "tokens": tokens_in(subject.batches),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
+    }
+
+
+def _measured(turn: Turn, first: FirstPass, speed: float, loaded: int) -> Measured:
+    total, evaluation = first.total, turn.evaluation
+    idle = loaded - bytes_in_use(evaluation, turn.candidate)
+    return Measured(
+        parameters=parameters(evaluation, turn.candidate),
+        loss=total.loss / total.count,
+        accuracy=100 * total.correct / total.count if evaluation.classifies else None,
+        bleu=first.bleu.score if first.bleu else None,
+        tokens_per_second=speed,
+        peak_memory=None if first.peak_memory is None else first.peak_memory - idle,
+    )

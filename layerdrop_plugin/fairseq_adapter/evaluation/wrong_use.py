@@ -1,0 +1,97 @@
+"""What fairseq's commands are told, checked before they begin; fairseq would find out late, and with a traceback."""
+
+from argparse import Namespace
+from typing import Any
+
+from fairseq import checkpoint_utils, criterions, options, tasks
+from fairseq.dataclass import utils as dataclass_utils
+
+from ..checkpoints import registered
+from ..config import get
+from ..errors import end, in_command, one_line
+from ..hooks import wrap
+from .options import check_context_window, check_values, data_refusals, flag, overrides
+
+LEAST = {"beam": 1, "nbest": 1, "context_window": 0, "tokens_per_sample": 1, "update_freq": 1}
+"""What the numbers must be at least; fairseq does not say so."""
+
+
+def install() -> None:
+    """Put the checks into what fairseq's commands call before they work."""
+    wrap(options, "parse_args_and_arch", _parse_args_and_arch)
+    wrap(dataclass_utils, "compose", _compose)
+    wrap(checkpoint_utils, "verify_checkpoint_directory", _verify_checkpoint_directory)
+    wrap(tasks, "setup_task", _setup_task)
+    wrap(criterions, "build_criterion", _build_criterion)
+
+
+def _parse_args_and_arch(original: Any, parser: Any, *args: Any, **kwargs: Any) -> Any:
+    if not in_command() or "error" in vars(parser):  # a command of ours, which checks by itself; or a second look
+        return original(parser, *args, **kwargs)
+    parser.error = end  # without the usage, of hundreds of lines
+    with one_line():
+        try:
+            parsed = original(parser, *args, **kwargs)
+        except (RuntimeError, KeyError) as error:
+            if error.args not in ((), (None,)):
+                raise
+            option, what = ("arch", "an architecture") if isinstance(error, RuntimeError) else ("task", "a task")
+            raise ValueError(f"`--{option}` must be the name of {what}, but is missing.") from None
+        found = parsed[0] if isinstance(parsed, tuple) else parsed
+        check_values(found)
+        _check_numbers_and_names(found)
+    return parsed
+
+
+def _check_numbers_and_names(args: Namespace) -> None:
+    if getattr(args, "path", "") is None:
+        raise ValueError("`--path` must be the file of a checkpoint, but is missing.")
+    for name in ("model_overrides", "optimizer_overrides"):
+        if getattr(args, name, None) is not None:
+            overrides(getattr(args, name), flag(name))
+    for name, least in LEAST.items():
+        given = getattr(args, name, None)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value < least:
+                raise ValueError(f"`{flag(name)}` must be at least {least}, but is {value} instead.")
+    if hasattr(args, "context_window"):
+        check_context_window(args.context_window, args.tokens_per_sample)
+
+
+def _compose(original: Any, *args: Any, **kwargs: Any) -> Any:
+    if not in_command():
+        return original(*args, **kwargs)
+    with one_line():
+        try:
+            return original(*args, **kwargs)
+        except Exception as error:  # of hydra, its grammar or omegaconf
+            raise ValueError(f"an option of fairseq's has no such value: {error}") from None
+
+
+def _verify_checkpoint_directory(original: Any, save_dir: str) -> None:
+    if not in_command():
+        return original(save_dir)
+    with one_line():
+        try:
+            return original(save_dir)
+        except OSError as error:
+            raise ValueError(
+                f"`--save-dir` must be a folder that can be written, but {save_dir} can't: {error.strerror}."
+            ) from None
+
+
+def _setup_task(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    if not in_command():
+        return original(cfg, *args, **kwargs)
+    with one_line():
+        registered.check("task", get(cfg, "_name") or get(cfg, "task"))
+        with data_refusals():
+            return original(cfg, *args, **kwargs)
+
+
+def _build_criterion(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    if not in_command():
+        return original(cfg, *args, **kwargs)
+    with one_line():
+        registered.check("criterion", get(cfg, "_name") or get(cfg, "criterion"))
+    return original(cfg, *args, **kwargs)

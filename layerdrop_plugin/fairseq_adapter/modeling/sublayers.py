@@ -1,0 +1,177 @@
+"""Structured dropout inside of fairseq's layers (paper, section 3.2.1): heads, FFNs and sub-layers as groups.
+
+A dropped head gives nothing to its attention's output: its columns of the output projection are zero. A dropped
+sub-layer - self-attention, cross-attention or FFN - hands its input on, its layer norm included, so that a layer with
+all its sub-layers dropped is a dropped layer. Nothing is rescaled.
+
+The paper's 'FFN matrices' are taken for the FFN as a whole, both matrices in one group: without one of them the other
+has nothing to work on, and only both save time. So it is the FFN's part of sub-layer dropout.
+
+fairseq's own `forward` runs, with what is dropped replaced on the layer for as long as it takes.
+"""
+
+import contextlib
+import functools
+from typing import Any, Dict, Iterator, List, Set, Tuple
+
+import torch
+from fairseq.modules.checkpoint_activations import _checkpointed_forward
+from fairseq.modules.transformer_layer import TransformerDecoderLayerBase, TransformerEncoderLayerBase
+from torch import Tensor, nn
+
+from ... import learned_rates
+from ...dropping import Groups, LayerDropStack, Mask, hand_on
+from ..config import ModelConfig, get
+from ..options import drop_rates
+
+MODULES = {
+    "self_attn": ("self_attn", "self_attn_layer_norm"),
+    "encoder_attn": ("encoder_attn", "encoder_attn_layer_norm"),
+    "ffn": ("fc1", "fc2", "final_layer_norm"),
+}
+"""What belongs to a sub-layer."""
+EXTRAS = {"self_attn": ("c_attn", "attn_ln"), "encoder_attn": (), "ffn": ("ffn_layernorm", "w_resid")}
+"""What a decoder's sub-layer may have besides (fairseq's --scale-heads, --scale-attn, --scale-fc, --scale-resids)."""
+HEADS = {f"{attention}.heads": attention for attention in ("self_attn", "encoder_attn")}
+SKIPPED = {"ffn": "ffn", **{f"{sublayer}.sublayer": sublayer for sublayer in MODULES}}
+"""By the names of groups, which enter the masks: the attention, or the sub-layer, that they are part of."""
+
+
+def configure(model: nn.Module, cfg: ModelConfig) -> nn.Module:
+    """Give the stacks of a model, in place, the drop rates that its options ask for; return the model."""
+    for stack in model.modules():
+        if isinstance(stack, LayerDropStack):
+            layers = [stack[i] for i in range(len(stack))]
+            stack.rate = drop_rates(cfg, stack.name, "layerdrop", len(stack))
+            stack.groups = tuple(_groups(layers, stack.name, cfg)) if layers else ()
+            stack.run_without = run_without
+            if get(cfg, f"{stack.name}_layerdrop_learned"):
+                for layer in layers:
+                    setattr(layer, learned_rates.NAME, learned_rates.LearnedRate(sum(stack.rate) / len(stack)))
+                stack.learning = learned_rates.Learning(len(stack))
+    return model
+
+
+def _groups(layers: List[nn.Module], stack: str, cfg: ModelConfig) -> Iterator[Groups]:
+    sublayers = [name for name, (module, *_) in MODULES.items() if getattr(layers[0], module, None) is not None]
+    attentions = [name for name in sublayers if name != "ffn"]
+    heads = {name: getattr(layers[0], name).num_heads for name in attentions}
+    for kind, named in (
+        ("headdrop", {f"{name}.heads": heads[name] for name in attentions}),
+        ("ffndrop", {"ffn": 1}),
+        ("sublayerdrop", {f"{name}.sublayer": 1 for name in sublayers}),
+    ):
+        found = drop_rates(cfg, stack, kind, len(layers))
+        if any(found):
+            yield from (Groups(name, found, size) for name, size in named.items())
+
+
+def run_without(layer: nn.Module, dropped: Dict[str, Mask], x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Call a layer of fairseq's without its dropped groups; a layer of another kind runs whole.
+
+    Args:
+        dropped: masks of the groups in this layer, by name, as in `HEADS` and `SKIPPED`.
+    """
+    if not isinstance(layer, (TransformerEncoderLayerBase, TransformerDecoderLayerBase)):
+        return layer(x, *args, **kwargs)
+    skipped = {SKIPPED[name] for name in dropped if name in SKIPPED}
+    heads = {HEADS[name]: mask for name, mask in dropped.items() if name in HEADS and HEADS[name] not in skipped}
+    if skipped:
+        x = hand_on(x, _unused(layer, skipped, args, kwargs))
+    forward = vars(layer).get("forward")
+    if isinstance(forward, functools.partial) and forward.func is _checkpointed_forward:
+        # With --checkpoint-activations the layer runs once more in the backward pass, and without the same groups.
+        whole, offload = forward.args
+        return _checkpointed_forward(
+            functools.partial(_forward, whole, layer, skipped, heads), offload, x, *args, **kwargs
+        )
+    return _forward(layer, layer, skipped, heads, x, *args, **kwargs)
+
+
+def _unused(layer: nn.Module, skipped: Set[str], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Iterator[Any]:
+    for sublayer in sorted(skipped):
+        for name in MODULES[sublayer]:
+            yield from getattr(layer, name).parameters()
+        for name in EXTRAS[sublayer]:
+            extra = getattr(layer, name, None)
+            yield from extra.parameters() if isinstance(extra, nn.Module) else [extra]
+    if skipped - {"ffn"}:  # with --cross-self-attention, it is the self-attention that reads the encoder's output
+        yield from args
+        yield from kwargs.values()
+
+
+def _forward(whole: Any, layer: nn.Module, skipped: Set[str], heads: Dict[str, Mask], *args: Any, **kwargs: Any) -> Any:
+    with contextlib.ExitStack() as until_done:
+        for attention, mask in heads.items():
+            module = getattr(layer, attention)
+            until_done.enter_context(_replaced(module, out_proj=_WithoutHeads(module.out_proj, mask)))
+        if skipped:
+            until_done.enter_context(_replaced(layer, **_without(layer, skipped)))
+        return whole(*args, **kwargs)
+
+
+def _without(layer: nn.Module, skipped: Set[str]) -> Dict[str, Any]:
+    """What stands in for a layer's parts: nothing, an empty tensor, goes through a skipped sub-layer."""
+    add = layer.residual_connection
+    found = {"residual_connection": lambda x, residual: add(x, residual) if x.numel() else residual}
+    for sublayer in skipped:
+        for name in MODULES[sublayer]:
+            found[name] = _SkippedAttention(getattr(layer, name)) if name == sublayer else _handed_on
+        found.update(dict.fromkeys(EXTRAS[sublayer]))
+    if "ffn" in skipped:
+        found["fc1"] = _nothing
+    return found
+
+
+def _handed_on(x: Tensor) -> Tensor:
+    return x
+
+
+def _nothing(x: Tensor) -> Tensor:
+    return x.new_empty(0)
+
+
+class _SkippedAttention:
+    """Has the attention's attributes, and returns nothing."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        self._attention = attention
+
+    def __call__(self, query: Tensor, *args: Any, **kwargs: Any) -> Tuple[Tensor, None]:
+        return _nothing(query), None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._attention, name)
+
+
+class _WithoutHeads:
+    """An output projection that gets nothing from dropped heads; fairseq calls it, or takes its weight and bias."""
+
+    def __init__(self, projection: nn.Module, mask: Mask) -> None:
+        self._projection = projection
+        weight: Tensor = projection.weight
+        kept = torch.tensor([not dropped for dropped in mask], dtype=weight.dtype, device=weight.device)
+        self._columns = kept.repeat_interleave(weight.size(1) // len(mask))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._projection(x * self._columns.to(x.dtype))
+
+    @property
+    def weight(self) -> Tensor:
+        return self._projection.weight * self._columns
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._projection, name)
+
+
+@contextlib.contextmanager
+def _replaced(module: nn.Module, **attributes: Any) -> Iterator[None]:
+    """Let attributes of the instance hide its modules, parameters and methods; torch looks for those afterwards."""
+    before = {name: vars(module)[name] for name in attributes if name in vars(module)}
+    vars(module).update(attributes)
+    try:
+        yield
+    finally:
+        for name in attributes:
+            del vars(module)[name]
+        vars(module).update(before)

@@ -1,0 +1,177 @@
+"""The objects that a checkpoint may hold beside plain Python, by their names in its file.
+
+All are plain data: making one of them of whatever a stranger put into the file runs nothing. What fairseq and omegaconf
+define is read as stand-ins, so that reading needs neither.
+"""
+
+import argparse
+import collections
+import importlib
+import logging
+import os
+import re
+import sys
+from typing import Any, Dict, Iterable, List, Tuple
+
+import numpy
+import torch
+
+from ..errors import Malformed
+from . import omegaconf_objects
+
+try:
+    multiarray = importlib.import_module("numpy._core.multiarray")
+except ImportError:  # numpy 1
+    multiarray = importlib.import_module("numpy.core.multiarray")
+
+ALLOW = "LAYERDROP_ALLOW_GLOBALS"
+"""The environment variable that allows more objects: `module.name`, separated by commas."""
+
+RUN_CODE = frozenset(
+    (
+        *(
+            "asyncio",
+            "builtins",
+            "code",
+            "codeop",
+            "commands",
+            "concurrent",
+            "ctypes",
+            "distutils",
+            "functools",
+            "http",
+        ),
+        *("importlib", "inspect", "io", "marshal", "multiprocessing", "nt", "operator", "os", "pdb", "pickle", "pip"),
+        *("pkgutil", "platform", "posix", "profile", "pty", "runpy", "setuptools", "shelve", "shutil", "signal"),
+        *("socket", "subprocess", "sys", "tempfile", "threading", "timeit", "urllib", "webbrowser"),
+    )
+)
+"""Modules and packages whose objects may run code, or write files, when they are called with what a file says."""
+
+HARMLESS = frozenset(
+    f"builtins.{name}"
+    for name in ("bytearray", "complex", "frozenset", "list", "object", "range", "set", "slice", "str", "tuple")
+)
+
+DICTIONARY = "fairseq.data.dictionary"
+
+TENSOR_PARTS = frozenset(
+    (
+        *("collections.OrderedDict", "torch.Size", "torch.device", "torch.nn.parameter.Parameter"),
+        *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3"),
+        "torch._utils._rebuild_parameter",
+    )
+)
+"""What torch.save names for tensors beside their types; torch knows what to make of it.
+
+No checkpoint of fairseq has sparse or quantized tensors. torch makes them of other tensors, in which a file of some
+bytes may say that there are more numbers than anybody could read.
+"""
+
+
+class Dictionary:
+    """What is read of fairseq's class of this name while fairseq is not imported; saved again, it is the true one."""
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        before = logging.root.manager.disable
+        logging.disable(logging.INFO)  # fairseq says which packages it could also use
+        try:
+            from .. import registration  # noqa: F401  imports fairseq, which takes two seconds, and patches it first
+        finally:
+            logging.disable(before)
+        return importlib.import_module(DICTIONARY).Dictionary, (), vars(self)
+
+
+def dictionary_class() -> type:
+    """Return fairseq's own class if fairseq is imported, else what stands for it."""
+    found: type = getattr(sys.modules.get(DICTIONARY), "Dictionary", Dictionary)
+    return found
+
+
+def is_dictionary(value: Any) -> bool:
+    """Return whether a value is fairseq's `Dictionary`, or stands for one."""
+    return isinstance(value, (Dictionary, dictionary_class()))
+
+
+def check_dictionary(value: Any) -> None:
+    """Refuse one whose attributes are of other kinds than fairseq gives them.
+
+    Raises:
+        Malformed: so it is.
+    """
+    attributes = dict(vars(value))
+    symbols, count, indices = (attributes.pop(name, None) for name in ("symbols", "count", "indices"))
+    well = isinstance(symbols, list) and isinstance(count, list) and isinstance(indices, dict)
+    well = well and len(symbols) == len(count) and {*map(type, symbols), *map(type, indices)} <= {str}
+    well = well and {*map(type, count), *map(type, indices.values())} <= {int}
+    if not well or not {type(value) for value in attributes.values()} <= {str, int, type(None)}:
+        raise Malformed("has a Dictionary that fairseq did not make")
+
+
+def is_of_tensors(name: str) -> bool:
+    """Return whether torch.save gives this name to a part of a tensor.
+
+    >>> is_of_tensors("torch.FloatStorage"), is_of_tensors("torch.bfloat16"), is_of_tensors("torch.load")
+    (True, True, False)
+    >>> is_of_tensors("antigravity.float32")  # to be imported, which opens a browser
+    False
+    """
+    module, _, last = name.rpartition(".")
+    kind = getattr(torch, last, None) if module == "torch" else None
+    return (
+        name in TENSOR_PARTS
+        or isinstance(kind, torch.dtype)
+        or re.fullmatch(r"torch\.(cuda\.|storage\.)?[A-Za-z0-9]+Storage", name) is not None
+    )
+
+
+def true_objects() -> Dict[str, Any]:
+    """Return the objects that are read as what they are, by name: harmless ones, and those that the user allows."""
+    found: Dict[str, Any] = {name: _import(name) for name in _from_environment()}
+    found["argparse.Namespace"] = argparse.Namespace  # configurations
+    found["_codecs.encode"] = importlib.import_module("_codecs").encode  # numpy scalars: a best value, a metric
+    found["collections.defaultdict"] = collections.defaultdict
+    for kind in (numpy.dtype, numpy.ndarray, *(type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdgFDSU")):
+        found[f"{kind.__module__}.{kind.__name__}"] = kind
+    for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        found[f"{package}.scalar"] = multiarray.scalar
+        found[f"{package}._reconstruct"] = multiarray._reconstruct
+    if dictionary_class() is not Dictionary:
+        found[f"{DICTIONARY}.Dictionary"] = dictionary_class()  # in the tasks of audio
+    return found
+
+
+def allowed() -> Dict[str, Any]:
+    """Return what becomes of each object that a checkpoint may hold, but for parts of tensors, by its name."""
+    stand_in = {f"{DICTIONARY}.Dictionary": Dictionary, "builtins.bytes": bytes}
+    return {**stand_in, **true_objects(), **omegaconf_objects.NODES, **omegaconf_objects.KINDS}
+
+
+def refusal(path: str, unknown: Iterable[str]) -> str:
+    """Say which objects of a file are not allowed, and what the variable is to be if they shall be.
+
+    Nobody needs to allow what runs code: `os.system` and its like.
+    """
+    names = sorted(unknown)
+    harmful = [name for name in names if name.partition(".")[0] in RUN_CODE and name not in HARMLESS]
+    if harmful:
+        return (
+            f"a checkpoint must hold only known objects, but {path} holds {', '.join(harmful)}, "
+            "which may run code as it is loaded: it was made to do harm, or is no checkpoint."
+        )
+    return (
+        f"a checkpoint must hold only known objects, but {path} holds {', '.join(names)}; "
+        f"if you trust the file, set {ALLOW}={','.join(dict.fromkeys((*_from_environment(), *names)))}"
+    )
+
+
+def _from_environment() -> List[str]:
+    return [name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()]
+
+
+def _import(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module or "builtins"), attribute)
+    except (ImportError, AttributeError, ValueError):
+        raise ValueError(f"`{ALLOW}` must name objects as module.name, but has {name!r}.") from None

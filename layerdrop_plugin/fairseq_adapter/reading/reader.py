@@ -1,0 +1,176 @@
+"""Read a checkpoint: safely with every torch, whole, and mapped to its file where torch can (2.1).
+
+What is mapped and not used is never read from disk. Who maps a file must drop what is mapped before anybody may write
+to it: a write changes the numbers, and a shorter file ends the process with SIGBUS. So a file that was written just now
+is not mapped, and who uses a mapped one does it in the context `unchanged`.
+"""
+
+import contextlib
+import inspect
+import os
+import re
+import time
+import types
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+
+import torch
+
+from ..errors import Malformed
+from . import archive, known_objects, wellformed
+from .restricted_pickle import restricted_pickle
+
+TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
+
+DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
+UNREADABLE = "`{}` must be a file that can be read, but {} can't."
+NOT_FAIRSEQ = "a checkpoint must be one of fairseq, but {} {}."
+
+WRITTEN_JUST_NOW = 2.0
+"""Seconds since a file was written to in which it may be written still."""
+
+
+def read(path: str, option: str = "path", mapped: bool = True) -> Dict[str, Any]:
+    """Return the content of a fairseq checkpoint, its tensors on the CPU.
+
+    Args:
+        option: where the path was given, for errors.
+        mapped: leave the tensors mapped to the file where torch can; the caller drops them soon.
+
+    Raises:
+        ValueError: one line: the file is missing, empty, truncated, no checkpoint of fairseq, or
+            holds an object that is not allowed; then nothing of it was run.
+    """
+    state, content = _read(path, option, mapped)
+    try:
+        return wellformed.checked(state, content)
+    except Malformed as error:
+        raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
+
+
+def read_any(path: str, map_location: Any = None) -> Any:
+    """Return what `torch.load` would, of any file that torch.save wrote, if it holds known objects only.
+
+    Raises:
+        ValueError: one line, as `read`; then nothing of the file was run.
+    """
+    return _read(path, "path", False, map_location)[0]
+
+
+def _read(path: str, option: str, mapped: bool, map_location: Any = "cpu") -> Tuple[Any, archive.Content]:
+    check_file(path, option)
+    with unchanged(path):
+        return _read_once(path, option, mapped, map_location)
+
+
+@contextlib.contextmanager
+def unchanged(*paths: str) -> Iterator[None]:
+    """Refuse, at the end of this context, what was read in it of a file that was written to meanwhile.
+
+    Raises:
+        ValueError: one line, also in place of the one in which reading ended.
+    """
+    before = {path: _stamp(path) for path in paths if os.path.isfile(path)}
+    failure = None
+    try:
+        yield
+    except ValueError as error:
+        failure = error
+    for path, stamp in before.items():
+        if _stamp(path) != stamp:
+            words = f"a checkpoint must stay as it is while it is read, but {path} was written meanwhile."
+            raise ValueError(words) from failure
+    if failure is not None:
+        raise failure
+
+
+def _stamp(path: str) -> Optional[Tuple[int, ...]]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> Tuple[Any, archive.Content]:
+    known = {**_told_to_torch(), **known_objects.allowed()}
+    with _in_one_line(path, option):
+        content = archive.content_of(path)
+    unknown = [name for name in content.objects if name not in known and not known_objects.is_of_tensors(name)]
+    if unknown:
+        raise ValueError(known_objects.refusal(path, unknown))
+    settled = time.time() - os.path.getmtime(path) > WRITTEN_JUST_NOW
+    with _in_one_line(path, option):
+        return _load(path, known, content, mapped and content.stored and settled, map_location), content
+
+
+@contextlib.contextmanager
+def _in_one_line(path: str, option: str) -> Iterator[None]:
+    try:
+        yield
+    except Malformed as error:
+        raise ValueError(NOT_FAIRSEQ.format(path, error)) from None
+    except PermissionError:
+        raise ValueError(UNREADABLE.format(option, path)) from None
+    except RuntimeError as error:  # torch says why: no end of the archive, no memory
+        raise ValueError(f"{DAMAGED.format(option, path)} ({str(error).strip().splitlines()[0]})") from None
+    except Exception as error:  # bytes that are no pickle: as opcodes, they may end in any error
+        reason = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))  # torch's, after what is of no use here
+        raise ValueError(DAMAGED.format(option, path) + (f" ({reason[1].strip()})" if reason else "")) from None
+
+
+def check_file(path: str, option: str = "path") -> None:
+    """Refuse what is no file or an empty one; `option` is where the path was given.
+
+    Raises:
+        ValueError: one line.
+    """
+    if not os.path.isfile(path):
+        found = "is no regular file" if os.path.exists(path) else "does not exist"
+        found = "is a folder" if os.path.isdir(path) else found
+        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} {found}.")
+    if os.path.getsize(path) == 0:
+        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
+    if not os.access(path, os.R_OK):
+        raise ValueError(UNREADABLE.format(option, path))
+    check_name(path, option)
+
+
+def check_name(path: str, option: str = "path") -> None:
+    """Refuse a name under which torch can map no file; `option` is where the path was given.
+
+    Raises:
+        ValueError: one line.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{option}` must be a path in UTF-8, but is {path!r} instead.") from None
+
+
+def _load(path: str, known: Dict[str, Any], content: archive.Content, mapped: bool, map_location: Any) -> Any:
+    with open(path, "rb") as f:
+        zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
+    kwargs: Dict[str, Any] = {"map_location": map_location}
+    if mapped and zipped and "mmap" in inspect.signature(torch.load).parameters:
+        kwargs["mmap"] = True
+    return _load_by(restricted_pickle(known, content))(path, weights_only=True, **kwargs)
+
+
+def _load_by(unpickler: Any) -> Callable[..., Any]:
+    """Return a `torch.load` that unpickles in this way, and takes no program of TorchScript, which would run."""
+    load = inspect.unwrap(torch.load)
+    names = {**load.__globals__, "_weights_only_unpickler": unpickler, "_is_torchscript_zip": lambda archive: False}
+    guarded = types.FunctionType(load.__code__, names, "load", load.__defaults__)
+    guarded.__kwdefaults__ = load.__kwdefaults__
+    return guarded
+
+
+def _told_to_torch() -> Dict[str, Any]:
+    """Return the objects that a program allowed by torch's own means, by name."""
+    if not TORCH_TAKES_NAMES:
+        return {}
+    told = torch.serialization.get_safe_globals()
+    pairs = [
+        thing if isinstance(thing, tuple) else (thing, f"{thing.__module__}.{thing.__qualname__}") for thing in told
+    ]
+    return {name: thing for thing, name in pairs}

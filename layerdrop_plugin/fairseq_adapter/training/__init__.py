@@ -1,0 +1,1 @@
+"""Trainings begin, go on and drop layers here."""

@@ -1,0 +1,66 @@
+"""Structured dropout while fairseq trains: rates in the log, shares beside the loss, gradients of learned rates."""
+
+import logging
+from typing import Any, List
+
+from fairseq.logging import metrics
+from torch import nn
+
+from ...dropping import LayerDropStack
+from .. import user_errors
+
+logger = logging.getLogger(__name__)
+
+SHORT = {"encoder": "enc", "decoder": "dec"}
+
+
+def log(stack: LayerDropStack) -> None:
+    """Say the drop rates of each layer once, those over the whole of a schedule's middle."""
+    named = {"layer": stack.rates, **{g.name: g.rates for g in stack.groups}}
+    for name, rates in named.items():
+        if any(rates):
+            by_layer = " ".join(f"{rate:.4g}" for rate in rates)
+            logger.info("drop rates of the %s, %s, from the first layer to the last: %s", stack.name, name, by_layer)
+
+
+def train_step(stock: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
+    """Go around `Trainer.train_step`: log the mean rate and the share of dropped layers of this update.
+
+    Stacks hear of an update's end at once: fairseq tells the model only as it begins the next one, and a checkpoint
+    that is saved in between would lack what learned rates have noted.
+    """
+    stacks = _stacks(trainer)
+    for stack in stacks:
+        stack.set_num_updates(trainer.get_num_updates())  # of a run that goes on, it does not know yet
+    rates = {stack.name: stack.mean_rate_now() for stack in stacks}
+    with user_errors.first_update(trainer):
+        logged = stock(trainer, *args, **kwargs)
+    for stack in stacks:
+        stack.set_num_updates(trainer.get_num_updates())
+        share = stack.take_share()
+        if share is not None and any(stack.rates) and logged is not None:
+            name = f"layerdrop_{SHORT[stack.name]}"
+            metrics.log_scalar(name, share, weight=1, priority=250, round=3)
+            metrics.log_scalar(f"{name}_rate", rates[stack.name], weight=1, priority=251, round=3)
+    return logged
+
+
+def _stacks(trainer: Any) -> List[LayerDropStack]:
+    if not hasattr(trainer, "layerdrop_stacks"):
+        trainer.layerdrop_stacks = [m for m in trainer._model.modules() if isinstance(m, LayerDropStack)]
+        learning = [stack for stack in trainer.layerdrop_stacks if stack.learning is not None]
+        if learning:
+            trainer._criterion.register_forward_hook(_with_surrogate(learning))
+    return trainer.layerdrop_stacks
+
+
+def _with_surrogate(stacks: List[LayerDropStack]) -> Any:
+    def hook(criterion: nn.Module, inputs: Any, output: Any) -> Any:
+        loss, sample_size, logging_output = output
+        mean = loss.detach() / max(sample_size, 1)
+        for stack in stacks:
+            if stack.learning.masks:  # in training
+                loss = loss + sample_size * stack.surrogate(mean).to(loss)
+        return loss, sample_size, logging_output
+
+    return hook

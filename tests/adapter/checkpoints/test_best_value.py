@@ -1,0 +1,107 @@
+"""The full model's best validation value goes with its layers, in each form of a checkpoint; a run's own one stays."""
+
+import copy
+import math
+from argparse import Namespace
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from layerdrop_plugin.fairseq_adapter.checkpoints import best_value, pruning
+from layerdrop_plugin.fairseq_adapter.checkpoints.description import describe
+from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
+
+MAXIMIZED = {"maximize_best_checkpoint_metric": True}
+
+
+def scheduled(best, **more):
+    return [{"num_updates": 7, "lr_scheduler_state": {"best": best, **more}}]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            {"extra_state": {"best": 2.5, "val_loss": 3.0, "train_iterator": {"epoch": 1}}},
+            {"extra_state": {"train_iterator": {"epoch": 1}}},
+        ),
+        (
+            {"cfg": {"checkpoint": {}}, "optimizer_history": scheduled(2.5, last_epoch=4)},
+            {"cfg": {"checkpoint": {}}, "optimizer_history": scheduled(math.inf, last_epoch=4)},
+        ),
+        (
+            {"cfg": {"checkpoint": MAXIMIZED}, "optimizer_history": scheduled(81.5)},
+            {"cfg": {"checkpoint": MAXIMIZED}, "optimizer_history": scheduled(-math.inf)},
+        ),
+        (
+            {"cfg": OmegaConf.create({"checkpoint": MAXIMIZED}), "optimizer_history": scheduled(81.5)},
+            {"cfg": OmegaConf.create({"checkpoint": MAXIMIZED}), "optimizer_history": scheduled(-math.inf)},
+        ),
+        (
+            {"args": Namespace(**MAXIMIZED), "cfg": None, "optimizer_history": scheduled(81.5)},
+            {"args": Namespace(**MAXIMIZED), "cfg": None, "optimizer_history": scheduled(-math.inf)},
+        ),
+        ({"optimizer_history": scheduled(None)}, {"optimizer_history": scheduled(None)}),  # nothing was seen yet
+        ({"optimizer_history": [{"best_loss": 2.5}]}, {"optimizer_history": [{"best_loss": math.inf}]}),  # of 2018
+        ({"best_loss": 2.5, "val_loss": 3.0, "epoch": 1}, {"best_loss": math.inf, "val_loss": None, "epoch": 1}),
+    ],
+)
+def test_it_is_forgotten_in_each_form(before, after):
+    best_value.forget(before)
+    assert before == after
+
+
+@pytest.mark.parametrize(("kept", "left"), [((0, 1), {"best": 2.5, "val_loss": 3.0}), ((1,), {})])
+def test_it_stays_where_all_layers_are_kept(kept, left):
+    weights = {"decoder.layers.0.w": 1, "decoder.layers.1.w": 2}
+    state = {"model": weights, "args": Namespace(decoder_layers=2), "extra_state": {"best": 2.5, "val_loss": 3.0}}
+    pruning.apply(state, {"decoder": Pruned(2, kept)})
+    assert state["extra_state"] == left
+
+
+@pytest.fixture(scope="module")
+def excellent(full, tmp_path_factory):
+    """A language model's checkpoint that says of itself what no smaller model will reach: a loss of 0."""
+    path = tmp_path_factory.mktemp("excellent") / "full.pt"
+    state = torch.load(full["transformer_lm"])
+    state["extra_state"].update(best=0.0, val_loss=0.0)
+    state["optimizer_history"][-1]["lr_scheduler_state"]["best"] = 0.0
+    torch.save(state, path)
+    return str(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruned", ["by the run", "--keep-optimizer"])
+def test_a_run_that_goes_on_from_a_pruned_model_saves_its_own_best(pruned, excellent, data, tiny, train, tmp_path):
+    path, options = excellent, ["--decoder-layers-to-keep", "0,2"]
+    if pruned == "--keep-optimizer":
+        path, options = str(tmp_path / "small.pt"), ["--decoder-layers", "2"]
+        prune_checkpoint(excellent, path, {"decoder": "0,2"}, keep_optimizer=True)
+        assert describe(path)["best"] is None
+    words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *options]
+    words += ["--lr-scheduler", "reduce_lr_on_plateau", "--restore-file", path, "--no-last-checkpoints"]
+    train(*words, "--max-update", 14, "--save-dir", tmp_path / "out")
+    best = tmp_path / "out" / "checkpoint_best.pt"
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["checkpoint_best.pt"]
+    state = torch.load(best)
+    assert state["extra_state"]["best"] == state["extra_state"]["val_loss"] > 1
+    assert state["optimizer_history"][-1]["lr_scheduler_state"]["best"] == math.inf  # nothing seen before the save
+    assert describe(str(best))["best"] == state["extra_state"]["best"]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_started_again_keeps_its_own_best(excellent, data, tiny, train, tmp_path):
+    words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
+    words += ["--decoder-layers-to-keep", "0,2", "--restore-file", excellent, "--save-dir", tmp_path]
+    train(*words, "--max-update", 13)
+    own = tmp_path / "checkpoint_last.pt"
+    state = torch.load(own)
+    expected = copy.deepcopy(torch.load(tmp_path / "checkpoint_best.pt")["model"])
+    state["extra_state"]["best"] = 1.5
+    torch.save(state, own)
+    train(*words, "--max-update", 14)
+    assert torch.load(own)["extra_state"]["best"] == 1.5
+    kept = torch.load(tmp_path / "checkpoint_best.pt")["model"]
+    assert all(torch.equal(kept[name], value) for name, value in expected.items())
