@@ -2,42 +2,16 @@
 
 import contextlib
 import functools
-import hashlib
 import itertools
-import struct
 from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
-import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from .learned_rates import Learning, is_own, of_layer
+from .masks import Mask as Mask
+from .masks import dropped_groups as dropped_groups
 from .rates import Rates, Schedule, check_rate
-
-Mask = Tuple[bool, ...]
-"""True where a group is dropped."""
-
-
-def dropped_groups(rates: Sequence[float], *, seed: int, update: int, forward_pass: int, name: str) -> Mask:
-    """Return for each group whether it is dropped: True with the probability of its rate, independently.
-
-    A pure function of its arguments, so it is the same on every worker and after a restart,
-    and it leaves every random generator alone. Group i is dropped when a number hashed from
-    (seed, update, forward pass, name, i), uniform in [0, 1), is below its rate; so a mask does
-    not depend on how many groups there are, and a higher rate drops the same groups and more.
-
-    Args:
-        rates: one for each group, from 0 to 1.
-        forward_pass: counts the passes of one update from 0: with `--update-freq 2` there are two.
-        name: sets one kind of group apart from others; the layers of a stack go by the stack's,
-            "encoder" or "decoder".
-    """
-    key = hashlib.blake2b(struct.pack("<qqq", seed, update, forward_pass) + name.encode(), digest_size=32).digest()
-    return tuple(rate > 0.0 and _uniform(key, i) < rate for i, rate in enumerate(rates))
-
-
-def _uniform(key: bytes, group: int) -> float:
-    digest = hashlib.blake2b(struct.pack("<q", group), key=key, digest_size=8).digest()
-    return (struct.unpack("<Q", digest)[0] >> 11) * 2.0**-53
+from .unused import mark_used
 
 
 class Groups(NamedTuple):
@@ -289,10 +263,10 @@ class _Droppable:
         stack = self._pass.stack
         if self._pass.drops(self._index):
             # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.
-            return stack.idle(hand_on(x, itertools.chain(args, kwargs.values(), self._layer.parameters())))
+            return stack.idle(mark_used(x, itertools.chain(args, kwargs.values(), self._layer.parameters())))
         if stack.learning is None:
             return self._run(x, *args, **kwargs)
-        result = self._run(hand_on(x, stack.learning.parameters(self._layer)), *args, **kwargs)
+        result = self._run(mark_used(x, stack.learning.parameters(self._layer)), *args, **kwargs)
         stack.learning.note_change(self._index, x, result[0] if stack.extra_outputs else result)
         return result
 
@@ -312,31 +286,3 @@ class _Droppable:
 
     def __repr__(self) -> str:
         return repr(self._layer)
-
-
-def hand_on(x: Tensor, unused: Iterable[Any]) -> Tensor:
-    """Return `x` such that, where several workers train, `unused` counts as used.
-
-    DistributedDataParallel waits for a gradient of every parameter that the forward pass might
-    have used and stops with 'Expected to have finished reduction' when one never comes. As
-    inputs of a function that gives them none, the parameters in `unused` and those behind other
-    tensors in it count as ready in the backward pass, at no compute. One worker waits for nobody,
-    and is spared the search for them, unless `x` itself needs them to have a backward pass at all.
-    """
-    alone = not (distributed.is_available() and distributed.is_initialized())
-    if not torch.is_grad_enabled() or (alone and x.requires_grad):
-        return x
-    return _HandOn.apply(x, *(t for t in unused if isinstance(t, Tensor) and t.requires_grad))
-
-
-class _HandOn(torch.autograd.Function):
-    """The identity of its first input; the others get no gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, *unused: Tensor) -> Tensor:
-        ctx.unused = len(unused)
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        return (grad,) + (None,) * ctx.unused

@@ -2,8 +2,7 @@
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .prefixes import Candidate
-from .search import some_candidates
+from .candidates import Candidate, some_candidates
 from .selection import Kept
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import distributed
 
 from . import whole_files
-from .prefixes import Candidate
+from .candidates import Candidate
 from .search import Ranked, Totals, rank
 
 Scores = Callable[[int, Sequence[Candidate]], Iterator[Tuple[float, int, int]]]

@@ -5,11 +5,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Se
 
 from torch import Tensor
 
+from .candidates import Candidate
 from .dropping import LayerDropStack
-from .selection import Kept
-
-Candidate = Tuple[Kept, ...]
-"""The layers to keep of each stack, in the order in which the stacks run."""
 
 Layer = Tuple[int, int]  # the number of the stack, and of the layer in it
 Result = TypeVar("Result")

@@ -25,7 +25,7 @@ def imports(source):
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             yield base
-            yield from (f"{base.rstrip('.')}.{alias.name}" for alias in node.names)
+            yield from (f"{base}.{alias.name}" if node.module else base + alias.name for alias in node.names)
 
 
 def of_fairseq(source):
@@ -66,6 +66,40 @@ def test_a_command_imports_fairseq_only_through_the_adapter(path):
 
 def test_the_commands_are_found():
     assert {"__init__.py", "average.py"} <= {path.name for path in COMMANDS}
+
+
+ORDER = (
+    ("registration",),
+    ("training", "evaluation", "export"),
+    ("checkpoints",),
+    ("modeling",),
+    ("compat",),
+    ("reading",),
+    ("options",),
+    ("user_errors",),
+    ("config", "errors"),
+    ("hooks", "registered_fairseq", "running_command"),
+)
+"""The rooms of the adapter, and the files outside of them, from the top down."""
+
+
+def rooms_that(path):
+    """Of a file of the adapter, its room, and the other rooms from which it imports, anywhere in it."""
+    place = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    for name in imports(path.read_text()):
+        if not name.startswith("."):
+            continue
+        dots = len(name) - len(name.lstrip("."))
+        parts = (*place[:-dots], *name[dots:].split("."))
+        if parts[:2] == ("layerdrop_plugin", "fairseq_adapter") and len(parts) > 2 and parts[2] not in (place[2], ""):
+            yield place[2], parts[2]
+
+
+def test_a_room_imports_from_those_below_it_only():
+    level = {room: i for i, rooms in enumerate(ORDER) for room in rooms}
+    arrows = {arrow for path in ADAPTER.rglob("*.py") for arrow in rooms_that(path)}
+    assert {room for arrow in arrows for room in arrow} == set(level)
+    assert [(above, below) for above, below in sorted(arrows) if level[above] >= level[below]] == []
 
 
 def test_no_folder_has_a_name_that_fairseq_imports_by_itself():

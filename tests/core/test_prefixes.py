@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from layerdrop_plugin.candidates import all_candidates
 from layerdrop_plugin.dropping import LayerDropStack
 from layerdrop_plugin.prefixes import SharedPrefixes, layer_evaluations, layer_evaluations_apart
-from layerdrop_plugin.search import all_candidates
 
 
 class Layer(nn.Module):

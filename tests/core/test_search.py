@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from layerdrop_plugin import search
+from layerdrop_plugin.candidates import all_candidates, count_candidates, some_candidates
 from layerdrop_plugin.search import Ranked
 
 NAN = math.nan
@@ -46,13 +47,13 @@ def table(found):
     [([16], [8], 12870), ([6, 6], [3, 3], 400), ([4, 2], [4, 1], 2), ([12], [1], 12), ([5], [5], 1)],
 )
 def test_count_of_candidates(depths, keep, count):
-    found = search.all_candidates(depths, keep)
-    assert search.count_candidates(depths, keep) == len(found) == count
+    found = all_candidates(depths, keep)
+    assert count_candidates(depths, keep) == len(found) == count
     assert found == sorted(set(found))
 
 
 def test_all_candidates_of_two_stacks():
-    assert search.all_candidates([2, 3], [1, 2]) == [
+    assert all_candidates([2, 3], [1, 2]) == [
         *(((0,), (0, 1)), ((0,), (0, 2)), ((0,), (1, 2))),
         *(((1,), (0, 1)), ((1,), (0, 2)), ((1,), (1, 2))),
     ]
@@ -60,7 +61,7 @@ def test_all_candidates_of_two_stacks():
 
 def test_exhaustive_scores_all_on_all():
     measure = Measure({one(0, 1): [3, 1], one(0, 2): [1, 1.5], one(1, 2): [2, 4]})
-    candidates = search.all_candidates([3], [2])
+    candidates = all_candidates([3], [2])
     found = search.exhaustive(measure, candidates, 2, "loss")
     assert table(found) == [(one(0, 2), 1.25), (one(0, 1), 2.0), (one(1, 2), 3.0)]
     assert found[0].halves("loss") == (1.0, 1.5)
@@ -118,7 +119,7 @@ def test_a_race(monkeypatch):
 
 def test_at_least_ten_reach_the_end_of_a_race():
     measure = Measure(lambda candidate, batch: -sum(candidate[0]) if batch == 0 else sum(candidate[0]))
-    candidates = search.all_candidates([6], [3])
+    candidates = all_candidates([6], [3])
     found = search.racing(measure, candidates, 4, "loss")
     assert [(len(asked), batches) for asked, batches in measure.asked] == [(20, [0]), (10, [1]), (10, [2, 3])]
     assert [sum(r.candidate[0]) for r in found] == [8, 8, 8, 9, 9, 9, 10, 10, 11, 12]
@@ -210,22 +211,22 @@ def test_one_half_tells_nothing_from_noise():
 
 
 def test_some_candidates():
-    found = search.some_candidates([16], [8], 40, seed=1)
+    found = some_candidates([16], [8], 40, seed=1)
     assert len(found) == 40 and found == sorted(set(found))
     assert all(kept == tuple(sorted(set(kept))) and len(kept) == 8 and kept[-1] < 16 for (kept,) in found)
-    assert found == search.some_candidates([16], [8], 40, seed=1) != search.some_candidates([16], [8], 40, seed=2)
+    assert found == some_candidates([16], [8], 40, seed=1) != some_candidates([16], [8], 40, seed=2)
     assert ((0, 2, 4, 6, 8, 10, 12, 14),) not in found  # nobody is asked in
 
 
 def test_some_candidates_of_two_stacks():
-    found = search.some_candidates([4, 3], [2, 1], 5, seed=1)
-    assert len(set(found)) == 5 and set(found) < set(search.all_candidates([4, 3], [2, 1]))
+    found = some_candidates([4, 3], [2, 1], 5, seed=1)
+    assert len(set(found)) == 5 and set(found) < set(all_candidates([4, 3], [2, 1]))
 
 
 @pytest.mark.parametrize("count", [6, 7, 10**6])
 def test_all_where_there_are_no_more(count):
-    assert search.some_candidates([4], [2], count, seed=1) == search.all_candidates([4], [2])
+    assert some_candidates([4], [2], count, seed=1) == all_candidates([4], [2])
 
 
 def test_all_but_one():
-    assert len(search.some_candidates([4], [2], 5, seed=1)) == 5
+    assert len(some_candidates([4], [2], 5, seed=1)) == 5

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from layerdrop_plugin import search
+from layerdrop_plugin.candidates import all_candidates
 from layerdrop_plugin.measuring import Measuring
-from layerdrop_plugin.search import all_candidates
 
 SETTINGS = {"checkpoint": "1:a", "keep": [2], "strategy": "racing"}
 

@@ -3,8 +3,9 @@
 from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 from ... import layer_spec
+from ..reading.entry_kinds import PROVENANCE
 
-KEY = "layerdrop"
+KEY = PROVENANCE
 
 
 class Pruned(NamedTuple):

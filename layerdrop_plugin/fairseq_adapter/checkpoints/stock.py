@@ -7,6 +7,7 @@ from ... import learned_rates
 from ..compat import missing_history
 from ..config import get
 from ..options import OPTIONS
+from ..registered_fairseq import import_fairseq
 from .pruning import change_weights, model_configs
 
 HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "user_dir": None}
@@ -21,7 +22,7 @@ def as_stock(state: Dict[str, Any]) -> None:
     Raises:
         ValueError: one line: the architecture is neither fairseq's nor made from one.
     """
-    from .. import registration  # noqa: F401  imports fairseq, which takes two seconds, and mends it first
+    import_fairseq()
     from ..modeling.architectures import PREFIX
 
     architectures = [get(cfg, "_name") or get(cfg, "arch") for cfg in model_configs(state)]

@@ -12,6 +12,7 @@ from torch import Tensor
 from ... import whole_files
 from ...layer_spec import LayerSpec
 from ..reading import reader
+from ..registered_fairseq import import_fairseq
 from . import optimizer_state, pruning
 from . import parameters as checkpoint_parameters
 from .optimizer_state import Parameter
@@ -49,7 +50,7 @@ def prune_checkpoint(
     Raises:
         ValueError: as `pruned`, or `output` can't be written, or fairseq could not load it.
     """
-    from .. import registration  # noqa: F401  imports fairseq, which takes two seconds, and mends it first
+    import_fairseq()
     from .loadable import check
 
     whole_files.check(output, force)

@@ -9,7 +9,7 @@ import inspect
 from types import SimpleNamespace
 from typing import Any, Optional
 
-from ...dropping import hand_on
+from ...unused import mark_used
 from ..hooks import wrap
 
 
@@ -44,9 +44,9 @@ def _build_criterion(original: Any, cls: type, cfg: Any, task: Any) -> Any:
 
 
 def _embed(stock: Any, module: Any, tokens: Any) -> Any:
-    return hand_on(stock(module, tokens), module.parameters())
+    return mark_used(stock(module, tokens), module.parameters())
 
 
 def _scores(stock: Any, module: Any, *args: Any) -> Any:
     (head, *clusters), targets = stock(module, *args)  # every batch has a part in the head
-    return [hand_on(head, module.tail.parameters()), *clusters], targets
+    return [mark_used(head, module.tail.parameters()), *clusters], targets

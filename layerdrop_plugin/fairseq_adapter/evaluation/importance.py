@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, List, Sequence
 
 from ... import importance
-from ...prefixes import Candidate
+from ...candidates import Candidate
 from .hidden_states import cosine_distances
 from .sweep import Subject, total_losses
 

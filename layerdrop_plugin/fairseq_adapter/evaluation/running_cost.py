@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 import torch
 
 from ... import peak_memory
-from ...prefixes import Candidate
+from ...candidates import Candidate
 from . import generation
 from .evaluation import Evaluation, Sample, Tally
 

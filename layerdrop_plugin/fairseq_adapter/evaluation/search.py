@@ -9,8 +9,9 @@ import numpy
 import torch
 
 from ... import __version__, layer_spec, search
+from ...candidates import Candidate, all_candidates, count_candidates, holds, some_candidates
 from ...measuring import Measuring
-from ...prefixes import Candidate, SharedPrefixes
+from ...prefixes import SharedPrefixes
 from ...rates import Rates
 from ...search import Ranked
 from ...selection import Kept
@@ -49,7 +50,7 @@ class Plan(NamedTuple):
             )
             for name in names
         }
-        return {name: candidate for name, candidate in found.items() if search.holds(candidate, self.needed)}
+        return {name: candidate for name, candidate in found.items() if holds(candidate, self.needed)}
 
     def specs(self, candidate: Candidate) -> Dict[str, str]:
         """Return the specification of each stack, in layers of the checkpoint."""
@@ -97,7 +98,7 @@ def plan(
     if metric == "accuracy" and not evaluation.classifies:
         raise ValueError("`--metric accuracy` must go with a task that classifies sentences, but this one does not.")
     needed = tuple(evaluation.needed.get(name, ()) for name in stacks)
-    number = search.count_candidates(depths, counts, needed)
+    number = count_candidates(depths, counts, needed)
     chosen = strategy or ("exhaustive" if number * batches <= search.LONG else "racing")
     candidates = _first_candidates(chosen, depths, counts, needed, evaluation)
     learned = learned_rates_of(evaluation.stacks)
@@ -109,16 +110,16 @@ def plan(
 def _first_candidates(
     strategy: str, depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept], evaluation: Evaluation
 ) -> Tuple[Candidate, ...]:
-    number = search.count_candidates(depths, keep, needed)
+    number = count_candidates(depths, keep, needed)
     if strategy == "greedy":
         return ()
     if strategy == "racing":
-        return tuple(search.some_candidates(depths, keep, search.MOST, evaluation.cfg.common.seed, needed))
+        return tuple(some_candidates(depths, keep, search.MOST, evaluation.cfg.common.seed, needed))
     if number > search.TOO_MANY:
         raise ValueError(
             f"`--strategy exhaustive` must not have more than {search.TOO_MANY:,} candidates, but has {number:,}."
         )
-    return tuple(search.all_candidates(depths, keep, needed))
+    return tuple(all_candidates(depths, keep, needed))
 
 
 def _text(keep: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ... import prefixes, search
-from ...prefixes import Candidate
+from ...candidates import Candidate, all_candidates, count_candidates
 from ...search import Ranked
 from . import generation
 from .evaluation import Sample
@@ -70,14 +70,14 @@ def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> Dict[str, Any]:
 
 
 def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Dict[str, Any]:
-    number = search.count_candidates(plan.depths, plan.keep, plan.needed)
+    number = count_candidates(plan.depths, plan.keep, plan.needed)
     cost: Dict[str, Any] = {
         "layer_evaluations": int(counted["layer_evaluations"]),
         "seconds": counted["seconds"],
         "candidates": number,
     }
     if number <= COUNTABLE:
-        every = [scoring.whole(c) for c in search.all_candidates(plan.depths, plan.keep, plan.needed)]
+        every = [scoring.whole(c) for c in all_candidates(plan.depths, plan.keep, plan.needed)]
         cost["exhaustive_layer_evaluations_a_batch"] = prefixes.layer_evaluations(every)
         cost["one_by_one_layer_evaluations_a_batch"] = prefixes.layer_evaluations_apart(every)
     return cost

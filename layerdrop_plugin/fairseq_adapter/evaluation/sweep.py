@@ -6,8 +6,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import torch
 
 from ... import sweep
+from ...candidates import Candidate
 from ...importance import full
-from ...prefixes import Candidate, SharedPrefixes
+from ...prefixes import SharedPrefixes
 from ...selection import Kept
 from ...sweep import Measured, Point
 from .evaluation import Evaluation, Sample, Tally

@@ -20,7 +20,9 @@ from fairseq.modules.transformer_layer import TransformerDecoderLayerBase, Trans
 from torch import Tensor, nn
 
 from ... import learned_rates
-from ...dropping import Groups, LayerDropStack, Mask, hand_on
+from ...dropping import Groups, LayerDropStack
+from ...masks import Mask
+from ...unused import mark_used
 from ..config import ModelConfig, get
 from ..options import drop_rates
 
@@ -77,7 +79,7 @@ def run_without(layer: nn.Module, dropped: Dict[str, Mask], x: Tensor, *args: An
     skipped = {SKIPPED[name] for name in dropped if name in SKIPPED}
     heads = {HEADS[name]: mask for name, mask in dropped.items() if name in HEADS and HEADS[name] not in skipped}
     if skipped:
-        x = hand_on(x, _unused(layer, skipped, args, kwargs))
+        x = mark_used(x, _unused(layer, skipped, args, kwargs))
     forward = vars(layer).get("forward")
     if isinstance(forward, functools.partial) and forward.func is _checkpointed_forward:
         # With --checkpoint-activations the layer runs once more in the backward pass, and without the same groups.

@@ -11,6 +11,9 @@ from torch import Tensor
 from ..errors import Malformed
 from ..options import DROPS, KEEP
 
+PROVENANCE = "layerdrop"
+"""The entry that says where a pruned checkpoint came from."""
+
 
 class Kind(NamedTuple):
     """What an entry must be, unless it is None."""

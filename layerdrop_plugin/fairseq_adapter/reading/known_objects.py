@@ -17,6 +17,7 @@ import numpy
 import torch
 
 from ..errors import Malformed
+from ..registered_fairseq import import_fairseq
 from . import omegaconf_objects
 
 try:
@@ -76,7 +77,7 @@ class Dictionary:
         before = logging.root.manager.disable
         logging.disable(logging.INFO)  # fairseq says which packages it could also use
         try:
-            from .. import registration  # noqa: F401  imports fairseq, which takes two seconds, and patches it first
+            import_fairseq()
         finally:
             logging.disable(before)
         return importlib.import_module(DICTIONARY).Dictionary, (), vars(self)

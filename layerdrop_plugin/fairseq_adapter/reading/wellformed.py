@@ -12,12 +12,23 @@ from torch import Tensor
 
 from ... import layer_spec, learned_rates
 from ... import state_dict as names
-from ..checkpoints import provenance
 from ..errors import Malformed
 from ..options import STACKS
 from . import entry_kinds, nesting, omegaconf_objects
 from .archive import Content
-from .entry_kinds import CFG, EXTRA_STATE, GROUP, HISTORY, NAMED, OPTIMIZER, STATE, TRAIN_ITERATOR, of_stack, shown
+from .entry_kinds import (
+    CFG,
+    EXTRA_STATE,
+    GROUP,
+    HISTORY,
+    NAMED,
+    OPTIMIZER,
+    PROVENANCE,
+    STATE,
+    TRAIN_ITERATOR,
+    of_stack,
+    shown,
+)
 
 State = Dict[str, Any]
 
@@ -131,14 +142,14 @@ def _check_training(state: State) -> None:
 
 
 def _check_origins(state: State) -> None:
-    origins = state.get(provenance.KEY)
+    origins = state.get(PROVENANCE)
     if origins is None:
         return
     steps = []
     if isinstance(origins, dict) and set(origins) <= set(STACKS):
         steps = [step for entry in origins.values() for step in (entry, entry.get("last") if _is_step(entry) else None)]
     if not steps or not all(map(_is_step, steps)):
-        raise Malformed(f"has {shown(origins)} as `{provenance.KEY}`, which must say what was pruned")
+        raise Malformed(f"has {shown(origins)} as `{PROVENANCE}`, which must say what was pruned")
 
 
 def _is_step(step: Any) -> bool:

@@ -13,7 +13,7 @@ from fairseq import checkpoint_utils, options, tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 
-from layerdrop_plugin import search
+from layerdrop_plugin.candidates import all_candidates, count_candidates, some_candidates
 from layerdrop_plugin.cli import prune as prune_command
 from layerdrop_plugin.cli import search as search_command
 from layerdrop_plugin.cli import sweep as sweep_command
@@ -234,14 +234,14 @@ def test_a_sweep_leaves_out_what_lacks_the_alignment_layer(pointing, data, tmp_p
 
 
 def test_candidates_with_needed_layers():
-    assert search.all_candidates([2, 3], [1, 2], [(), (2,)]) == [
+    assert all_candidates([2, 3], [1, 2], [(), (2,)]) == [
         ((0,), (0, 2)),
         ((0,), (1, 2)),
         ((1,), (0, 2)),
         ((1,), (1, 2)),
     ]
-    assert search.count_candidates([2, 3], [1, 2], [(), (2,)]) == 4
-    found = search.some_candidates([16], [8], 40, seed=1, needed=[(4,)])
+    assert count_candidates([2, 3], [1, 2], [(), (2,)]) == 4
+    found = some_candidates([16], [8], 40, seed=1, needed=[(4,)])
     assert len(set(found)) == 40 and all(4 in kept and len(set(kept)) == 8 for (kept,) in found)
 
 

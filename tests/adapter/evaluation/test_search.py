@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from layerdrop_plugin import prefixes, search
+from layerdrop_plugin.candidates import all_candidates, some_candidates
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation, search_report
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 from layerdrop_plugin.learned_rates import LearnedRate, Learning
@@ -105,7 +106,7 @@ def test_the_winner_by_brute_force(load, strategy):
     scoring = layer_search.Scoring(model, plan, batches)
     ranked = layer_search.run(plan, Measuring(scoring), len(batches))
     losses = {}
-    for candidate in search.all_candidates([4], [3]):  # one layer goes: even greed can't miss the best
+    for candidate in all_candidates([4], [3]):  # one layer goes: even greed can't miss the best
         tallies = [one_by_one(model, plan, batch, candidate) for batch in batches]
         losses[candidate] = sum(t[0] for t in tallies) / sum(t[1] for t in tallies)
     assert [r.candidate for r in ranked] == sorted(losses, key=losses.get)
@@ -115,7 +116,7 @@ def test_the_winner_by_brute_force(load, strategy):
 def test_plan_of_both_stacks(load):
     plan = layer_search.plan(load("transformer"), None, [3, 1], None, "loss", 10)
     assert plan[:5] == (("encoder", "decoder"), (4, 4), (3, 1), "exhaustive", "loss")
-    assert plan.candidates == tuple(search.all_candidates([4, 4], [3, 1]))
+    assert plan.candidates == tuple(all_candidates([4, 4], [3, 1]))
     assert plan.named == {
         "every_other:3,1": ((0, 1, 2), (0,)),
         "first:3,1": ((0, 1, 2), (0,)),
@@ -167,7 +168,7 @@ def test_the_default_strategy(load, batches, strategy):
 def test_a_race_of_too_many_is_of_some(load, monkeypatch):
     monkeypatch.setattr(search, "MOST", 20)
     plan = layer_search.plan(load("transformer"), None, [2], "racing", "loss", 1)
-    assert plan.candidates == tuple(search.some_candidates([4, 4], [2, 2], 20, seed=1)) and len(plan.candidates) == 20
+    assert plan.candidates == tuple(some_candidates([4, 4], [2, 2], 20, seed=1)) and len(plan.candidates) == 20
 
 
 def test_greedy_makes_its_own_candidates(load):

@@ -6,6 +6,8 @@ import shutil
 import pytest
 import torch
 
+pytest.importorskip("ctranslate2")
+
 
 @pytest.fixture(scope="module")
 def to_ctranslate2(full):

@@ -1,0 +1,31 @@
+"""Masks of structured dropout (paper, section 3.2): which groups one forward pass drops, a pure function of a key."""
+
+import hashlib
+import struct
+from typing import Sequence, Tuple
+
+Mask = Tuple[bool, ...]
+"""True where a group is dropped."""
+
+
+def dropped_groups(rates: Sequence[float], *, seed: int, update: int, forward_pass: int, name: str) -> Mask:
+    """Return for each group whether it is dropped: True with the probability of its rate, independently.
+
+    A pure function of its arguments, so it is the same on every worker and after a restart,
+    and it leaves every random generator alone. Group i is dropped when a number hashed from
+    (seed, update, forward pass, name, i), uniform in [0, 1), is below its rate; so a mask does
+    not depend on how many groups there are, and a higher rate drops the same groups and more.
+
+    Args:
+        rates: one for each group, from 0 to 1.
+        forward_pass: counts the passes of one update from 0: with `--update-freq 2` there are two.
+        name: sets one kind of group apart from others; the layers of a stack go by the stack's,
+            "encoder" or "decoder".
+    """
+    key = hashlib.blake2b(struct.pack("<qqq", seed, update, forward_pass) + name.encode(), digest_size=32).digest()
+    return tuple(rate > 0.0 and _uniform(key, i) < rate for i, rate in enumerate(rates))
+
+
+def _uniform(key: bytes, group: int) -> float:
+    digest = hashlib.blake2b(struct.pack("<q", group), key=key, digest_size=8).digest()
+    return (struct.unpack("<Q", digest)[0] >> 11) * 2.0**-53
