@@ -4,14 +4,21 @@ import logging
 from typing import Any, List
 
 from fairseq.logging import metrics
+from fairseq.trainer import Trainer
 from torch import nn
 
 from ...dropping import LayerDropStack
 from .. import user_errors
+from ..hooks import wrap
 
 logger = logging.getLogger(__name__)
 
 SHORT = {"encoder": "enc", "decoder": "dec"}
+
+
+def install() -> None:
+    """Put this around fairseq's function for one update."""
+    wrap(Trainer, "train_step", train_step)
 
 
 def log(stack: LayerDropStack) -> None:

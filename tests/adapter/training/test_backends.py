@@ -7,7 +7,7 @@ from fairseq import tasks
 from omegaconf import OmegaConf
 
 from layerdrop_plugin.fairseq_adapter.errors import UserError
-from layerdrop_plugin.fairseq_adapter.training import start
+from layerdrop_plugin.fairseq_adapter.training import restore
 from layerdrop_plugin.fairseq_adapter.training.backends import check_backend
 
 SHARDED = "a layer that is split among workers can be neither dropped nor pruned"
@@ -61,5 +61,5 @@ def test_a_stock_model_that_is_sharded_picks_up_as_without_the_plugin():
     """Its parameters have names of fairscale's, by which its optimiser's state would be taken for another model's."""
     seen = []
     trainer = SimpleNamespace(is_fsdp=True)
-    state = start._load_checkpoint(lambda *given: seen.append(given) or "state", trainer, "last.pt", True, False)
+    state = restore._load_checkpoint(lambda *given: seen.append(given) or "state", trainer, "last.pt", True, False)
     assert (state, seen) == ("state", [(trainer, "last.pt", True, False)])

@@ -1,0 +1,199 @@
+"""Train a pruned model on: fairseq's own functions that read and save checkpoints in training.
+
+`Trainer.load_checkpoint` prunes the full checkpoint that it reads to the run's plan, once, with the optimizer's state;
+`Trainer.state_dict` notes where the layers came from, so that a run that is started again goes on from its own
+checkpoint.
+"""
+
+import copy
+import functools
+import logging
+import os
+from typing import Dict, List, Optional
+
+from fairseq import checkpoint_utils
+from fairseq.trainer import Trainer
+
+from ... import layer_spec, learned_rates
+from ... import state_dict as names
+from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, usable
+from ..checkpoints.optimizer_state import Parameter
+from ..checkpoints.provenance import Pruned
+from ..config import put
+from ..errors import one_line
+from ..hooks import wrap
+from ..options import KEEP
+from ..reading import reader
+from . import save_dir
+from .save_dir import DEFAULT_RESTORE_FILE
+
+logger = logging.getLogger(__name__)
+
+OPTIMIZER_IS_LOST = "layerdrop_optimizer_is_lost"
+RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
+
+
+def install() -> None:
+    """Put pruning into fairseq's functions that read and save the checkpoints of a training."""
+    wrap(checkpoint_utils, "load_checkpoint", _restore)
+    wrap(Trainer, "load_checkpoint", _load_checkpoint)
+    wrap(Trainer, "state_dict", _state_dict)
+
+
+def _plan(trainer):
+    return getattr(trainer._model, "layerdrop_plan", {})  # a user's task may build models in its own way
+
+
+def _restore(stock, cfg, trainer, **kwargs):
+    """Continue a pruned run that is started again; fairseq would go back to its `--restore-file`."""
+    if cfg.restore_file != DEFAULT_RESTORE_FILE:
+        with one_line():
+            cfg = _continued(cfg, {stack: p for stack, p in _plan(trainer).items() if len(p.kept) < p.depth})
+    return stock(cfg, trainer, **kwargs)
+
+
+def _continued(cfg, plan):
+    """Return fairseq's configuration, so changed that a run which is started again goes on from its own checkpoint."""
+    try:
+        own = save_dir.own_checkpoint(cfg.save_dir, cfg.restore_file)
+        state = {} if own is None else reader.read(own, "--save-dir")
+    except ValueError:
+        if plan:
+            raise
+        return cfg  # what can't be read is not needed
+    origins = provenance.read(state)
+    if not plan or any(stack not in origins or origins[stack].last != p for stack, p in plan.items()):
+        if state and os.path.isfile(cfg.restore_file) and not cfg.no_save:
+            save_dir.check_layers(own, state, cfg.restore_file, plan)
+        return cfg
+    again = copy.deepcopy(cfg)
+    for reset in RESETS:
+        put(again, reset, False)
+    if own != cfg.restore_file:
+        logger.info("%s is pruned as asked: this run goes on from there, not from %s", own, cfg.restore_file)
+        put(again, "restore_file", DEFAULT_RESTORE_FILE)
+    return again
+
+
+class TrainingRun:
+    """A training run that reads a checkpoint.
+
+    Args:
+        plan: what the run's options ask for.
+        depths: of the model that trains.
+        parameters: of the model, then the criterion; None where the optimiser starts fresh.
+    """
+
+    def __init__(self, plan: Dict[str, Pruned], depths: Dict[str, int], parameters: Optional[List[Parameter]]) -> None:
+        self.plan = plan
+        self.depths = depths
+        self.parameters = parameters
+        self.origins: Dict[str, provenance.Origin] = {}
+        self.stores_ema = False
+
+
+def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
+    if trainer.is_fsdp:  # a stock model, whose weights are split among the workers under names of fairscale's
+        return stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
+    option = "--save-dir"
+    if filename == trainer.cfg.checkpoint.finetune_from_model:
+        option = "--finetune-from-model"
+    elif trainer.cfg.checkpoint.restore_file != DEFAULT_RESTORE_FILE:
+        option = "--restore-file"
+        with one_line():  # where it is missing, fairseq would train from scratch
+            reader.check_file(filename, option)
+    depths = pruning.depths_or_none(dict(trainer._model.named_parameters()))
+    run = TrainingRun(_plan(trainer), depths, None if reset_optimizer else _parameters(trainer))
+    run.stores_ema = trainer.cfg.ema.store_ema
+    prepared = at_load.prepared_by(functools.partial(_prepare, run), filename, option)
+    with prepared, usable.fitting(filename), usable.same_training(filename):
+        extra_state = stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
+    last = trainer._optim_history[-1] if trainer._optim_history else {}
+    if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimiser
+        if not reset_lr_scheduler:
+            trainer.lr_scheduler.load_state_dict(last["lr_scheduler_state"])
+        trainer.set_num_updates(last["num_updates"])
+    trainer.layerdrop_origins = run.origins
+    return extra_state
+
+
+def _state_dict(stock, trainer):
+    state = stock(trainer)
+    origins = getattr(trainer, "layerdrop_origins", None)
+    if origins:
+        state[provenance.KEY] = provenance.as_entry(origins)
+    return state
+
+
+def _parameters(trainer):
+    modules = (("", trainer._model), ("criterion.", trainer._criterion))
+    return [
+        Parameter(prefix + name, tuple(p.shape))
+        for prefix, module in modules
+        for name, p in module.named_parameters()
+        if p.requires_grad
+    ]
+
+
+def _prepare(run, state, path):
+    """Prune what was read as the run's options say, unless that was done before; in place."""
+    todo = {stack: p for stack, p in run.plan.items() if not _is_done(state, stack, p, path)}
+    weights = state["model"]
+    if todo:
+        for cfg in pruning.model_configs(state):
+            put(cfg, layer_settings.ALIGNMENT, None)  # the run's own options say which it is
+        pruning.apply(state, todo)
+    _check_depths(state, run, path)
+    if state["optimizer_history"][-1].get("criterion_name") is None and state.get("last_optimizer_state") is None:
+        logger.info("%s tells nothing of its training: this one begins with its first update", path)
+    run.origins.update(provenance.read(state))
+    if run.parameters is None:
+        state["last_optimizer_state"] = None
+    elif state.get("last_optimizer_state") is not None:
+        _carry_optimizer_over(state, weights, todo, run.parameters)
+        if state["last_optimizer_state"] is None:
+            state["optimizer_history"][-1][OPTIMIZER_IS_LOST] = True  # for all workers, who get this entry
+    if run.stores_ema and "ema" not in state["extra_state"]:
+        state["extra_state"]["ema"] = dict(state["model"])  # fairseq 0.12.2 says that it does so, and fails: KeyError
+
+
+def _is_done(state, stack, planned, path):
+    """Whether a checkpoint holds just the planned layers already: then a run was started again."""
+    depth = names.depths(state["model"]).get(stack)
+    if depth is None:
+        spec = layer_spec.describe(planned.kept)
+        pruning.plan({stack: spec}, {}, parameters=state["model"], arch=pruning.architecture(state))
+    origin = provenance.read(state).get(stack)
+    if origin is not None and origin.last == planned:
+        return True
+    if depth == planned.depth:
+        return False
+    if origin is not None:
+        raise ValueError(
+            f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, "
+            f"and {path} was pruned before and holds layers {origin.first}."
+        )
+    if depth == len(planned.kept):
+        return True  # pruned by fairseq, which leaves no note
+    raise ValueError(f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, and {path} has {depth}.")
+
+
+def _check_depths(state, run, path):
+    """Say plainly what fairseq would report as missing keys."""
+    for stack, depth in pruning.depths_or_none(state["model"]).items():
+        if run.depths.get(stack, depth) != depth:
+            raise ValueError(
+                f"`--{stack}-layers` must fit the checkpoint, but is {run.depths[stack]}, and {path} has {depth}."
+            )
+
+
+def _carry_optimizer_over(state, weights, pruned, parameters):
+    ours = {p.name for p in parameters if names.layer_of(p.name)}
+    if not pruned and ours == {name for name in weights if names.layer_of(name) and not learned_rates.is_buffer(name)}:
+        return
+    optimizer = state["last_optimizer_state"]
+    try:
+        state["last_optimizer_state"] = optimizer_state.carry_over(optimizer, weights, pruned, parameters)
+    except ValueError as error:
+        logger.warning("the optimiser starts fresh: its state could not be carried over, as %s", error)
+        state["last_optimizer_state"] = optimizer_state.fresh(optimizer, len(parameters))
