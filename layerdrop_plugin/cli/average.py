@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 
 from .. import message
 from ..fairseq_adapter.checkpoints.write_average import average_checkpoints, choose
-from . import Parser, at_least_1, progress
+from .command import Parser, at_least_1, progress
 
 DESCRIPTION = """\
 Average the weights of several checkpoints of one training run into a new checkpoint.

@@ -6,7 +6,7 @@ from typing import Dict, Optional, Sequence
 
 from .. import message, whole_folders
 from ..fairseq_adapter.export import MARKS
-from . import Parser, add_stack_options, load_fairseq, stack_specs
+from .command import Parser, add_stack_options, load_fairseq, stack_specs
 
 DESCRIPTION = """\
 Write a model, with all its layers or some of them, as a folder for another library:

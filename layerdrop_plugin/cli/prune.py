@@ -4,7 +4,8 @@ from argparse import ArgumentTypeError, Namespace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .. import whole_files
-from . import Parser, add_stack_options, describe, load_fairseq, needing_fairseq, results, stack_specs
+from . import description_text, results
+from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
 
 DESCRIPTION = """\
 Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
@@ -34,7 +35,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         write_pruned.prune_checkpoint(args.checkpoint, args.output, specs, *how)
         after = description.describe(args.output)
         print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
-        results.write(args, {"before": before, "after": after}, [describe.row(before), describe.row(after)])
+        results.write(
+            args, {"before": before, "after": after}, [description_text.row(before), description_text.row(after)]
+        )
 
 
 def _check(args: Namespace, specs: Mapping[str, str]) -> None:
@@ -52,7 +55,7 @@ def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[Dict[str,
             "": f"{stack} layers",
             "before": before["stacks"][stack]["depth"],
             "after": s["depth"],
-            "kept": describe.kept(s["pruned"]),
+            "kept": description_text.kept(s["pruned"]),
         }
         for stack, s in after["stacks"].items()
     ]

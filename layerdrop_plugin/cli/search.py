@@ -10,7 +10,8 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .. import whole_files
-from . import Parser, add_evaluation_options, at_least_1, evaluating, progress, results
+from . import results
+from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.evaluation.search import Plan, Scoring

@@ -6,7 +6,8 @@ from os.path import realpath
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import layer_spec, sweep, whole_files
-from . import Parser, add_evaluation_options, at_least_1, evaluating, plots, progress, results, sweep_tables
+from . import plots, results, sweep_tables
+from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.evaluation.sweep import Subject

@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from layerdrop_plugin import prefixes
-from layerdrop_plugin.cli import load_fairseq
+from layerdrop_plugin.cli.command import load_fairseq
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 from layerdrop_plugin.measuring import Measuring

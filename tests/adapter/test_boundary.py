@@ -13,6 +13,7 @@ PACKAGE = Path(layerdrop_plugin.__file__).parent
 ADAPTER = PACKAGE / "fairseq_adapter"
 FOR_FAIRSEQ = ("fairseq", "fairseq_cli", "hydra", "omegaconf")
 CORE = [path for path in sorted(PACKAGE.glob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
+NAMES = ("average", "describe", "export", "prune", "search", "sweep")
 COMMANDS = sorted((PACKAGE / "cli").glob("*.py"))
 MENDS = sorted(path for path in (ADAPTER / "compat").glob("*.py") if path.name != "__init__.py")
 
@@ -62,6 +63,12 @@ def test_the_core_is_found():
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
 def test_a_command_imports_fairseq_only_through_the_adapter(path):
     assert [name for name in imports(path.read_text()) if name.split(".")[0] in FOR_FAIRSEQ] == []
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_no_command_imports_another(path):
+    names = {name.rpartition(".")[2] for name in imports(path.read_text()) if name.startswith(".") and name[1:2] != "."}
+    assert names & set(NAMES) == set()
 
 
 def test_the_commands_are_found():

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from layerdrop_plugin import whole_files
-from layerdrop_plugin.cli import Parser
+from layerdrop_plugin.cli.command import Parser
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 

@@ -1,6 +1,6 @@
 """What a checkpoint says of itself goes to a terminal without control characters."""
 
-from layerdrop_plugin.cli import describe, results
+from layerdrop_plugin.cli import description_text, results
 
 ESCAPE = "\x1b]0;title\x07\x1b[2J"
 SHOWN = "\\x1b]0;title\\x07\\x1b[2J"
@@ -33,7 +33,7 @@ DESCRIPTION = {
 
 
 def test_a_checkpoint_cannot_write_to_the_terminal():
-    lines = describe.text(DESCRIPTION).split("\n")
+    lines = description_text.text(DESCRIPTION).split("\n")
     assert lines[:2] == [f"{SHOWN}.pt", f"  architecture  {SHOWN}"]
     assert lines[2].startswith(r"  task          a\nba\nba\nb")
     assert len(lines[2]) == 999  # cut in the middle
