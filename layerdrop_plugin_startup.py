@@ -1,4 +1,4 @@
-"""Mends fairseq at the moment it is imported, so that its own commands start on Python 3.11 and newer.
+"""Patches fairseq at the moment it is imported, so that its own commands start on Python 3.11 and newer.
 
 `fairseq-train` imports fairseq before it reads --user-dir, so this runs at interpreter start, from a .pth file.
 It must stay cheap where fairseq is not used, hence the few imports, and it must not import `layerdrop_plugin`:
@@ -17,7 +17,7 @@ AFTER_FAIRSEQ = (
 
 
 class FairseqFinder:
-    """Finds fairseq as the other finders do, and mends it around its execution; is blind to every other module."""
+    """Finds fairseq as the other finders do, and patches it around its execution; is blind to every other module."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
@@ -26,11 +26,11 @@ class FairseqFinder:
         others = (finder for finder in sys.meta_path if finder is not cls and hasattr(finder, "find_spec"))
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            _mend_around_execution(spec.loader)
+            _patch_around_execution(spec.loader)
         return spec
 
 
-def _mend_around_execution(loader):
+def _patch_around_execution(loader):
     execute = loader.exec_module
 
     def exec_module(module):
@@ -38,7 +38,7 @@ def _mend_around_execution(loader):
 
         _apply(BEFORE_FAIRSEQ)
         execute(module)
-        with suppress(ImportError, AttributeError):  # another fairseq, say 0.10 or a part of it: not ours to mend
+        with suppress(ImportError, AttributeError):  # another fairseq, say 0.10 or a part of it: not ours to patch
             _apply(AFTER_FAIRSEQ)
 
     loader.exec_module = exec_module

@@ -1,4 +1,4 @@
-"""`python -m layerdrop_plugin`: versions, the mends in place and why, and the path for --user-dir."""
+"""`python -m layerdrop_plugin`: versions, the patches in place and why, and the path for --user-dir."""
 
 import platform
 import sys
@@ -19,12 +19,12 @@ def main() -> None:
         print(f"layerdrop_plugin {__version__}: fairseq is not installed here; scripts/setup.sh makes a .venv with it")
         return
     _print_table("layerdrop_plugin " + __version__, versions())
-    _print_table("Mends in place", _mends() or {"none": "nothing is at fault here"})
+    _print_table("Patches in place", _patches() or {"none": "nothing is at fault here"})
     print(f"For fairseq's commands\n  --user-dir {Path(__file__).parent}")
 
 
 def versions() -> Dict[str, str]:
-    """The versions that decide which mends are needed, by package."""
+    """The versions that decide which patches are needed, by package."""
     return {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
@@ -38,7 +38,7 @@ def _version(package: str) -> str:
     return "not installed"
 
 
-def _mends() -> Dict[str, str]:
+def _patches() -> Dict[str, str]:
     from layerdrop_plugin.fairseq_adapter.registration import compat
 
     return compat.ACTIVE

@@ -58,7 +58,7 @@ class LayerDropStack(nn.ModuleList):
         groups: what else is dropped, inside of layers; with `run_without`, which does it.
         schedule: of all rates over time.
         learning: learns the rates of the layers around the given mean; None where they are fixed. Each layer then
-            has a `LearnedRate`, `surrogate` is added to the loss, and `set_num_updates` ends an update.
+            has a `LearnedRate`, `score_function_loss` is added to the loss, and `set_num_updates` ends an update.
 
     Raises:
         ValueError: the rate is out of range, or there are not as many as layers.
@@ -137,10 +137,10 @@ class LayerDropStack(nn.ModuleList):
         self.drawn = self.dropped = 0
         return share
 
-    def surrogate(self, loss: Tensor) -> Tensor:
-        """Return what to add to a training loss so that learned rates get their gradient; see `Learning.surrogate`."""
+    def score_function_loss(self, loss: Tensor) -> Tensor:
+        """Return what to add to a training loss so that learned rates get their gradient; see `Learning`."""
         assert self.learning is not None
-        return self.learning.surrogate(list(self._modules.values()), loss)
+        return self.learning.score_function_loss(list(self._modules.values()), loss)
 
     def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
         """Learned rates begin anew where a checkpoint has none, and are left out where none are learned here."""

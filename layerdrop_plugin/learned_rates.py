@@ -8,7 +8,7 @@ open. What was chosen here, and why:
   training data (and over workers), so that rates and selection do not hang on one input; the mask of a layer would
   otherwise depend on later layers, which have not run yet.
 - Non-linearity: score s_d = 4 tanh(3/4 (w_d a_d + b_d)), with w_d = b_d = 0 at first, so all rates begin at the
-  mean. The limit keeps every layer in play: odds of two layers differ by e^8 at most. The 3 lets an optimiser made
+  mean. The limit keeps every layer in play: odds of two layers differ by e^8 at most. The 3 lets an optimizer made
   for weights move scores within one training, yet not in its first updates: a layer that is dropped a lot before it
   could learn anything stays useless (with 10 that was seen).
 - Softmax and constraint: shares q = softmax(s), drop rates r_d = c q_d / (1 + c q_d). For small rates this is a
@@ -138,7 +138,7 @@ class Learning:
             before, change = x.detach().float(), y.detach().float() - x.detach().float()
             self.changes[layer].append((change.norm() / before.norm().clamp(min=1e-20)).clamp(min=1e-20).log())
 
-    def surrogate(self, layers: Sequence[nn.Module], loss: Tensor) -> Tensor:
+    def score_function_loss(self, layers: Sequence[nn.Module], loss: Tensor) -> Tensor:
         """Return 0, with the gradient by the scores that the expected loss has, as estimated from the last passes.
 
         Args:

@@ -27,7 +27,7 @@ class Measuring:
 
     A strategy asks for the same calls in the same order each time. So a search that goes on, with the
     state of one that was interrupted, gets the sums that are there and scores the rest: the result is
-    the same. Where torch.distributed is initialised, each worker scores a share of the candidates and
+    the same. Where torch.distributed is initialized, each worker scores a share of the candidates and
     all get the sums of all; worker 0 alone writes the state.
 
     Args:

@@ -42,7 +42,7 @@ EOF
   has_lines "$(sized 13368 40)" "$OUT/text/valid.source"
   has_lines "$(sized 11490 40)" "$OUT/text/test.source"
 }
-preprocess() { binarise "$PIECES"; }
+preprocess() { binarize "$PIECES"; }
 train() {
   run fairseq-train "$OUT/bin" --task translation --user-dir layerdrop_plugin --arch layerdrop_transformer \
     $LAYERS $(sized "" "$NARROW") --dropout "$DROPOUT" $ADAM $(cosine "$LR" "$WARMUP" "$UPDATES") $LONG \

@@ -24,7 +24,7 @@ source "$root/scripts/openmp.sh"
 source "$root/scripts/demo/steps.sh"
 start "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
 step data "make $PAIRS sentence pairs" python scripts/demo/make_data.py --out "$DEMO_DIR" --pairs $PAIRS --seed $SEED
-step binarise "number their pieces" preprocess "$DEMO_DIR/pieces" "$DEMO_DIR/bin"
+step binarize "number their pieces" preprocess "$DEMO_DIR/pieces" "$DEMO_DIR/bin"
 for model in $models; do
   rate=$RATE && [ $model = with ] || rate=0
   step "train-$model" "train 6+6 layers $model LayerDrop" fairseq-train "$DEMO_DIR/bin" --user-dir layerdrop_plugin \

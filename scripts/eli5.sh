@@ -32,7 +32,7 @@ prepare() {
     fetch "" - "$OUT/text/$file"
   done
 }
-preprocess() { binarise "$PIECES"; }
+preprocess() { binarize "$PIECES"; }
 train() {
   run fairseq-train "$OUT/bin" --task translation --user-dir layerdrop_plugin \
     --arch layerdrop_transformer_wmt_en_de_big_t2t $LAYERS $(sized "" "$NARROW") --dropout "$DROPOUT" \

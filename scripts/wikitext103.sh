@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Language modelling on WikiText-103 (paper, section 4.2): 16 layers with LayerDrop, also pruned to 13 and 8.
+# Language modeling on WikiText-103 (paper, section 4.2): 16 layers with LayerDrop, also pruned to 13 and 8.
 #   bash scripts/wikitext103.sh                      all stages: prepare preprocess train average evaluate score
 #   STAGE=train bash scripts/wikitext103.sh          one of them
 #   DRY_RUN=1 bash scripts/wikitext103.sh            prints every command

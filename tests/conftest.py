@@ -139,7 +139,7 @@ class PerFamily(Mapping):
 
 @pytest.fixture(scope="session")
 def data(text, made_once):
-    """Binarised data of each family: folders by the family's name."""
+    """Binarized data of each family: folders by the family's name."""
 
     def pairs(folder):
         prefixes = [word for split in SENTENCES for word in (f"--{split}pref", text / split)]

@@ -18,7 +18,7 @@ def text(description: Mapping[str, Any]) -> str:
         "parameters": f"{description['parameters']:,} in all ({description['dtype']})",
         "training": _training(description),
         "file": f"{_size(size['file'])}: weights {_size(size['weights'])}, "
-        + (f"optimiser's state {_size(size['optimizer'])} ({share})" if size["optimizer"] else "no optimiser's state"),
+        + (f"optimizer's state {_size(size['optimizer'])} ({share})" if size["optimizer"] else "no optimizer's state"),
     }
     shown = [f"  {name:14}{message.printable(value)}" for name, value in lines.items() if value]
     return "\n".join(

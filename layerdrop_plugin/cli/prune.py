@@ -9,7 +9,7 @@ from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, s
 
 DESCRIPTION = """\
 Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
-layers that are kept, a configuration that agrees, and a note of where they came from. It has no optimiser's state,
+layers that are kept, a configuration that agrees, and a note of where they came from. It has no optimizer's state,
 so that training starts with a fresh one: fairseq-train's --finetune-from-model is made for that."""
 
 EXAMPLES = """\
@@ -91,7 +91,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--keep-optimizer",
         action="store_true",
-        help="carry over the optimiser's state and the moving average (EMA), to train on as if nothing had happened",
+        help="carry over the optimizer's state and the moving average (EMA), to train on as if nothing had happened",
     )
     results.add_options(parser)
     return parser

@@ -1,1 +1,1 @@
-"""The only room that imports fairseq; `registration` does so when it is imported, and mends it first."""
+"""The only room that imports fairseq; `registration` does so when it is imported, and patches it first."""

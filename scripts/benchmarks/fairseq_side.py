@@ -25,7 +25,7 @@ import torch
 PLUGIN = {"stock": [], "ours": ["--user-dir", "layerdrop_plugin"]}
 
 
-def mend_by_hand() -> None:
+def patch_by_hand() -> None:
     """What stock fairseq 0.12.2 needs on current numpy and torch for these jobs, and nothing more.
 
     On Python 3.11 and newer the start-up hook of this package has also made `import fairseq` possible.
@@ -41,7 +41,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # fairseq logs to standard output
     if side == "stock":
-        mend_by_hand()
+        patch_by_hand()
     {"run": run, "save": save, "load": load}[job](answers, side, *words)
     leave(side)
 

@@ -130,7 +130,7 @@ def measure(name: str) -> dict:
     parameters = dict(model.named_parameters())
     ran = count_runs(model)
     trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
-    trainer.get_lr()  # makes the optimiser and the schedule, for which torch imports for seconds
+    trainer.get_lr()  # makes the optimizer and the schedule, for which torch imports for seconds
     batch = make_batch(task, cfg.task._name)
     start = time.monotonic()
     with metrics.aggregate(new_root=True) as values:

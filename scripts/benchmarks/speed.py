@@ -251,7 +251,7 @@ def loading(args: argparse.Namespace) -> str:
             table(("layers", "ours (s)", "stock (s)", "ours / stock", "ours, peak (MB)", "stock, peak (MB)",
                    "ours / stock"), rows),
             f"`{' '.join(args.big.split())}` with {args.types:,} words: {model['parameters']:,} parameters, "
-            f"{data.joinpath('ours.pt').stat().st_size / 1e9:.2f} GB without the optimiser's state. Each time a new "
+            f"{data.joinpath('ours.pt').stat().st_size / 1e9:.2f} GB without the optimizer's state. Each time a new "
             f"process, {args.loads} of either side, turn and turn about, the file in the page cache; medians; below 1 "
             f"ours is better. Peak of the whole process, of which before it loads (MB): {before}.\n",
         )

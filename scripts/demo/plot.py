@@ -14,7 +14,7 @@ from scores import Score, from_tsv
 matplotlib.use("Agg")  # no display is needed
 from matplotlib import pyplot
 
-COLOURS = {"with LayerDrop": "tab:blue", "without LayerDrop": "tab:orange"}
+COLORS = {"with LayerDrop": "tab:blue", "without LayerDrop": "tab:orange"}
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def draw(scores: list[Score], path: Path) -> None:
     figure, (quality, speed) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for model in sorted({score.model for score in scores}):
         rows = sorted((score for score in scores if score.model == model), key=lambda score: -score.depth)
-        depths, style = [row.depth for row in rows], {"marker": "o", "color": COLOURS.get(model), "label": model}
+        depths, style = [row.depth for row in rows], {"marker": "o", "color": COLORS.get(model), "label": model}
         quality.plot(depths, [row.bleu for row in rows], **style)
         speed.plot(depths, [row.sentences_per_second for row in rows], **style)
         _annotate(quality, rows)
@@ -45,7 +45,7 @@ def _annotate(axes, rows: list[Score]) -> None:
         below = row.model == "without LayerDrop" and row.bleu > 12
         axes.annotate(
             f"{100 * row.bleu / max(rows[0].bleu, 1e-9):.0f}%", (row.depth, row.bleu), (0, -15 if below else 7),
-            textcoords="offset points", ha="center", fontsize=8, color=COLOURS.get(row.model),
+            textcoords="offset points", ha="center", fontsize=8, color=COLORS.get(row.model),
         )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def hypotheses(output: str) -> list[str]:
-    """The detokenised translations in the order of the test set: fairseq-generate sorts by length."""
+    """The detokenized translations in the order of the test set: fairseq-generate sorts by length."""
     found = re.findall(r"^D-(\d+)\t\S+\t(.*)$", output, flags=re.MULTILINE)
     return [text for _, text in sorted(found, key=lambda row: int(row[0]))]
 

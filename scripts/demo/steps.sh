@@ -50,8 +50,8 @@ preprocess() { # PIECES BIN
 language_model() { # on the German side; perplexity at each of LM_DEPTHS
   local bin=$DEMO_DIR/lm-bin depth
   local WATCHED=$((UPDATES / 4)) overrides pieces=$DEMO_DIR/pieces
-  [ -e "$DEMO_DIR/done/binarise-lm" ] || rm -rf "$bin"
-  step binarise-lm "number the German pieces" fairseq-preprocess --only-source --srcdict "$DEMO_DIR/bin/dict.de.txt" \
+  [ -e "$DEMO_DIR/done/binarize-lm" ] || rm -rf "$bin"
+  step binarize-lm "number the German pieces" fairseq-preprocess --only-source --srcdict "$DEMO_DIR/bin/dict.de.txt" \
     --trainpref "$pieces/train.de" --validpref "$pieces/valid.de" --testpref "$pieces/test.de" --destdir "$bin"
   step train-lm "train a language model of 6 layers with LayerDrop" fairseq-train "$bin" --user-dir layerdrop_plugin \
     --task language_modeling --sample-break-mode eos --arch layerdrop_transformer_lm_gpt --decoder-layerdrop "$RATE" \

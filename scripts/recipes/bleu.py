@@ -1,7 +1,7 @@
 """Prints BLEU at each depth as the paper reports it and as people compare today.
 
-BLEU is of tokenised text with compounds split, not smoothed, as fairseq's compound_split_bleu.sh computes it, against
-the references as fairseq's dictionary gives them back. sacreBLEU is of detokenised text, against plain references.
+BLEU is of tokenized text with compounds split, not smoothed, as fairseq's compound_split_bleu.sh computes it, against
+the references as fairseq's dictionary gives them back. sacreBLEU is of detokenized text, against plain references.
 
 Example: python scripts/recipes/bleu.py results/wmt16_en_de --language-pair en-de --test-set wmt14/full
 """
@@ -33,7 +33,7 @@ def main() -> None:
     signature = metric.get_signature()
     signature.update("test", args.test_set)
     signature.update("lang", args.language_pair if args.test_set else None)
-    print(f"\nBLEU: tokenised, compounds split, case counts, not smoothed. sacreBLEU: {signature}")
+    print(f"\nBLEU: tokenized, compounds split, case counts, not smoothed. sacreBLEU: {signature}")
 
 
 def table(outputs: list[Generated], references: list[str], source: str, language: str, metric: BLEU) -> str:
@@ -41,10 +41,10 @@ def table(outputs: list[Generated], references: list[str], source: str, language
     rows = ["| layers | parameters | BLEU | sacreBLEU | sentences/s |", "|---|---|---|---|---|"]
     for output in outputs:
         same_number(output.hypotheses, references, source)
-        tokenised = tokenised_bleu(output.hypotheses, output.references)
-        plain = metric.corpus_score(detokenised(output.hypotheses, language), [references]).score
+        tokenized = tokenized_bleu(output.hypotheses, output.references)
+        plain = metric.corpus_score(detokenized(output.hypotheses, language), [references]).score
         speed = output.sentences_per_second
-        rows.append(f"| {output.layers} | {output.parameters:,} | {tokenised:.2f} | {plain:.2f} | {speed:.1f} |")
+        rows.append(f"| {output.layers} | {output.parameters:,} | {tokenized:.2f} | {plain:.2f} | {speed:.1f} |")
     return "\n".join(rows)
 
 
@@ -57,13 +57,13 @@ def compounds_split(text: str) -> str:
     return re.sub(rb"(\S)-(\S)", rb"\1 ##AT##-##AT## \2", text.encode()).decode()
 
 
-def tokenised_bleu(hypotheses: list[str], references: list[str]) -> float:
+def tokenized_bleu(hypotheses: list[str], references: list[str]) -> float:
     metric = BLEU(tokenize="none", smooth_method="none", force=True)
     split = [[compounds_split(line) for line in lines] for lines in (hypotheses, references)]
     return metric.corpus_score(split[0], [split[1]]).score
 
 
-def detokenised(lines: list[str], language: str) -> list[str]:
+def detokenized(lines: list[str], language: str) -> list[str]:
     detokenizer = MosesDetokenizer(lang=language)
     return [detokenizer.detokenize(line.split()) for line in lines]
 

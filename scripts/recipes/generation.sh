@@ -46,7 +46,7 @@ generate() { # OPTIONS...: the test set, in full depth and pruned; not to standa
   done
 }
 
-binarise() { # NUMBER: of the joint pieces that text/{train,valid,test}.{source,target} are cut into
+binarize() { # NUMBER: of the joint pieces that text/{train,valid,test}.{source,target} are cut into
   run python scripts/recipes/pieces.py "$OUT/text" "$OUT/pieces" --languages source target --size "$1"
   run rm -rf "$OUT/bin" # fairseq does not write over a dictionary
   run fairseq-preprocess --source-lang source --target-lang target --joined-dictionary --trainpref "$OUT/pieces/train" \

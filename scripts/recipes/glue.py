@@ -114,10 +114,10 @@ def prepare(splits: dict[str, list[Row]], task: Task, out: Path, raw: Path, work
     for part in columns:
         pieces = out / ("text" if part == "label" else "pieces")
         shutil.rmtree(out / part, ignore_errors=True)  # fairseq does not write over a dictionary
-        binarise(pieces, part, out / part, [] if part == "label" else ["--srcdict", str(raw / "dict.txt")], workers)
+        binarize(pieces, part, out / part, [] if part == "label" else ["--srcdict", str(raw / "dict.txt")], workers)
 
 
-def binarise(pieces: Path, part: str, out: Path, dictionary: list[str], workers: int) -> None:
+def binarize(pieces: Path, part: str, out: Path, dictionary: list[str], workers: int) -> None:
     """fairseq-preprocess, in this process: it takes longer to start than to work."""
     words = ["--only-source", "--destdir", str(out), "--workers", str(workers), *dictionary]
     words += ["--trainpref", str(pieces / f"train.{part}"), "--validpref", str(pieces / f"valid.{part}")]

@@ -1,4 +1,4 @@
-"""The boundary: the core knows nothing of fairseq; each mend says what it mends."""
+"""The boundary: the core knows nothing of fairseq; each patch says what it patches."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ FOR_FAIRSEQ = ("fairseq", "fairseq_cli", "hydra", "omegaconf")
 CORE = [path for path in sorted(PACKAGE.glob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
 NAMES = ("average", "describe", "export", "prune", "search", "sweep")
 COMMANDS = sorted((PACKAGE / "cli").glob("*.py"))
-MENDS = sorted(path for path in (ADAPTER / "compat").glob("*.py") if path.name != "__init__.py")
+PATCHES = sorted(path for path in (ADAPTER / "compat").glob("*.py") if path.name != "__init__.py")
 
 
 def imports(source):
@@ -115,14 +115,14 @@ def test_no_folder_has_a_name_that_fairseq_imports_by_itself():
     assert names & {"models", "tasks"} == set()
 
 
-@pytest.mark.parametrize("path", MENDS, ids=lambda path: path.name)
-def test_a_mend_says_symptom_and_versions_and_can_be_asked_and_applied(path):
-    mend = getattr(compat, path.stem)
-    assert "fairseq" in mend.__doc__ and ("0.12.2" in mend.__doc__ or "torch 2.6" in mend.__doc__)
-    assert inspect.isfunction(mend.needed) and list(inspect.signature(mend.needed).parameters) == []
-    assert inspect.isfunction(mend.apply) and list(inspect.signature(mend.apply).parameters) == []
+@pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.name)
+def test_a_patch_says_symptom_and_versions_and_can_be_asked_and_applied(path):
+    patch = getattr(compat, path.stem)
+    assert "fairseq" in patch.__doc__ and ("0.12.2" in patch.__doc__ or "torch 2.6" in patch.__doc__)
+    assert inspect.isfunction(patch.needed) and list(inspect.signature(patch.needed).parameters) == []
+    assert inspect.isfunction(patch.apply) and list(inspect.signature(patch.apply).parameters) == []
 
 
-def test_every_mend_is_on_the_list():
-    assert sorted(mend.__name__.rpartition(".")[2] for mend in compat.MENDS) == [path.stem for path in MENDS]
-    assert len(MENDS) >= 9
+def test_every_patch_is_on_the_list():
+    assert sorted(patch.__name__.rpartition(".")[2] for patch in compat.PATCHES) == [path.stem for path in PATCHES]
+    assert len(PATCHES) >= 9

@@ -18,7 +18,7 @@ def report(folder, *options):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-def test_it_tells_versions_mends_and_the_path(fork_server):
+def test_it_tells_versions_patches_and_the_path(fork_server):
     lines = report(ROOT).splitlines()
     assert lines[0] == f"layerdrop_plugin {layerdrop_plugin.__version__}"
     rows = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))

@@ -42,7 +42,7 @@ def test_a_checkpoint_cannot_write_to_the_terminal():
         f"  heads         {SHOWN}",
         "  parameters    8 in all (float32)",
         f"  training      7 updates, best validation {SHOWN} 1.5",
-        "  file          100 bytes: weights 32 bytes, no optimiser's state",
+        "  file          100 bytes: weights 32 bytes, no optimizer's state",
     ]
 
 

@@ -139,6 +139,6 @@ def test_a_copy_has_groups_schedule_and_learning_of_its_own(twin_of):
     forward(twin, x)
     assert (len(twin.learning.masks), len(stack.learning.masks)) == (3, 2)
     assert (twin.forward_passes, stack.forward_passes) == (3, 2)
-    stack.surrogate(torch.tensor(1.0))
+    stack.score_function_loss(torch.tensor(1.0))
     stack.set_num_updates(3)
     assert stack[0].learned_rate.loss.item() == 1.0 and twin[0].learned_rate.loss.item() == 0.0

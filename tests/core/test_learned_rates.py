@@ -72,7 +72,7 @@ def set_state(stack, change, loss):
         stack[i].learned_rate.loss.fill_(loss)
 
 
-def test_the_surrogate_by_hand():
+def test_the_score_function_loss_by_hand():
     """r0 = sigmoid((s0 - s1) / 2) of two layers around 0.5, and r1 = 1 - r0.
 
     So the log-probability of the mask 'only layer 0' is 2 log r0, and its slope by s0 is 1 - r0 = 0.5. A score moves
@@ -81,9 +81,9 @@ def test_the_surrogate_by_hand():
     stack = learning_stack(2)
     set_state(stack, [-1.0, -2.0], loss=1.0)
     stack.learning.note_mask((True, False), 0.5)
-    surrogate = stack.surrogate(torch.tensor(3.0))
-    assert surrogate.item() == 0.0
-    surrogate.backward()
+    score_function_loss = stack.score_function_loss(torch.tensor(3.0))
+    assert score_function_loss.item() == 0.0
+    score_function_loss.backward()
     found = [(stack[i].learned_rate.bias.grad.item(), stack[i].learned_rate.weight.grad.item()) for i in range(2)]
     assert found == [pytest.approx((0.03, -0.03), abs=1e-7), pytest.approx((-0.03, 0.06), abs=1e-7)]
 
@@ -93,7 +93,7 @@ def test_a_loss_may_be_below_0():
     stack = learning_stack(2)
     set_state(stack, [-1.0, -2.0], loss=-1.0)
     stack.learning.note_mask((True, False), 0.5)
-    stack.surrogate(torch.tensor(1.0)).backward()
+    stack.score_function_loss(torch.tensor(1.0)).backward()
     assert stack[0].learned_rate.bias.grad.item() == pytest.approx(0.03, abs=1e-7)
     stack.set_num_updates(1)
     assert stack[0].learned_rate.loss.item() == pytest.approx(0.95 * -1.0 + 0.05 * 1.0)
@@ -104,7 +104,7 @@ def test_a_step_lowers_the_rate_of_a_layer_that_was_missed(loss, sign):
     stack = learning_stack(4, 0.25)
     set_state(stack, [-2.0] * 4, loss=1.0)
     stack.learning.note_mask((False, False, True, False), 0.25)
-    stack.surrogate(torch.tensor(loss)).backward()
+    stack.score_function_loss(torch.tensor(loss)).backward()
     for i in range(4):
         own = stack[i].learned_rate
         assert own.weight.grad.item() != 0.0
@@ -122,7 +122,7 @@ def test_masks_of_several_passes_add_up_and_count_once():
         set_state(stack, [-1.0, -1.0], loss=1.0)
         for mask in masks:
             stack.learning.note_mask(mask, 0.5)
-        stack.surrogate(torch.tensor(2.0)).backward()
+        stack.score_function_loss(torch.tensor(2.0)).backward()
         assert stack.learning.masks == []
     assert two[0].learned_rate.bias.grad.item() == pytest.approx(2 * one[0].learned_rate.bias.grad.item())
 
@@ -132,9 +132,9 @@ def test_nothing_is_learned_before_there_is_a_usual_loss_or_where_nothing_can_be
         stack = learning_stack(2)
         set_state(stack, [-1.0, -1.0], loss=usual)
         stack.learning.note_mask((True, False), mean)
-        surrogate = stack.surrogate(torch.tensor(3.0)) + 0.0 * stack[0].learned_rate.bias.sum()
-        surrogate.backward()
-        assert (surrogate.item(), stack[0].learned_rate.bias.grad.item()) == (0.0, 0.0)
+        score_function_loss = stack.score_function_loss(torch.tensor(3.0)) + 0.0 * stack[0].learned_rate.bias.sum()
+        score_function_loss.backward()
+        assert (score_function_loss.item(), stack[0].learned_rate.bias.grad.item()) == (0.0, 0.0)
 
 
 def test_a_forward_pass_notes_its_mask_and_what_layers_change():
@@ -164,15 +164,15 @@ def test_the_running_means_of_two_updates():
     learning.note_change(1, x, x + torch.tensor([0.3, 0.4]))  # log 0.1
     learning.note_change(1, x, x + torch.tensor([0.003, 0.004]))  # log 0.001
     learning.note_mask((False, False), 0.5)
-    stack.surrogate(torch.tensor(4.0))
-    stack.surrogate(torch.tensor(2.0))
+    stack.score_function_loss(torch.tensor(4.0))
+    stack.score_function_loss(torch.tensor(2.0))
     learning.finish_update(layers, 0.5)
     own = [layer.learned_rate for layer in layers]
     tenth = math.log(0.1)
     assert [r.loss.item() for r in own] == [3.0, 3.0]  # the first counts in full
     assert [r.change.item() for r in own] == pytest.approx([0.0, 0.01 * 2 * tenth], abs=1e-5)
     learning.note_change(0, x, x + torch.tensor([0.3, 0.4]))  # layer 1 does not run
-    stack.surrogate(torch.tensor(5.0))
+    stack.score_function_loss(torch.tensor(5.0))
     learning.finish_update(layers, 0.5)
     assert [r.loss.item() for r in own] == pytest.approx([0.95 * 3.0 + 0.05 * 5.0] * 2)
     assert [r.change.item() for r in own] == pytest.approx([0.01 * tenth, 0.01 * 2 * tenth], abs=1e-5)
@@ -188,7 +188,7 @@ def test_running_means_of_a_model_in_half_precision_are_in_full(dtype):
     x = torch.tensor([3.0, 4.0])
     stack.learning.note_change(0, x, 2 * x)  # log 1
     stack.learning.note_mask((False, True), 0.5)
-    stack.surrogate(torch.tensor(4.1)).backward()
+    stack.score_function_loss(torch.tensor(4.1)).backward()
     stack.set_num_updates(1)
     own = [stack[i].learned_rate for i in range(2)]
     assert [r.change.item() for r in own] == [pytest.approx(-3.96, abs=1e-6), -4.0]
@@ -202,13 +202,13 @@ def test_a_loss_that_is_no_number_is_forgotten(bad):
     stack = learning_stack(2)
     set_state(stack, [-1.0, -1.0], loss=1.0)
     stack.learning.note_mask((True, False), 0.5)
-    stack.surrogate(torch.tensor(bad))
+    stack.score_function_loss(torch.tensor(bad))
     stack.set_num_updates(1)
     assert math.isfinite(stack[0].learned_rate.loss.item())
     stack.learning.note_mask((True, False), 0.5)
-    surrogate = stack.surrogate(torch.tensor(3.0))
-    assert surrogate.item() == 0.0
-    surrogate.backward()
+    score_function_loss = stack.score_function_loss(torch.tensor(3.0))
+    assert score_function_loss.item() == 0.0
+    score_function_loss.backward()
     assert stack[0].learned_rate.bias.grad.item() == pytest.approx(0.03)
 
 
@@ -289,7 +289,7 @@ def test_layers_that_do_nothing_for_the_loss_end_with_the_highest_rates(seed):
         x = torch.cat((torch.randn(32, 8), torch.zeros(32, 8)), 1)
         loss = (forward(stack, x) - forward(teacher, x))[:, :8].pow(2).mean()
         optimizer.zero_grad()
-        (loss + stack.surrogate(loss)).backward()
+        (loss + stack.score_function_loss(loss)).backward()
         optimizer.step()
     stack.set_num_updates(200)
     found = stack.learned_rates

@@ -19,7 +19,7 @@ NINES = "9" * 98
         (f"but {'9' * 4000} is.", f"but {NINES}...{NINES} is."),
         (f"but is {'9' * 4000!r} instead.", f"but is '{NINES[1:]}...{NINES[1:]}' instead."),
         (f"but is {'a b' * 900!r} instead.", f"but is '{('a b' * 33)[:97]}...{('a b' * 33)[-97:]}' instead."),
-        (f"the optimiser's state {'x ' * 120}can't", f"the optimiser's state {'x ' * 120}can't"),  # no quotation
+        (f"the optimizer's state {'x ' * 120}can't", f"the optimizer's state {'x ' * 120}can't"),  # no quotation
         (f"must be '' or {'x ' * 120} 'a'.", f"must be '' or {'x ' * 120}'a'."),
         ("x " * 3000, f"{'x ' * 249}...{' x' * 249}"),
         ("argument --to: invalid choice: 'x' (choose from 'a', 'b')",) * 2,

@@ -149,7 +149,7 @@ def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, wo
     assert f"configuration: decoder keeps layers {lowest(rates_in(path), 3)} of 4" in log.messages
 
 
-def test_the_pruned_file_is_the_same_and_trains_on_with_its_optimiser(learned, kept, run, tmp_path):
+def test_the_pruned_file_is_the_same_and_trains_on_with_its_optimizer(learned, kept, run, tmp_path):
     from layerdrop_plugin.cli.prune import main
 
     path = learned["transformer_lm"]

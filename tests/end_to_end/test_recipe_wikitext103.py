@@ -38,7 +38,7 @@ def test_the_perplexities_are_per_word(first):
     assert first.stdout.splitlines()[-1] == "Perplexity per word; each has 32 tokens of context or all that there are."
 
 
-def test_what_is_evaluated_holds_no_optimiser(first, out):
+def test_what_is_evaluated_holds_no_optimizer(first, out):
     assert (out / "average.pt").stat().st_size < 0.7 * (out / "train/checkpoint_best.pt").stat().st_size
 
 

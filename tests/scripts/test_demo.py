@@ -20,7 +20,7 @@ HALF = scores.Score("with LayerDrop", 3, 1_100_000, 81.0, 180.0)
 OUTPUT = """\
 S-1\tzwei
 D-1\t-0.5\tzweite Zeile
-H-0\t-0.1\tno detokenised line
+H-0\t-0.1\tno detokenized line
 D-0\t-0.25\terste Zeile
 D-10\t-0.1\t
 2026-11-20 12:00:09 | INFO | generate | Translated 3 sentences (9 tokens) in 0.1s (30.50 sentences/s, 91.5 tokens/s)

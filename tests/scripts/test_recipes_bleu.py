@@ -54,9 +54,9 @@ def test_the_table_has_a_row_for_each_depth(out, monkeypatch, capsys):
         "|---|---|---|---|---|",
         "| full | 2,000 | 100.00 | 100.00 | 20.5 |",
     ]
-    layers, parameters, tokenised, plain, speed = lines[3].strip("| ").split(" | ")
+    layers, parameters, tokenized, plain, speed = lines[3].strip("| ").split(" | ")
     assert (layers, parameters, speed) == ("every_other:3", "1,100", "20.5")
-    assert 0 < float(tokenised) < float(plain) < 100  # the compound that it lacks counts as three words there
+    assert 0 < float(tokenized) < float(plain) < 100  # the compound that it lacks counts as three words there
     assert "sacreBLEU: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in lines[-1]
 
 
@@ -81,7 +81,7 @@ def test_compounds_are_split_as_fairseqs_perl_does(text, split):
     assert bleu.compounds_split(text) == split
 
 
-def test_tokenised_bleu_is_fairseqs():
+def test_tokenized_bleu_is_fairseqs():
     from fairseq.data import Dictionary
     from fairseq.scoring.bleu import BleuConfig, Scorer
 
@@ -91,16 +91,16 @@ def test_tokenised_bleu_is_fairseqs():
     scorer = Scorer(BleuConfig(pad=words.pad(), eos=words.eos(), unk=words.unk()))
     for hypothesis, reference in zip(hypotheses, references):
         scorer.add(*(words.encode_line(bleu.compounds_split(line)) for line in (reference, hypothesis)))
-    assert bleu.tokenised_bleu(hypotheses, references) == pytest.approx(scorer.score(), abs=1e-9)
+    assert bleu.tokenized_bleu(hypotheses, references) == pytest.approx(scorer.score(), abs=1e-9)
     assert 0 < scorer.score() < 100
 
 
 def test_nothing_is_smoothed():
-    assert bleu.tokenised_bleu(["a b c"], ["a b c"]) == 0  # no four words in a row
+    assert bleu.tokenized_bleu(["a b c"], ["a b c"]) == 0  # no four words in a row
 
 
-def test_detokenised_text_is_plain_german():
-    assert bleu.detokenised(["&quot; Ja &quot; , sagt er ( 3 @-@ mal ) ."], "de") == ['"Ja", sagt er (3-mal).']
+def test_detokenized_text_is_plain_german():
+    assert bleu.detokenized(["&quot; Ja &quot; , sagt er ( 3 @-@ mal ) ."], "de") == ['"Ja", sagt er (3-mal).']
 
 
 def test_sentences_stand_in_the_order_of_the_test_set_also_empty_ones():

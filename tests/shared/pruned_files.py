@@ -60,7 +60,7 @@ def by_hand():
 
 @pytest.fixture(scope="module")
 def small(full, tmp_path_factory, load_model, outputs):
-    """A pruned file of each family, with its optimiser's state, and the outputs of the model."""
+    """A pruned file of each family, with its optimizer's state, and the outputs of the model."""
     paths = {family: tmp_path_factory.mktemp("small") / f"{family}.pt" for family in SPECS}
     for family, path in paths.items():
         prune_checkpoint(str(full[family]), str(path), SPECS[family], keep_optimizer=True)

@@ -91,7 +91,7 @@ def mapping(*paths: str, dropped: FrozenSet[str] = EVALUATED) -> Iterator[None]:
         _dropped.reset(token)
 
 
-def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
+def _load_checkpoint_to_cpu(original, path, arg_overrides=None, *args, **kwargs):
     overrides = dict(arg_overrides or {})
     specs = pruning.requested(overrides)
     for stack in specs:
@@ -102,12 +102,12 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     if reading.to_use and not dropped:
         logger.info("also reading %s, which the options of the model or the task name", path)
     with safe_loading.reading(reading.option, mapped), usable.taken(path):
-        state = stock(path, overrides if arg_overrides is not None else None, *args, **kwargs)
+        state = original(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
         if reading.kinds is not None and dropped:  # one of the models, none that they read themselves
             registered.check_kind(reading.kinds, state, path)
         usable.check_options(state, path, *reading.built)
-        pruning.settle(state)
+        pruning.reconcile(state)
         if reading.prepare is not None:
             reading.prepare(state, path)
         elif specs:
@@ -117,8 +117,8 @@ def _load_checkpoint_to_cpu(stock, path, arg_overrides=None, *args, **kwargs):
     return state
 
 
-def _load_model_ensemble_and_task(stock, *args, **kwargs):
-    given = inspect.signature(stock).bind(*args, **kwargs)
+def _load_model_ensemble_and_task(original, *args, **kwargs):
+    given = inspect.signature(original).bind(*args, **kwargs)
     given.apply_defaults()
     options = given.arguments
     shards = range(max(options["num_shards"], 1))  # fairseq itself refuses 0
@@ -148,17 +148,17 @@ def _load_model_ensemble_and_task(stock, *args, **kwargs):
             stack.enter_context(usable.fitting(named))
             if in_command():  # a program's overrides are no --model-overrides
                 stack.enter_context(user_errors.overriding(options["arg_overrides"] or {}, options["filenames"]))
-        ensemble, cfg, task = stock(*args, **kwargs)
+        ensemble, cfg, task = original(*args, **kwargs)
     if pruning.requested(options["arg_overrides"] or {}):
         for model in ensemble:
             logger.info("num. model params: %s", f"{sum(p.numel() for p in model.parameters()):,}")
     return ensemble, cfg, task
 
 
-def _build_criterion(stock, task, *args, **kwargs):
+def _build_criterion(original, task, *args, **kwargs):
     """Build what fairseq-validate and our commands take from the checkpoint."""
     with usable.criterion_options():
-        return stock(task, *args, **kwargs)
+        return original(task, *args, **kwargs)
 
 
 @contextlib.contextmanager

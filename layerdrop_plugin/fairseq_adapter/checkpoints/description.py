@@ -16,7 +16,7 @@ from . import provenance, pruning
 from .optimizer_state import Parameter
 from .provenance import Origin
 from .pruning import State
-from .whole import read_whole, settled
+from .whole import read_whole, reconciled
 
 Description = Dict[str, Any]
 
@@ -31,7 +31,7 @@ def describe(path: str) -> Description:
         ValueError: one line that names the file: it is damaged, a shard, or no checkpoint of fairseq's.
     """
     state = read_whole(path)
-    with settled(state):
+    with reconciled(state):
         model = next(pruning.model_configs(state), Namespace())
     parameters = checkpoint_parameters.parameters(checkpoint_parameters.without_copies(state["model"]))
     last = (state.get("optimizer_history") or [{}])[-1]

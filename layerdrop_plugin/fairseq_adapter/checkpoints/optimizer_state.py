@@ -1,4 +1,4 @@
-"""Carry an optimiser's state over to a model whose parameters are some of the checkpoint's."""
+"""Carry an optimizer's state over to a model whose parameters are some of the checkpoint's."""
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -13,7 +13,7 @@ OptimizerState = Dict[str, Any]
 
 
 class Parameter(NamedTuple):
-    """A parameter that the optimiser updates."""
+    """A parameter that the optimizer updates."""
 
     name: str
     shape: Tuple[int, ...]

@@ -44,7 +44,7 @@ def without_copies(weights: Weights) -> Dict[str, Tensor]:
 def parameters(weights: Weights) -> List[Parameter]:
     """Return the model's parameters in its order, which is that of its state, each tied one once.
 
-    Stock's copies count, as they do in the optimiser of the training that saved them.
+    Stock's copies count, as they do in the optimizer of the training that saved them.
     """
     return [
         Parameter(name, tuple(weights[name].shape))

@@ -29,6 +29,7 @@ def plan(
     learned: Mapping[str, rates.Rates] = {},
     parameters: Iterable[str] = (),
     arch: Optional[str] = None,
+    options: Mapping[str, str] = KEEP,
 ) -> Dict[str, Pruned]:
     """Return which layers stay.
 
@@ -37,20 +38,23 @@ def plan(
         parameters: names of the model's, where they are known; they tell a stack that is missing from one that is not
             known here.
         arch: the model's architecture, for errors.
+        options: what names the specification of each stack, for errors.
 
     Raises:
         ValueError: a specification that no stack of these depths fits.
     """
     for stack, spec in specs.items():
         if arch in SHARED_DEPTH:
-            raise ValueError(f"`{KEEP[stack]}` must be left out: {arch} has one depth for both stacks (got {spec!r}).")
+            raise ValueError(
+                f"`{options[stack]}` must be left out: {arch} has one depth for both stacks (got {spec!r})."
+            )
         if stack not in depths:
             why = f"the model has no {stack}"
             if any(_is_of(stack, name) for name in parameters):
                 why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
-            raise ValueError(f"`{KEEP[stack]}` must be left out: {why} (got {spec!r}).")
+            raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
     return {
-        stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], KEEP[stack], learned.get(stack)))
+        stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], options[stack], learned.get(stack)))
         for stack, spec in specs.items()
     }
 
@@ -82,8 +86,10 @@ def architecture(state: State) -> Optional[str]:
     return next(filter(None, names_of_it), None)
 
 
-def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dict[str, Pruned]:
-    """Prune a checkpoint in place to `specs`, which count the layers that it holds.
+def prune_loaded(
+    state: State, specs: Mapping[str, layer_spec.LayerSpec], options: Mapping[str, str] = KEEP
+) -> Dict[str, Pruned]:
+    """Prune a checkpoint in place to `specs`, which count the layers that it holds; `options` names them in errors.
 
     Raises:
         ValueError: a specification does not fit; when the checkpoint was pruned before, the
@@ -91,10 +97,11 @@ def prune_loaded(state: State, specs: Mapping[str, layer_spec.LayerSpec]) -> Dic
     """
     before = provenance.read(state)
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in model_configs(state)):
-        raise ValueError(f"`{KEEP['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
+        raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     try:
         weights = state["model"]
-        pruned = plan(specs, names.depths(weights), learned_rates.saved(weights), weights, architecture(state))
+        learned = learned_rates.saved(weights)
+        pruned = plan(specs, names.depths(weights), learned, weights, architecture(state), options)
     except ValueError as error:
         if not before:
             raise
@@ -150,7 +157,7 @@ def depths_or_none(weights: Mapping[str, Any]) -> Dict[str, int]:
         return {}
 
 
-def settle(state: State) -> None:
+def reconcile(state: State) -> None:
     """Make a checkpoint's own configuration agree with its weights, in place.
 
     fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without

@@ -37,7 +37,7 @@ def refuse_shard(path: str, option: str, weights: Iterable[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def settled(state: State) -> Iterator[None]:
+def reconciled(state: State) -> Iterator[None]:
     """Settle a checkpoint, in place, and let its model's options be a Namespace in this context.
 
     In the file they are a dict where they come from YAML, and for stock's language models.
@@ -49,7 +49,7 @@ def settled(state: State) -> Iterator[None]:
     options = cfg.get("model")
     if isinstance(options, dict):
         cfg["model"] = Namespace(**options)
-    pruning.settle(state)
+    pruning.reconcile(state)
     _check_origins(state)
     yield
     if isinstance(options, dict):

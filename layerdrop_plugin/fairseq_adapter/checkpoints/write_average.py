@@ -77,7 +77,7 @@ def average_checkpoints(
 ) -> None:
     """Write a checkpoint with the mean weights of others; the rest of it is as in the first one.
 
-    What belongs to no mean is left out: the optimiser's state and the moving average (EMA) of the weights.
+    What belongs to no mean is left out: the optimizer's state and the moving average (EMA) of the weights.
 
     Args:
         force: whether `output` may replace a file.

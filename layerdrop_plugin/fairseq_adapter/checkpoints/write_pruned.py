@@ -1,10 +1,8 @@
 """Prune a checkpoint into a smaller one: what the new file holds, in which form, what can't be pruned."""
 
-import contextlib
 import logging
 import os
-import re
-from typing import Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -19,9 +17,12 @@ from .optimizer_state import Parameter
 from .provenance import Pruned
 from .pruning import State
 from .stock import as_stock
-from .whole import read_whole, settled
+from .whole import read_whole, reconciled
 
 logger = logging.getLogger(__name__)
+
+OPTIONS = {"encoder": "--encoder", "decoder": "--decoder"}
+"""What names the layers to keep where a file is pruned."""
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -84,15 +85,15 @@ def pruned(
         specs: by stack; empty keeps all layers.
         stock: give it the name of fairseq's own architecture.
         dtype: of the weights, one of `DTYPES`; None leaves them as they are.
-        keep_optimizer: carry the optimiser's state over to what is kept, and the weights' moving averages (EMA).
+        keep_optimizer: carry the optimizer's state over to what is kept, and the weights' moving averages (EMA).
 
     Raises:
         ValueError: one line: no whole checkpoint, layers that it lacks, or a choice that it does not allow.
     """
     state = read_whole(path)
-    with _named_as_here(), settled(state):
+    with reconciled(state):
         full = state["model"]
-        kept = pruning.prune_loaded(state, specs) if specs else {}
+        kept = pruning.prune_loaded(state, specs, OPTIONS) if specs else {}
         if stock:
             as_stock(state)
     if keep_optimizer:
@@ -105,17 +106,8 @@ def pruned(
     return state, kept
 
 
-@contextlib.contextmanager
-def _named_as_here() -> Iterator[None]:
-    """Let errors name the options of our commands."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(re.sub("`(encoder|decoder)_layers_to_keep`", r"`--\1`", str(error))) from None
-
-
 def _leave_training_out(state: State) -> None:
-    """Take out, in place, the optimiser's state, in each form that fairseq ever gave it, and moving averages."""
+    """Take out, in place, the optimizer's state, in each form that fairseq ever gave it, and moving averages."""
     state.pop("last_optimizer_state", None)  # as --no-save-optimizer-state does; fairseq starts fresh then
     if "optimizer" in state:
         state["optimizer"] = None  # fairseq wants to move what these old entries hold
@@ -132,7 +124,7 @@ def _check_stock_counts_alike(weights: Mapping[str, Tensor], stock: bool) -> Non
     if stock and ours and not any(map(checkpoint_parameters.is_copy, weights)):
         raise ValueError(
             "`--keep-optimizer` must be left out with `--stock` for a model with an encoder, "
-            "whose weights fairseq 0.12.2 counts twice in its optimiser."
+            "whose weights fairseq 0.12.2 counts twice in its optimizer."
         )
 
 
@@ -148,7 +140,7 @@ def _carry_optimizer_over(state: State, full: Mapping[str, Tensor], kept: Mappin
         state["last_optimizer_state"] = optimizer_state.carry_over(before, full, kept, parameters)
     except ValueError as error:
         raise ValueError(
-            f"`--keep-optimizer` must be left out for {path}: its optimiser's state can't be carried over, as {error}."
+            f"`--keep-optimizer` must be left out for {path}: its optimizer's state can't be carried over, as {error}."
         ) from None
 
 

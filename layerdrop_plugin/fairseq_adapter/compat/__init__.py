@@ -1,4 +1,4 @@
-"""The mends of fairseq's faults on current software: one file per fault, each applied only where the fault exists."""
+"""The patches of fairseq's faults on current software: one file per fault, each applied only where the fault exists."""
 
 from typing import Dict
 
@@ -26,7 +26,7 @@ from . import (
     user_dir_lookup,
 )
 
-MENDS = (
+PATCHES = (
     mutable_defaults,  # first: the others import fairseq
     user_dir_lookup,
     numpy_aliases,
@@ -51,13 +51,13 @@ MENDS = (
 )
 
 ACTIVE: Dict[str, str] = {}
-"""Names of the mends in place, with the reason for each."""
+"""Names of the patches in place, with the reason for each."""
 
 
 def apply_all() -> None:
-    """Puts each mend in place whose fault exists here, and notes it in `ACTIVE`."""
-    for mend in MENDS:
-        reason = mend.needed()
+    """Puts each patch in place whose fault exists here, and notes it in `ACTIVE`."""
+    for patch in PATCHES:
+        reason = patch.needed()
         if reason is not None:
-            mend.apply()
-            ACTIVE[mend.__name__.rpartition(".")[2]] = reason
+            patch.apply()
+            ACTIVE[patch.__name__.rpartition(".")[2]] = reason

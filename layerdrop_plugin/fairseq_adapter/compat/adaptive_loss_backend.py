@@ -43,10 +43,10 @@ def _build_criterion(original: Any, cls: type, cfg: Any, task: Any) -> Any:
     return original(cls, SimpleNamespace(ddp_backend="legacy_ddp", sentence_avg=cfg.sentence_avg), task)
 
 
-def _embed(stock: Any, module: Any, tokens: Any) -> Any:
-    return mark_used(stock(module, tokens), module.parameters())
+def _embed(original: Any, module: Any, tokens: Any) -> Any:
+    return mark_used(original(module, tokens), module.parameters())
 
 
-def _scores(stock: Any, module: Any, *args: Any) -> Any:
-    (head, *clusters), targets = stock(module, *args)  # every batch has a part in the head
+def _scores(original: Any, module: Any, *args: Any) -> Any:
+    (head, *clusters), targets = original(module, *args)  # every batch has a part in the head
     return [mark_used(head, module.tail.parameters()), *clusters], targets

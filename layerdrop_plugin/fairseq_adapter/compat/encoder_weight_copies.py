@@ -6,11 +6,12 @@ weights. They inflate parameter counts and checkpoints and never get a gradient.
 built without them and skips them in a checkpoint; stock fills them itself when it loads ours.
 """
 
-import functools
 import inspect
 from typing import Any, Optional
 
 from torch import nn
+
+from ..hooks import wrap
 
 COPIES = tuple(f"{of}_{kind}" for of in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias"))
 
@@ -26,22 +27,20 @@ def needed() -> Optional[str]:
 def apply() -> None:
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
-    stock = Layer.__init__
-    if Layer._load_from_state_dict.__module__ == __name__:
-        return
-
-    @functools.wraps(stock)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        stock(self, *args, **kwargs)
-        for name in COPIES:
-            delattr(self, name)
-        self.can_use_fastpath = False  # it would read the copies
-
-    def _load_from_state_dict(self: Any, state_dict: Any, prefix: str, *args: Any) -> None:
-        for name in COPIES:
-            state_dict.pop(prefix + name, None)
-        nn.Module._load_from_state_dict(self, state_dict, prefix, *args)
-
-    Layer.__init__ = __init__
-    Layer._load_from_state_dict = _load_from_state_dict
+    wrap(Layer, "__init__", _init)
+    wrap(Layer, "_load_from_state_dict", _load_from_state_dict)
     Layer.__constants__ = ["can_use_fastpath"]  # so torch.jit.script leaves out the code that reads the copies
+
+
+def _init(original: Any, layer: Any, *args: Any, **kwargs: Any) -> None:
+    original(layer, *args, **kwargs)
+    for name in COPIES:
+        delattr(layer, name)
+    layer.can_use_fastpath = False  # it would read the copies
+
+
+def _load_from_state_dict(original: Any, layer: Any, state_dict: Any, prefix: str, *args: Any) -> None:
+    """Be that of any module: fairseq's would fill the copies."""
+    for name in COPIES:
+        state_dict.pop(prefix + name, None)
+    nn.Module._load_from_state_dict(layer, state_dict, prefix, *args)

@@ -27,15 +27,15 @@ def apply() -> None:
     wrap(file_utils, "load_archive_file", _load_archive_file)
 
 
-def _load_archive_file(stock: Any, archive_file: Any) -> Any:
+def _load_archive_file(original: Any, archive_file: Any) -> Any:
     from fairseq import file_utils
 
     try:
         path = str(file_utils.cached_path(archive_file, cache_dir=None))
     except OSError:
-        return stock(archive_file)  # which says so
+        return original(archive_file)  # which says so
     if os.path.isdir(path):
-        return stock(archive_file)
+        return original(archive_file)
     folder = tempfile.mkdtemp(prefix="layerdrop_plugin.")
     try:
         with one_line():

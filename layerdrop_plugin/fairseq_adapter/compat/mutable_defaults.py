@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from ..hooks import wrap
 
-MENDED_PACKAGES = ("fairseq", "hydra")
+PATCHED_PACKAGES = ("fairseq", "hydra")
 
 
 def needed() -> Optional[str]:
@@ -31,7 +31,7 @@ def apply() -> None:
 def _get_field(original: Any, cls: type, name: str, *args: Any) -> Any:
     default = cls.__dict__.get(name)
     kind = type(default.default if isinstance(default, dataclasses.Field) else default)
-    ours = cls.__module__.split(".")[0] in MENDED_PACKAGES
+    ours = cls.__module__.split(".")[0] in PATCHED_PACKAGES
     if not (ours and dataclasses.is_dataclass(kind) and kind.__hash__ is None):
         return original(cls, name, *args)
     kind.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
@@ -59,4 +59,4 @@ def _fairseq_has_them() -> bool:
         with open(path, encoding="utf-8") as source:
             return re.search(r"^ +\w+: (\w+) = \1\(\)", source.read(), re.MULTILINE) is not None
     except OSError:
-        return True  # no source to ask; the mend does no harm
+        return True  # no source to ask; the patch does no harm

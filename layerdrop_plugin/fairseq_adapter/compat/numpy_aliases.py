@@ -49,7 +49,7 @@ def _user_files() -> Tuple[Path, ...]:
 
 def _numpy_has(name: str) -> bool:
     if getattr(numpy, "__dict__", {}).get(name) is ALIASES[name]:
-        return False  # put back by this mend: the fault is numpy's still
+        return False  # put back by this patch: the fault is numpy's still
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy 1.20 to 1.23 warn on each look
         return hasattr(numpy, name)

@@ -65,9 +65,9 @@ def apply() -> None:
     wrap(importlib.import_module("fairseq.dataclass.utils"), "eval_str_list", _list_of)
 
 
-def _list_of(stock: Callable[..., Any], text: Any, kind: Callable[[Any], Any] = float) -> Any:
+def _list_of(original: Callable[..., Any], text: Any, kind: Callable[[Any], Any] = float) -> Any:
     try:
-        return stock(text, kind)
+        return original(text, kind)
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
         of = {float: "a number or a list of numbers", int: "a whole number or a list of them"}.get(kind, "a list")
         raise argparse.ArgumentTypeError(f"must be {of}, but is {message.cut(repr(text))} instead") from None

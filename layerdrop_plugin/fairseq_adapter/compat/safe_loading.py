@@ -59,12 +59,12 @@ def apply() -> None:
             torch.serialization.add_safe_globals([(thing, name) for name, thing in objects.items()])
 
 
-def _load_for_fairseq(stock: Callable[..., Any], f: Any, *args: Any, **kwargs: Any) -> Any:
+def _load_for_fairseq(original: Callable[..., Any], f: Any, *args: Any, **kwargs: Any) -> Any:
     """Be `torch.load`: what a module of fairseq reads from a file is read safely. Workers' messages are no files."""
     caller = sys._getframe(2).f_globals.get("__name__", "")  # the frame between is that of the hook
     path = f if isinstance(f, (str, os.PathLike)) else getattr(f, "name", None)
     if not caller.startswith(("fairseq.", "fairseq_cli.")) or not isinstance(path, (str, os.PathLike)):
-        return stock(f, *args, **kwargs)
+        return original(f, *args, **kwargs)
     logger.info("also reading %s, which %s asks for", path, caller)
     with one_line():
         return read_any(os.fspath(path), args[0] if args else kwargs.get("map_location"))

@@ -27,7 +27,7 @@ class Bleu(NamedTuple):
 def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
     """Return the BLEU score of the best hypotheses for `batches`, which are on the CPU.
 
-    Beam, length penalty, removal of BPE, tokeniser and all else are as `evaluation.cfg` says in the terms of
+    Beam, length penalty, removal of BPE, tokenizer and all else are as `evaluation.cfg` says in the terms of
     fairseq-generate; hypotheses and references are what that prints in its D and T lines. The model is afterwards
     as it was before: fairseq leaves it such that losses of later batches are wrong.
 
@@ -99,7 +99,7 @@ def _metric(scoring: Any) -> Any:
     name = scoring._name if scoring is not None else "bleu"
     if name not in ("bleu", "sacrebleu"):
         raise ValueError(f"`--scoring` must be sacrebleu or left out with --bleu, but is {name!r} instead.")
-    how: Dict[str, Any] = {"force": True}  # no warning that the text looks tokenised
+    how: Dict[str, Any] = {"force": True}  # no warning that the text looks tokenized
     if name == "sacrebleu":
         if scoring.sacrebleu_char_level:
             raise ValueError(
@@ -108,7 +108,7 @@ def _metric(scoring: Any) -> Any:
         how.update(tokenize=str(scoring.sacrebleu_tokenizer), lowercase=scoring.sacrebleu_lowercase)
     try:
         return BLEU(**how)
-    except (ImportError, OSError, RuntimeError) as error:  # some tokenisers need a package or a model
+    except (ImportError, OSError, RuntimeError) as error:  # some tokenizers need a package or a model
         why = " ".join(str(error).split())
         raise ValueError(f"`--sacrebleu-tokenizer` must be at hand, but {how['tokenize']!r} is not: {why}") from None
 

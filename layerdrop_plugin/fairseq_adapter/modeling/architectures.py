@@ -30,12 +30,12 @@ def register_architectures(model: str, afterwards: Callable[[Any], None] = lambd
         )
 
 
-def _architecture(stock: Callable[[Any], None], afterwards: Callable[[Any], None]) -> Callable[[Any], None]:
+def _architecture(original: Callable[[Any], None], afterwards: Callable[[Any], None]) -> Callable[[Any], None]:
     def architecture(args: Any) -> None:
         # A Namespace, because `getattr(cfg, name, default)` of omegaconf 2.0 gives None for a
         # missing name, and fairseq's functions ask that way.
         filled = args if isinstance(args, Namespace) else Namespace(**as_dict(args))
-        stock(filled)
+        original(filled)
         afterwards(filled)
         if getattr(filled, "base_layers", None) is None:
             filled.base_layers = 0  # the trainer asks every model's configuration for it

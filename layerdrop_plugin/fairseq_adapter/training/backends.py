@@ -22,12 +22,12 @@ def install() -> None:
     wrap(tasks, "setup_task", _setup_task)
 
 
-def _setup_task(stock: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+def _setup_task(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
     backend = str(root_option(cfg, "distributed_training", "ddp_backend"))
     if backend in UNSUPPORTED:
         with one_line():
             check_backend(backend, _architecture(cfg))
-    return stock(cfg, *args, **kwargs)
+    return original(cfg, *args, **kwargs)
 
 
 def check_backend(backend: str, architecture: str) -> None:

@@ -25,7 +25,7 @@ def install() -> None:
     wrap(models, "build_model", _build_model)
 
 
-def _build_model(stock, cfg, task, *args, **kwargs):
+def _build_model(original, cfg, task, *args, **kwargs):
     arch = get(cfg, "_name") or get(cfg, "arch")
     with one_line():
         if arch and arch not in {*models.ARCH_MODEL_REGISTRY, *models.MODEL_REGISTRY}:
@@ -53,7 +53,7 @@ def _build_model(stock, cfg, task, *args, **kwargs):
             pruning.log(plan)
     owner = models.ARCH_MODEL_REGISTRY.get(arch) or models.MODEL_REGISTRY.get(arch)
     with usable.building(owner) if at_load.is_loading() else contextlib.nullcontext():
-        model = stock(cfg, task, *args, **kwargs)
+        model = original(cfg, task, *args, **kwargs)
     for module in model.modules():
         if isinstance(module, LayerDropStack):
             module.seed = int(root_option(cfg, "common", "seed") or 0)

@@ -44,12 +44,12 @@ def _plan(trainer):
     return getattr(trainer._model, "layerdrop_plan", {})  # a user's task may build models in its own way
 
 
-def _restore(stock, cfg, trainer, **kwargs):
+def _restore(original, cfg, trainer, **kwargs):
     """Continue a pruned run that is started again; fairseq would go back to its `--restore-file`."""
     if cfg.restore_file != DEFAULT_RESTORE_FILE:
         with one_line():
             cfg = _continued(cfg, {stack: p for stack, p in _plan(trainer).items() if len(p.kept) < p.depth})
-    return stock(cfg, trainer, **kwargs)
+    return original(cfg, trainer, **kwargs)
 
 
 def _continued(cfg, plan):
@@ -81,7 +81,7 @@ class TrainingRun:
     Args:
         plan: what the run's options ask for.
         depths: of the model that trains.
-        parameters: of the model, then the criterion; None where the optimiser starts fresh.
+        parameters: of the model, then the criterion; None where the optimizer starts fresh.
     """
 
     def __init__(self, plan: Dict[str, Pruned], depths: Dict[str, int], parameters: Optional[List[Parameter]]) -> None:
@@ -92,9 +92,9 @@ class TrainingRun:
         self.stores_ema = False
 
 
-def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
+def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
     if trainer.is_fsdp:  # a stock model, whose weights are split among the workers under names of fairscale's
-        return stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
+        return original(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     option = "--save-dir"
     if filename == trainer.cfg.checkpoint.finetune_from_model:
         option = "--finetune-from-model"
@@ -107,9 +107,9 @@ def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_s
     run.stores_ema = trainer.cfg.ema.store_ema
     prepared = at_load.prepared_by(functools.partial(_prepare, run), filename, option)
     with prepared, usable.fitting(filename), usable.same_training(filename):
-        extra_state = stock(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
+        extra_state = original(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     last = trainer._optim_history[-1] if trainer._optim_history else {}
-    if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimiser
+    if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimizer
         if not reset_lr_scheduler:
             trainer.lr_scheduler.load_state_dict(last["lr_scheduler_state"])
         trainer.set_num_updates(last["num_updates"])
@@ -117,8 +117,8 @@ def _load_checkpoint(stock, trainer, filename, reset_optimizer=False, reset_lr_s
     return extra_state
 
 
-def _state_dict(stock, trainer):
-    state = stock(trainer)
+def _state_dict(original, trainer):
+    state = original(trainer)
     origins = getattr(trainer, "layerdrop_origins", None)
     if origins:
         state[provenance.KEY] = provenance.as_entry(origins)
@@ -195,5 +195,5 @@ def _carry_optimizer_over(state, weights, pruned, parameters):
     try:
         state["last_optimizer_state"] = optimizer_state.carry_over(optimizer, weights, pruned, parameters)
     except ValueError as error:
-        logger.warning("the optimiser starts fresh: its state could not be carried over, as %s", error)
+        logger.warning("the optimizer starts fresh: its state could not be carried over, as %s", error)
         state["last_optimizer_state"] = optimizer_state.fresh(optimizer, len(parameters))

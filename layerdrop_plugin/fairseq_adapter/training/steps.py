@@ -30,7 +30,7 @@ def log(stack: LayerDropStack) -> None:
             logger.info("drop rates of the %s, %s, from the first layer to the last: %s", stack.name, name, by_layer)
 
 
-def train_step(stock: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
+def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
     """Go around `Trainer.train_step`: log the mean rate and the share of dropped layers of this update.
 
     Stacks hear of an update's end at once: fairseq tells the model only as it begins the next one, and a checkpoint
@@ -41,7 +41,7 @@ def train_step(stock: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
         stack.set_num_updates(trainer.get_num_updates())  # of a run that goes on, it does not know yet
     rates = {stack.name: stack.mean_rate_now() for stack in stacks}
     with user_errors.first_update(trainer):
-        logged = stock(trainer, *args, **kwargs)
+        logged = original(trainer, *args, **kwargs)
     for stack in stacks:
         stack.set_num_updates(trainer.get_num_updates())
         share = stack.take_share()
@@ -57,17 +57,17 @@ def _stacks(trainer: Any) -> List[LayerDropStack]:
         trainer.layerdrop_stacks = [m for m in trainer._model.modules() if isinstance(m, LayerDropStack)]
         learning = [stack for stack in trainer.layerdrop_stacks if stack.learning is not None]
         if learning:
-            trainer._criterion.register_forward_hook(_with_surrogate(learning))
+            trainer._criterion.register_forward_hook(_with_score_function_loss(learning))
     return trainer.layerdrop_stacks
 
 
-def _with_surrogate(stacks: List[LayerDropStack]) -> Any:
+def _with_score_function_loss(stacks: List[LayerDropStack]) -> Any:
     def hook(criterion: nn.Module, inputs: Any, output: Any) -> Any:
         loss, sample_size, logging_output = output
         mean = loss.detach() / max(sample_size, 1)
         for stack in stacks:
             if stack.learning.masks:  # in training
-                loss = loss + sample_size * stack.surrogate(mean).to(loss)
+                loss = loss + sample_size * stack.score_function_loss(mean).to(loss)
         return loss, sample_size, logging_output
 
     return hook

@@ -157,7 +157,7 @@ a.pt
   encoder       2 layers, pruned to 0,2 of 4, layer-drop 0.2, embed 4, ffn 8, 12 heads, 32 parameters a layer
   parameters    64 in all (float32)
   training      12,345 updates, best validation loss 3.25
-  file          {a}: weights 256 bytes, optimiser's state 4 kB ({share})
+  file          {a}: weights 256 bytes, optimizer's state 4 kB ({share})
 
 b.pt
   architecture  not said
@@ -165,7 +165,7 @@ b.pt
   encoder       1 layer, 32 parameters a layer
   heads         x
   parameters    33 in all (float32)
-  file          {b}: weights 132 bytes, no optimiser's state
+  file          {b}: weights 132 bytes, no optimizer's state
 """
 ORIGIN = {"encoder": {"depth": 4, "kept": [0, 2], "last": {"depth": 4, "kept": [0, 2]}}}
 

@@ -1,4 +1,4 @@
-"""The optimiser's state follows the kept parameters: by hand on small states, by name on trained models."""
+"""The optimizer's state follows the kept parameters: by hand on small states, by name on trained models."""
 
 import logging
 
@@ -147,7 +147,7 @@ def by_name(state, names, key):
 
 
 def moments(trainer, key):
-    """Moments in a trainer's optimiser, by the parameter's name."""
+    """Moments in a trainer's optimizer, by the parameter's name."""
     entries = trainer.optimizer.optimizer.state
     return {name: entries[p][key] for name, p in trainer.model.named_parameters() if key in entries.get(p, {})}
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_mapped_starts_fresh_with_one_warning(full, make_trainer,
         trainer.load_checkpoint(str(tmp_path / "two_groups.pt"))
     ours = [record for record in caplog.records if record.name.startswith("layerdrop_plugin")]
     assert [record.getMessage() for record in ours if record.levelno >= logging.WARNING] == [
-        "the optimiser starts fresh: its state could not be carried over, "
+        "the optimizer starts fresh: its state could not be carried over, "
         "as it is sharded or has several parameter groups"
     ]
     assert moments(trainer, "exp_avg") == {}

@@ -36,7 +36,7 @@ def test_as_the_model_has_them(family, options, device, make_trainer, data, tiny
 
 
 @pytest.mark.slow
-def test_as_the_optimiser_of_stock_counts_them(stock_full):
+def test_as_the_optimizer_of_stock_counts_them(stock_full):
     state = torch.load(stock_full)
     count = len(state["last_optimizer_state"]["param_groups"][0]["params"])
     assert len(checkpoint_parameters.parameters(state["model"])) == count

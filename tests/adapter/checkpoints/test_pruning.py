@@ -132,12 +132,12 @@ def test_a_checkpoint_without_learned_rates_is_not_pruned_by_them():
     assert state == before
 
 
-def test_settle_carries_out_what_is_to_be_kept_by_learned_rates():
+def test_reconcile_carries_out_what_is_to_be_kept_by_learned_rates():
     state = learned_state(decoder_layers_to_keep="learned:2")
-    pruning.settle(state)
+    pruning.reconcile(state)
     assert [v for name, v in state["model"].items() if name.endswith(".w")] == [21, 23]
     assert (state["args"].decoder_layers, state["args"].decoder_layers_to_keep) == (2, None)
-    pruning.settle(state)
+    pruning.reconcile(state)
     assert state["args"].decoder_layers == 2
 
 
@@ -207,13 +207,13 @@ def test_what_does_not_fit_a_pruned_checkpoint_is_refused_with_what_it_holds():
         ({"decoder_layers": 12, "decoder_layers_to_keep": "every_other:2"}, 2, [20, 21]),  # of the three that it has
     ],
 )
-def test_settle_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):
+def test_reconcile_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):
     state = small_state(Namespace(encoder_layers=2, **cfg))
-    pruning.settle(state)
+    pruning.reconcile(state)
     assert state["args"].decoder_layers == depth
     assert getattr(state["args"], "decoder_layers_to_keep", None) is None
     assert [v for name, v in state["model"].items() if name.startswith("decoder.layers")] == layers
     assert state["args"].encoder_layers == 2
-    settled = copy.deepcopy(state)
-    pruning.settle(state)
-    assert state == settled
+    before = copy.deepcopy(state)
+    pruning.reconcile(state)
+    assert state == before

@@ -46,7 +46,7 @@ def test_the_mean_with_what_else_the_first_holds(folder, capsys):
     state = average("a.pt", "b.pt")
     assert capsys.readouterr().out == "out.pt: the average of a.pt, b.pt\n"
     assert state.pop("model")["w"].tolist() == [2.0, 4.0]
-    assert state == {  # nothing of an optimiser or of a moving average
+    assert state == {  # nothing of an optimizer or of a moving average
         "args": None,
         "cfg": {"model": argparse.Namespace(arch="a.pt")},
         "optimizer_history": [{"num_updates": 7}],

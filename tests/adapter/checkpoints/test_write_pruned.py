@@ -53,7 +53,7 @@ def test_what_belongs_to_the_full_models_training_is_left_out(full):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", list(SPECS))
-def test_training_goes_on_with_the_optimiser_as_if_it_had_pruned_the_full_one(
+def test_training_goes_on_with_the_optimizer_as_if_it_had_pruned_the_full_one(
     family, full, data, tiny, train, tmp_path
 ):
     path = tmp_path / "small.pt"
@@ -84,7 +84,7 @@ STARTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", list(STARTS.values()), ids=list(STARTS))
-def test_training_starts_from_it_with_a_fresh_optimiser(options, full, data, tiny, train, tmp_path):
+def test_training_starts_from_it_with_a_fresh_optimizer(options, full, data, tiny, train, tmp_path):
     path = tmp_path / "checkpoint_last.pt"
     prune_checkpoint(str(full["transformer_lm"]), str(path), SPECS["transformer_lm"])
     argv = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
@@ -117,7 +117,7 @@ def test_by_hand(saved):
 
 
 def learned(*rates):
-    """The weights of `by_hand` with learned rates, whose buffers no optimiser knows."""
+    """The weights of `by_hand` with learned rates, whose buffers no optimizer knows."""
     names = ("weight", "bias", "change", "loss", "rate")
     added = {
         f"decoder.layers.{i}.learned_rate.{name}": torch.tensor([rate])
@@ -164,7 +164,7 @@ def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
 
 
 @pytest.mark.slow
-def test_stocks_optimiser_counts_the_copies_and_so_they_stay(stock_full):
+def test_stocks_optimizer_counts_the_copies_and_so_they_stay(stock_full):
     state, _ = pruned(str(stock_full), SPECS["transformer"], keep_optimizer=True)
     names = [name for name in state["model"] if not name.endswith(("version", "_float_tensor"))]
     tied = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")

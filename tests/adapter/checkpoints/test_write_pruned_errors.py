@@ -16,7 +16,7 @@ SHARD = (
 )
 
 
-NO_OPTIMIZER = "`--keep-optimizer` must be left out for {}: its optimiser's state can't be carried over, as {}."
+NO_OPTIMIZER = "`--keep-optimizer` must be left out for {}: its optimizer's state can't be carried over, as {}."
 
 
 DEFAULT = ["--decoder", "0", "-o", "out.pt"]
@@ -89,7 +89,7 @@ TWO_GROUPS = {"state": {}, "param_groups": [{"params": [0]}] * 2}
         (
             ["encoder.pt", "-o", "out.pt", "--stock", "--keep-optimizer"],
             "`--keep-optimizer` must be left out with `--stock` for a model with an encoder, "
-            "whose weights fairseq 0.12.2 counts twice in its optimiser.",
+            "whose weights fairseq 0.12.2 counts twice in its optimizer.",
         ),
         (
             ["mine.pt", "-o", "out.pt", "--stock"],

@@ -80,7 +80,7 @@ def test_checkpoints_of_other_forms_give_the_same(family, change, full, small, t
     assert torch.equal(outputs(load_model(tmp_path / "small.pt")[0], family), output)
 
 
-def test_the_flat_optimiser_of_training_in_fp16(full, tmp_path):
+def test_the_flat_optimizer_of_training_in_fp16(full, tmp_path):
     """Made from Adam's numbered moments: fp16 training lays all parameters end to end."""
     state = torch.load(full["transformer"])
     optimizer = state["last_optimizer_state"]
@@ -98,7 +98,7 @@ def test_the_flat_optimiser_of_training_in_fp16(full, tmp_path):
         assert torch.equal(found["state"][0][k], torch.cat([expected[i][k].reshape(-1) for i in sorted(expected)]))
 
 
-def test_moving_averages_go_with_the_optimiser(saved):
+def test_moving_averages_go_with_the_optimizer(saved):
     ema = {name: value + 1 for name, value in by_hand().items()}
     extra = {"train_iterator": {"epoch": 1}, "ema": ema, "ema_fp32_params": dict(ema)}
     moments = {"state": {i: {"exp_avg": torch.full((1, 2), float(i))} for i in (1, 2)}}
@@ -110,7 +110,7 @@ def test_moving_averages_go_with_the_optimiser(saved):
     assert pruned(path, {"decoder": "1"})[0]["extra_state"] == {"train_iterator": {"epoch": 1}}
 
 
-def test_the_oldest_optimisers_are_left_out_as_fairseq_wants_them(saved):
+def test_the_oldest_optimizers_are_left_out_as_fairseq_wants_them(saved):
     """fairseq moves these entries to where they are today, so they must be there."""
     history = [{"best_loss": 1.0, "optimizer": {"state": {0: torch.zeros(9)}}}]
     state, _ = pruned(saved(optimizer_history=history, optimizer={"state": {}}), {"decoder": "0"})

@@ -28,7 +28,7 @@ def test_a_subclass_is_built_as_itself():
     assert type(Other.build_criterion(cfg, SimpleNamespace())) is Other
 
 
-def test_the_reason_stays_after_the_mend():
+def test_the_reason_stays_after_the_patch():
     assert adaptive_loss_backend.needed() == "fairseq's AdaptiveLoss refuses the default --ddp-backend"
 
 
@@ -58,7 +58,7 @@ def test_distributed_training_takes_batches_without_rare_words(one_worker):
         assert [bool(p.grad.any()) for p in of_rare_words] == [tokens is rare] * 4
 
 
-def test_the_results_are_those_without_the_mend():
+def test_the_results_are_those_without_the_patch():
     torch.manual_seed(1)
     model = Tiny()
     tokens = torch.tensor([[2, 7, 5]])

@@ -1,4 +1,4 @@
-"""What holds for every mend: an explicit list, documented, detected, applied at most once."""
+"""What holds for every patch: an explicit list, documented, detected, applied at most once."""
 
 import ast
 import re
@@ -12,23 +12,23 @@ from layerdrop_plugin.fairseq_adapter import compat
 
 FOLDER = Path(compat.__file__).parent
 ROOT = FOLDER.parents[2]
-NAMES = [mend.__name__.rpartition(".")[2] for mend in compat.MENDS]
-mends = pytest.mark.parametrize("mend", compat.MENDS, ids=NAMES)
+NAMES = [patch.__name__.rpartition(".")[2] for patch in compat.PATCHES]
+patches = pytest.mark.parametrize("patch", compat.PATCHES, ids=NAMES)
 
 
 def test_every_file_is_in_the_list():
     assert sorted(NAMES) == sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 
 
-@mends
-def test_a_mend_names_its_symptom_and_answers_with_a_line(mend):
-    assert mend.__doc__.strip()
-    reason = mend.needed()
+@patches
+def test_a_patch_names_its_symptom_and_answers_with_a_line(patch):
+    assert patch.__doc__.strip()
+    reason = patch.needed()
     assert reason is None or (isinstance(reason, str) and "\n" not in reason)
 
 
-def mended():
-    """What the mends put in place of fairseq's own."""
+def patched():
+    """What the patches put in place of fairseq's own."""
     from fairseq import checkpoint_utils, utils
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
     from fairseq.data.iterators import BackgroundConsumer
@@ -44,11 +44,11 @@ def mended():
     return [*places, distributed_fairseq_model.DistributedDataParallel]
 
 
-@mends
-def test_applying_again_changes_nothing(mend):
-    before = mended()
-    mend.apply()
-    assert all(now is then for now, then in zip(mended(), before))
+@patches
+def test_applying_again_changes_nothing(patch):
+    before = patched()
+    patch.apply()
+    assert all(now is then for now, then in zip(patched(), before))
 
 
 def test_what_is_active_is_noted_with_its_reason():

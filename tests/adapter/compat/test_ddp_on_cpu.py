@@ -31,8 +31,8 @@ def test_a_model_on_the_cpu_is_wrapped_and_trains(one_worker, backend):
 def test_the_fault_is_looked_for_in_fairseq_s_function(monkeypatch):
     assert ddp_on_cpu.needed() == "fairseq passes device_ids to DistributedDataParallel for modules on the CPU too"
 
-    def mended(args, model):
+    def patched(args, model):
         return DistributedDataParallel(model, None if not model.is_cuda else [args.device_id])  # noqa: F821
 
-    monkeypatch.setattr(distributed_fairseq_model, "DistributedFairseqModel", mended)
+    monkeypatch.setattr(distributed_fairseq_model, "DistributedFairseqModel", patched)
     assert ddp_on_cpu.needed() is None

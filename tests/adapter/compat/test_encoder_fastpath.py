@@ -28,7 +28,7 @@ def test_a_loaded_layer_evaluates_with_padding():
     assert evaluated.shape == (5, 2, 8)
 
 
-def test_layers_of_a_subclass_are_mended_too():
+def test_layers_of_a_subclass_are_patched_too():
     class Layer(TransformerEncoderLayerBase):
         pass
 

@@ -23,7 +23,7 @@ def outer(module, default):
 
 
 @pytest.fixture(autouse=True)
-def mended(monkeypatch):
+def patched(monkeypatch):
     monkeypatch.setattr(dataclasses, "_get_field", dataclasses._get_field)
     mutable_defaults.apply()
 
@@ -69,7 +69,7 @@ def test_the_fault_is_looked_for_in_python_and_in_fairseq(monkeypatch):
     assert mutable_defaults.needed() is None
 
 
-def test_python_is_asked_even_after_the_mend():
+def test_python_is_asked_even_after_the_patch():
     assert mutable_defaults._python_refuses() is REFUSES
 
 

@@ -37,7 +37,7 @@ def test_only_what_is_used_comes_back(sources):
     assert "float" not in vars(numpy) and "int" not in vars(numpy)
 
 
-def test_the_reason_stays_after_the_mend(sources):
+def test_the_reason_stays_after_the_patch(sources):
     sources.write_text("np.int")
     numpy_aliases.apply()
     numpy_aliases.apply()

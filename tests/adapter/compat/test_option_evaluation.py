@@ -49,7 +49,7 @@ def test_code_is_refused(text):
 
 
 @pytest.mark.slow
-def test_every_module_of_fairseq_that_evaluates_strings_is_mended():
+def test_every_module_of_fairseq_that_evaluates_strings_is_patched():
     found = set()
     for path in ROOT.rglob("*.py"):
         if "examples" in path.relative_to(ROOT).parts:

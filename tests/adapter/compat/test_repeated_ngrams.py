@@ -27,8 +27,8 @@ def test_a_token_that_would_repeat_an_ngram_is_blocked(size, tokens, blocked):
         assert [token for token in range(8) if scores[0, token] == -math.inf] == blocked
 
 
-def test_where_fairseq_blocks_nothing_is_mended():
-    assert repeated_ngrams.needed() is None  # as this test runs with the mend in place
+def test_where_fairseq_blocks_nothing_is_patched():
+    assert repeated_ngrams.needed() is None  # as this test runs with the patch in place
 
 
 def test_applying_twice_replaces_once():

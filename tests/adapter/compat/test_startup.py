@@ -29,7 +29,7 @@ def test_the_hook_itself_imports_nothing():
 
 
 @pytest.mark.slow
-def test_fairseq_is_mended_without_the_plugin_being_imported(tmp_path):
+def test_fairseq_is_patched_without_the_plugin_being_imported(tmp_path):
     code = (
         "import fairseq.utils as utils; print('layerdrop_plugin' in sys.modules, utils.import_user_module.__wrapped__)"
     )

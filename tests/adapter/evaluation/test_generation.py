@@ -154,7 +154,7 @@ def test_other_models_have_no_bleu(full, data):
         )
 
 
-def test_a_tokeniser_that_needs_what_is_not_installed(full, data, monkeypatch):
+def test_a_tokenizer_that_needs_what_is_not_installed(full, data, monkeypatch):
     metrics = pytest.importorskip("sacrebleu.metrics")
 
     def missing(**how):

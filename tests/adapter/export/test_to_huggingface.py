@@ -25,7 +25,7 @@ def to_huggingface(full):
 
 @pytest.fixture(scope="module")
 def classified(text, data, tmp_path_factory):
-    """Binarised sentences with labels: whether the first word's number is even."""
+    """Binarized sentences with labels: whether the first word's number is even."""
     from fairseq import options
     from fairseq_cli import preprocess
 

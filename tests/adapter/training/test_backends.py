@@ -58,7 +58,7 @@ def test_ours_may_have_either_of_two_by_any_name(backend):
 
 
 def test_a_stock_model_that_is_sharded_picks_up_as_without_the_plugin():
-    """Its parameters have names of fairscale's, by which its optimiser's state would be taken for another model's."""
+    """Its parameters have names of fairscale's, by which its optimizer's state would be taken for another model's."""
     seen = []
     trainer = SimpleNamespace(is_fsdp=True)
     state = restore._load_checkpoint(lambda *given: seen.append(given) or "state", trainer, "last.pt", True, False)
