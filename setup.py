@@ -48,6 +48,7 @@ setup(
     },
     entry_points={"console_scripts": [f"layerdrop-{name} = layerdrop_plugin_commands:{name}" for name in COMMANDS]},
     packages=find_packages(include=["layerdrop_plugin", "layerdrop_plugin.*"]),
+    package_data={"layerdrop_plugin": ["py.typed"]},
     py_modules=["layerdrop_plugin_commands", "layerdrop_plugin_startup"],
     # Said aloud, this default makes an editable install a plain path, which costs less at each start than a finder.
     package_dir={"": "."},

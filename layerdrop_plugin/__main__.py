@@ -39,7 +39,7 @@ def _version(package: str) -> str:
 
 
 def _patches() -> Dict[str, str]:
-    from layerdrop_plugin.fairseq_adapter.registration import compat
+    from layerdrop_plugin.fairseq_adapter import compat, registration  # noqa: F401  imports fairseq, and patches it
 
     return compat.ACTIVE
 

@@ -28,4 +28,4 @@ def dropped_groups(rates: Sequence[float], *, seed: int, update: int, forward_pa
 
 def _uniform(key: bytes, group: int) -> float:
     digest = hashlib.blake2b(struct.pack("<q", group), key=key, digest_size=8).digest()
-    return (struct.unpack("<Q", digest)[0] >> 11) * 2.0**-53
+    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53

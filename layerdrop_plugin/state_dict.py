@@ -1,7 +1,7 @@
 """Count, drop and renumber layers in a mapping of parameter names to tensors."""
 
 import re
-from typing import Dict, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Dict, Mapping, Optional, Sequence, Set, Tuple, TypeVar
 
 Value = TypeVar("Value")
 
@@ -45,7 +45,7 @@ def depths(names: "Mapping[str, object]") -> Dict[str, int]:
     >>> depths({"encoder.layers.0.w": 1, "encoder.layers.1.w": 2, "embed": 3})
     {'encoder': 2}
     """
-    found: Dict[str, set] = {}
+    found: Dict[str, Set[int]] = {}
     for name in names:
         layer = layer_of(name)
         if layer is not None:

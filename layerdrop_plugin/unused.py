@@ -31,4 +31,4 @@ class _MarkUsed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        return (grad,) + (None,) * ctx.unused
+        return (grad, *[None] * ctx.unused)

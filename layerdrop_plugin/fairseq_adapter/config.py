@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 ModelConfig = Union[Namespace, DictConfig]
 
 
-def get(cfg: ModelConfig, name: str, default: Any = None) -> Any:
+def get(cfg: Any, name: str, default: Any = None) -> Any:
     """Return an option as plain Python, `default` where it is missing; a file may hold options in a dict."""
     value = getattr(cfg, name, default) if isinstance(cfg, Namespace) else default
     if isinstance(cfg, (dict, DictConfig)) and name in cfg:  # its get() raises in omegaconf 2.0

@@ -177,7 +177,7 @@ class _Refuse(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         assert self.type is not None
-        self.type(True)  # type: ignore[operator]
+        self.type(True)  # type: ignore[operator, arg-type]
 
 
 def check_depths(cfg: ModelConfig) -> None:

@@ -87,7 +87,7 @@ class _Task(FairseqTask):
         """Leave what the real task would read of the checkpoint."""
 
 
-class _Words(Dictionary):  # type: ignore[misc]
+class _Words(Dictionary):
     """A dictionary of so many words, whatever they are."""
 
     def __init__(self, count: int) -> None:

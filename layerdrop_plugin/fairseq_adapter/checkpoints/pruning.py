@@ -183,5 +183,5 @@ def reconcile(state: State) -> None:
 
 def _highest(spec: layer_spec.LayerSpec) -> int:
     """The highest index in a list as fairseq takes it, -1 in any other specification."""
-    items = spec.split(",") if isinstance(spec, str) else [spec] if isinstance(spec, int) else spec
+    items: Any = spec.split(",") if isinstance(spec, str) else [spec] if isinstance(spec, int) else spec
     return max((int(i) for i in items if str(i).strip().isdigit()), default=-1)

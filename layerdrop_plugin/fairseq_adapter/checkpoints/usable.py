@@ -69,7 +69,8 @@ def fitting(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = error.__context__ if str(error).startswith("Cannot load model parameters") else error  # the trainer's
+        told = error.__context__ if str(error).startswith("Cannot load model parameters") else None  # the trainer's
+        cause = told or error
         first, *reasons = str(cause).splitlines() or [""]
         if not reasons or "Error(s) in loading state_dict" not in first:
             raise

@@ -38,15 +38,14 @@ def _init(original: Any, layer: Any, *args: Any, **kwargs: Any) -> None:
 def _torch_refuses() -> bool:
     """Makes the call as fairseq does, on one head of width 2 and two positions, one of them padding."""
     width, zeros = 2, torch.zeros
+    call: Any = torch._transformer_encoder_layer_fwd
     attention = (zeros(3 * width, width), zeros(3 * width), zeros(width, width), zeros(width))
     norms = (1e-5, zeros(width), zeros(width), zeros(width), zeros(width))
     ffn = (zeros(width, width), zeros(width), zeros(width, width), zeros(width))
     padding = torch.tensor([[False, True]])
     try:
         with torch.no_grad():
-            torch._transformer_encoder_layer_fwd(
-                zeros(1, 2, width), width, 1, *attention, False, False, *norms, *ffn, padding
-            )
+            call(zeros(1, 2, width), width, 1, *attention, False, False, *norms, *ffn, padding)
     except RuntimeError:
         return True
     return False

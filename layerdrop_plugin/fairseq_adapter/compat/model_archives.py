@@ -79,7 +79,7 @@ def _measured(path: str) -> Type[tarfile.TarInfo]:
         left = allowed
 
         @classmethod
-        def frombuf(cls, *args: Any) -> tarfile.TarInfo:
+        def frombuf(cls, *args: Any) -> tarfile.TarInfo:  # type: ignore[override]
             entry = super().frombuf(*args)
             Measured.left -= entry.size  # also that of a long name, which is read at once
             if Measured.left < 0:

@@ -34,11 +34,11 @@ def _get_field(original: Any, cls: type, name: str, *args: Any) -> Any:
     ours = cls.__module__.split(".")[0] in PATCHED_PACKAGES
     if not (ours and dataclasses.is_dataclass(kind) and kind.__hash__ is None):
         return original(cls, name, *args)
-    kind.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
+    kind.__hash__ = object.__hash__
     try:
         return original(cls, name, *args)
     finally:
-        kind.__hash__ = None  # type: ignore[method-assign, assignment]
+        kind.__hash__ = None
 
 
 def _python_refuses() -> bool:

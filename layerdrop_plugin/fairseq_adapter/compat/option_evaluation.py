@@ -12,7 +12,7 @@ import argparse
 import ast
 import contextlib
 import importlib
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 from ... import message
 from ..errors import one_line
@@ -69,7 +69,8 @@ def _list_of(original: Callable[..., Any], text: Any, kind: Callable[[Any], Any]
     try:
         return original(text, kind)
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
-        of = {float: "a number or a list of numbers", int: "a whole number or a list of them"}.get(kind, "a list")
+        known: Dict[Any, str] = {float: "a number or a list of numbers", int: "a whole number or a list of them"}
+        of = known.get(kind, "a list")
         raise argparse.ArgumentTypeError(f"must be {of}, but is {message.cut(repr(text))} instead") from None
 
 

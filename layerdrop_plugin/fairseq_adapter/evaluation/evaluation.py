@@ -33,7 +33,7 @@ class Tally(NamedTuple):
     """Sums over some data; `loss` is negative log-likelihood in bits, so `perplexity` is 2 ** (loss / count)."""
 
     loss: float
-    count: int  # predictions: tokens, or sentences in classification
+    count: int  # type: ignore[assignment]  # predictions: tokens, or sentences in classification
     correct: int  # right ones, in classification; else 0
 
 

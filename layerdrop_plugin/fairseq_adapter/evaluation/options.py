@@ -36,7 +36,7 @@ def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> O
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--user-dir")
-    parser.error = error  # type: ignore[method-assign]
+    parser.error = error  # type: ignore[method-assign, assignment]
     args, _ = parser.parse_known_args(list(words))
     if args.user_dir == "":
         raise ValueError("`--user-dir` must be the folder of a Python package, but is '' instead.")
@@ -70,7 +70,7 @@ def command_line(words: Sequence[str], saved_cfg: Any, error: Callable[[str], No
         if name == "language_modeling":
             gen_parser_from_dataclass(parser.add_argument_group("LM Evaluation"), EvalLMConfig())
         parser.set_defaults(criterion=get(saved_cfg.criterion, "_name"))  # a task may take options from there
-        parser.error = error  # type: ignore[method-assign]
+        parser.error = error
         return options.parse_args_and_arch(parser, input_args=list(words), **how)
 
     complete, given = parse(), vars(parse(suppress_defaults=True))

@@ -2,10 +2,9 @@
 
 import contextlib
 from argparse import Namespace
-from typing import Iterator
+from typing import Any, Iterator
 
 from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
-from torch import nn
 
 from ...dropping import LayerDropStack
 from ..config import ModelConfig, as_namespace, get, has
@@ -20,7 +19,8 @@ class _EndsWithLastRunning:
 
     @property
     def num_layers(self) -> int:
-        return self.layers.running_layers[-1] + 1 if isinstance(self.layers, LayerDropStack) else len(self.layers)
+        layers = self.layers  # type: ignore[attr-defined]
+        return layers.running_layers[-1] + 1 if isinstance(layers, LayerDropStack) else len(layers)
 
     @num_layers.setter
     def num_layers(self, value: int) -> None:
@@ -38,7 +38,7 @@ class LayerDropDecoder(_EndsWithLastRunning, TransformerDecoder):
 DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: LayerDropDecoder}
 
 
-def with_layerdrop(part: nn.Module, stack: str) -> nn.Module:
+def with_layerdrop(part: Any, stack: str) -> Any:
     """Return fairseq's transformer encoder or decoder, the same object, with a `LayerDropStack` of rate 0.
 
     fairseq's loops over `part.layers` stay: `enumerate` counts layers too that are dropped or do

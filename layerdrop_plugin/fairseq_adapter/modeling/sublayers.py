@@ -112,10 +112,10 @@ def _forward(whole: Any, layer: nn.Module, skipped: Set[str], heads: Dict[str, M
         return whole(*args, **kwargs)
 
 
-def _without(layer: nn.Module, skipped: Set[str]) -> Dict[str, Any]:
+def _without(layer: Any, skipped: Set[str]) -> Dict[str, Any]:
     """What stands in for a layer's parts: nothing, an empty tensor, goes through a skipped sub-layer."""
     add = layer.residual_connection
-    found = {"residual_connection": lambda x, residual: add(x, residual) if x.numel() else residual}
+    found: Dict[str, Any] = {"residual_connection": lambda x, residual: add(x, residual) if x.numel() else residual}
     for sublayer in skipped:
         for name in MODULES[sublayer]:
             found[name] = _SkippedAttention(getattr(layer, name)) if name == sublayer else _handed_on
@@ -149,7 +149,7 @@ class _SkippedAttention:
 class _WithoutHeads:
     """An output projection that gets nothing from dropped heads; fairseq calls it, or takes its weight and bias."""
 
-    def __init__(self, projection: nn.Module, mask: Mask) -> None:
+    def __init__(self, projection: Any, mask: Mask) -> None:
         self._projection = projection
         weight: Tensor = projection.weight
         kept = torch.tensor([not dropped for dropped in mask], dtype=weight.dtype, device=weight.device)

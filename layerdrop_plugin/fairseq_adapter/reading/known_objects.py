@@ -132,7 +132,8 @@ def true_objects() -> Dict[str, Any]:
     found["argparse.Namespace"] = argparse.Namespace  # configurations
     found["_codecs.encode"] = importlib.import_module("_codecs").encode  # numpy scalars: a best value, a metric
     found["collections.defaultdict"] = collections.defaultdict
-    for kind in (numpy.dtype, numpy.ndarray, *(type(numpy.dtype(code)) for code in "?bBhHiIlLqQefdgFDSU")):
+    kinds: Tuple[Any, ...] = (numpy.dtype, numpy.ndarray, *(type(numpy.dtype(c)) for c in "?bBhHiIlLqQefdgFDSU"))
+    for kind in kinds:
         found[f"{kind.__module__}.{kind.__name__}"] = kind
     for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
         found[f"{package}.scalar"] = multiarray.scalar

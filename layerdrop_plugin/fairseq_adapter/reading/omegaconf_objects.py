@@ -132,8 +132,8 @@ class _Plain:
             return value
         key = id(value), in_namespace
         if key not in self.made:
-            made = self._of_node if isinstance(value, Node) else self._inside
-            self.made[key] = value, made(value, in_namespace)
+            made = self._of_node(value, in_namespace) if isinstance(value, Node) else self._inside(value, in_namespace)
+            self.made[key] = value, made
         return self.made[key][1]
 
     def _of_node(self, node: Node, in_namespace: bool) -> Any:

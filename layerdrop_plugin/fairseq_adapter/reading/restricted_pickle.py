@@ -133,7 +133,7 @@ def _is_not_called(function: Any) -> bool:
 
 def _check_attributes(value: Any, attributes: Any) -> None:
     """Check that no attribute hides a method."""
-    names = list(attributes) if type(attributes) is dict else [None]
+    names: List[Any] = list(attributes) if type(attributes) is dict else [None]
     well = {*map(type, names)} <= {str} and not any(hasattr(type(value), name) for name in names)
     if not well or (isinstance(value, OrderedDict) and not {*names} <= ATTRIBUTES_OF_DICTS):
         raise Malformed(f"has attributes of {type(value).__name__} that it can't have")
@@ -195,9 +195,13 @@ def _check_numbers(dtype: Any, numbers: Any) -> None:
             raise Malformed("has text of numpy's that is none")
 
 
-class _Unpickler(pickle._Unpickler):  # that of C would make room for any number in the file
+IN_PYTHON: Any = pickle._Unpickler
+"""That of C would make room for any number in the file."""
+
+
+class _Unpickler(IN_PYTHON):
     allowed: _Allowed
-    dispatch: Dict[int, Callable[[Any], None]] = dict(pickle._Unpickler.dispatch)
+    dispatch: Dict[int, Callable[[Any], None]] = dict(IN_PYTHON.dispatch)
     stack: List[Any]
 
     def find_class(self, module: str, name: str) -> Any:

@@ -64,7 +64,7 @@ def disarm(state: Dict[str, Any], path: str) -> Dict[str, Any]:
     Raises:
         ValueError: one line: the configuration holds text that would become further options.
     """
-    roots = {name: _plain(state[name]) for name in ("args", "cfg") if name in state}
+    roots: Dict[str, Any] = {name: _plain(state[name]) for name in ("args", "cfg") if name in state}
     for name, value in roots.items():
         if isinstance(value, str):  # omegaconf would read it as YAML
             raise ValueError(f"`{name}` in a checkpoint must hold options, but in {path} is {value!r} instead.")

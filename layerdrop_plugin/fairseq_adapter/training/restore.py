@@ -63,7 +63,7 @@ def _continued(cfg, plan):
         return cfg  # what can't be read is not needed
     origins = provenance.read(state)
     if not plan or any(stack not in origins or origins[stack].last != p for stack, p in plan.items()):
-        if state and os.path.isfile(cfg.restore_file) and not cfg.no_save:
+        if own is not None and state and os.path.isfile(cfg.restore_file) and not cfg.no_save:
             save_dir.check_layers(own, state, cfg.restore_file, plan)
         return cfg
     again = copy.deepcopy(cfg)

@@ -66,7 +66,7 @@ def _with_score_function_loss(stacks: List[LayerDropStack]) -> Any:
         loss, sample_size, logging_output = output
         mean = loss.detach() / max(sample_size, 1)
         for stack in stacks:
-            if stack.learning.masks:  # in training
+            if stack.learning is not None and stack.learning.masks:  # in training
                 loss = loss + sample_size * stack.score_function_loss(mean).to(loss)
         return loss, sample_size, logging_output
 
