@@ -183,5 +183,7 @@ def reconcile(state: State) -> None:
 
 def _highest(spec: layer_spec.LayerSpec) -> int:
     """The highest index in a list as fairseq takes it, -1 in any other specification."""
-    items: Any = spec.split(",") if isinstance(spec, str) else [spec] if isinstance(spec, int) else spec
+    if isinstance(spec, int):
+        return max(spec, -1)
+    items = spec.split(",") if isinstance(spec, str) else spec
     return max((int(i) for i in items if str(i).strip().isdigit()), default=-1)
