@@ -45,7 +45,7 @@ def test_block_runs_as_printed(number, folder, run):
     language, block = BLOCKS[number]
     if language == "python":
         (folder / "block.py").write_text(block, encoding="utf-8")
-        assert run("python block.py 2>/dev/null", folder) == "3\n"
+        assert run("python block.py 2>/dev/null", folder) == ("3\n" if "print(" in block else "")
         return
     if "--to ctranslate2" in block:
         pytest.importorskip("ctranslate2")
