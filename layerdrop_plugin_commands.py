@@ -36,4 +36,7 @@ def sweep() -> None:
 def _start(name: str) -> None:
     global started
     started = True
-    import_module(f"layerdrop_plugin.cli.{name}").main()
+    try:
+        import_module(f"layerdrop_plugin.cli.{name}").main()
+    finally:
+        started = False  # in a program that calls it

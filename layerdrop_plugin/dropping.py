@@ -13,6 +13,9 @@ from .masks import dropped_groups as dropped_groups
 from .rates import Rates, Schedule, check_rate
 from .unused import mark_used
 
+hand_on = mark_used
+"""Its name in version 0.1."""
+
 
 class Groups(NamedTuple):
     """One kind of group inside of every layer: the heads of an attention, say, or the FFN."""

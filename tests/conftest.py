@@ -40,8 +40,8 @@ TINY = {
 }
 """Options of a tiny model of each family with four layers per stack; `--arch` is left out."""
 
-LONGEST = ("test_restart.py", "test_ddp.py", "test_recipe_roberta.py", "test_search.py", "test_structured_dropout.py")
-"""Files with the tests that take longest."""
+LONGEST = ("restart", "ddp", "demo", "recipe_roberta", "learning", "search_interrupted", "structured_dropout")
+"""End-to-end tests that take longest."""
 
 TRAINING = [
     *("--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--seed", "1"),
@@ -56,7 +56,8 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     """Let several workers begin with what takes longest."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+        paths = [ROOT / "tests" / "end_to_end" / f"test_{name}.py" for name in LONGEST]
+        items.sort(key=lambda item: paths.index(item.path) if item.path in paths else len(paths))
 
 
 @pytest.hookimpl(optionalhook=True)

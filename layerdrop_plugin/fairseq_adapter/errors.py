@@ -61,5 +61,5 @@ def end(text: str) -> NoReturn:
 
 
 def in_command() -> bool:
-    """Whether this process is `fairseq-train`, `-m fairseq_cli.train`, `layerdrop-average` or another command."""
+    """Whether a command, such as fairseq-train, called this function, in this thread and outside of `raising`."""
     return running_command() is not None and not _raising.get()

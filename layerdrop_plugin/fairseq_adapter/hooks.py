@@ -10,15 +10,26 @@ It is ours alone: `__wrapped__` is there after anybody's decorator.
 """
 
 
+PACKAGES = (f"{__name__.rpartition('.')[0]}.", "layerdrop_plugin_startup.")
+"""A wrapper has the same name whether its file was loaded in this package or by the start-up hook."""
+
+
 def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
     """Replace `owner.name` by `wrapper`, which gets the original first, then the arguments.
 
     Several wrappers may go around one function, the last one outermost. A second call with one changes nothing, also
     where the wrapper's file was loaded twice: by the start-up hook and in this package.
+
+    Raises:
+        ValueError: the wrapper is no function of a module.
     """
     original = getattr(owner, name)
     around = getattr(original, PATCHES, ())
-    patch = f"{wrapper.__module__.rpartition('.')[2]}.{wrapper.__qualname__}"
+    patch = f"{wrapper.__module__}.{wrapper.__qualname__}"
+    for package in PACKAGES:
+        patch = patch[len(package) :] if patch.startswith(package) else patch
+    if "<" in patch:
+        raise ValueError(f"`wrapper` must be a function of a module, which its name tells apart, but is {patch}.")
     if patch in around:
         return
 

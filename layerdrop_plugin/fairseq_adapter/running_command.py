@@ -3,27 +3,46 @@
 Who called decides, not the name of the script: a program of a user's own may be called `fairseq-notebook.py`.
 """
 
+import contextlib
 import os
 import sys
 from types import CodeType
-from typing import Optional
+from typing import Iterator, Optional
 
 OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli")
 WORKERS = os.path.join("fairseq", "distributed", "utils.py")
+
+COMMAND = "LAYERDROP_COMMAND"
+"""The variable in which a command tells its name to the workers that fairseq starts for it."""
 
 
 def running_command() -> Optional[str]:
     """Return the name of the command whose function called this one, such as fairseq-train; None where none did.
 
-    A worker that fairseq has started is a command, too; it goes by the name of the script.
+    In a worker that fairseq has started, it is the command that had it started.
     """
-    frame = sys._getframe(1)
+    frame, in_worker = sys._getframe(1), False
     while frame is not None:
         name = _name(frame.f_code)
         if name is not None:
             return name
+        in_worker = in_worker or _is_of_a_worker(frame.f_code)
         frame = frame.f_back  # type: ignore[assignment]
-    return None
+    return os.environ.get(COMMAND) if in_worker else None
+
+
+@contextlib.contextmanager
+def told_to_workers() -> Iterator[None]:
+    """Let workers that are started in this context know which command runs, if one does."""
+    name = running_command()
+    if name is None or COMMAND in os.environ:
+        yield
+        return
+    os.environ[COMMAND] = name
+    try:
+        yield
+    finally:
+        del os.environ[COMMAND]
 
 
 def _name(code: CodeType) -> Optional[str]:
@@ -33,6 +52,8 @@ def _name(code: CodeType) -> Optional[str]:
         return f"fairseq-{command}"
     if code.co_name == "main" and os.path.abspath(folder) == OURS:
         return f"layerdrop-{command}"
-    if code.co_name == "distributed_main" and code.co_filename.endswith(WORKERS):
-        return os.path.basename(sys.argv[0] if sys.argv else "")
     return None
+
+
+def _is_of_a_worker(code: CodeType) -> bool:
+    return code.co_name == "distributed_main" and code.co_filename.endswith(WORKERS)

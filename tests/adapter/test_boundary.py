@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,17 @@ def test_a_room_imports_from_those_below_it_only():
     arrows = {arrow for path in ADAPTER.rglob("*.py") for arrow in rooms_that(path)}
     assert {room for arrow in arrows for room in arrow} == set(level)
     assert [(above, below) for above, below in sorted(arrows) if level[above] >= level[below]] == []
+
+
+def test_no_other_import_hides_from_the_test_above():
+    hidden = [
+        path.relative_to(ADAPTER).as_posix()
+        for path in ADAPTER.rglob("*.py")
+        if re.search(
+            r"""import_module\(f?["'](\.|layerdrop_plugin)|layerdrop_plugin\.fairseq_adapter import""", path.read_text()
+        )
+    ]
+    assert hidden == ["registered_fairseq.py"]
 
 
 def test_no_folder_has_a_name_that_fairseq_imports_by_itself():

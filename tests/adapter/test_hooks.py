@@ -3,11 +3,19 @@
 import functools
 from types import FunctionType, SimpleNamespace
 
+import pytest
+
 from layerdrop_plugin.fairseq_adapter.hooks import wrap
 
 
 def doubled(original, value):
     return 2 * original(value)
+
+
+def copied(function, module):
+    copy = FunctionType(function.__code__, {}, function.__name__)
+    copy.__module__ = module
+    return copy
 
 
 def negated(original, value):
@@ -31,8 +39,14 @@ def test_a_decorator_of_somebody_else_is_no_wrapper_of_ours():
 
 def test_a_wrapper_whose_file_was_loaded_twice_goes_around_once():
     owner = SimpleNamespace(plus=lambda value: value + 1)
-    again = FunctionType(doubled.__code__, {**globals(), "__name__": f"another.{__name__}"})
-    again.__module__ = f"another.{__name__}"
-    for wrapper in (doubled, again):
-        wrap(owner, "plus", wrapper)
-    assert owner.plus(3) == 8
+    for package in ("layerdrop_plugin.fairseq_adapter", "layerdrop_plugin_startup", "another"):
+        wrap(owner, "plus", copied(doubled, f"{package}.compat.some"))
+    assert owner.plus(3) == 16
+    wrap(owner, "plus", copied(doubled, "layerdrop_plugin.fairseq_adapter.some"))
+    assert owner.plus(3) == 32
+
+
+def test_a_wrapper_without_a_name_is_refused():
+    owner = SimpleNamespace(plus=lambda value: value + 1)
+    with pytest.raises(ValueError, match="must be a function of a module"):
+        wrap(owner, "plus", lambda original, value: value)

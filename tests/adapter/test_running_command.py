@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from layerdrop_plugin.fairseq_adapter.running_command import running_command
+from layerdrop_plugin.fairseq_adapter.running_command import COMMAND, running_command
 
 PROGRAM = """
 import layerdrop_plugin
@@ -44,6 +44,15 @@ def test_the_functions_of_commands(path, function, name):
 
 def test_nobody():
     assert running_command() is None
+
+
+@pytest.mark.parametrize("command", [None, "fairseq-train"])
+def test_a_worker_goes_by_the_command_that_started_it(command, monkeypatch):
+    monkeypatch.delenv(COMMAND, raising=False)
+    if command is not None:
+        monkeypatch.setenv(COMMAND, command)
+    assert called_by("/venv/site-packages/fairseq/distributed/utils.py", "distributed_main") == command
+    assert called_by("/home/me/utils.py", "distributed_main") is None
 
 
 def test_a_command_of_ours():

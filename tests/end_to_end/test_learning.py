@@ -13,8 +13,6 @@ from shared.trainings import (  # noqa: F401  fixtures
     NOTES,
     USER,
     assert_same_training,
-    learned,
-    learned_lm,
     losses,
     refused,
     run,
@@ -68,6 +66,26 @@ FAMILIES = list(STACKS)
 
 
 LM = ["--decoder-layerdrop", "0.4", "--decoder-layerdrop-learned"]
+
+
+@pytest.fixture(scope="module")
+def learned_lm(run, tmp_path_factory):
+    """The log and the folder of a language model whose rates were learned."""
+    folder = tmp_path_factory.mktemp("learned_lm")
+    return run("transformer_lm", *LEARNED_LM, "--save-dir", folder), folder
+
+
+@pytest.fixture(scope="module")
+def learned(learned_lm, run, tmp_path_factory):
+    """A checkpoint with learned rates of each family."""
+    found = {"transformer_lm": learned_lm[1] / "checkpoint_last.pt"}
+    for family, stacks in (("transformer", ("encoder", "decoder")), ("roberta", ("encoder",))):
+        folder = tmp_path_factory.mktemp(f"learned_{family}")
+        options = [word for s in stacks for word in (f"--{s}-layerdrop", "0.4", f"--{s}-layerdrop-learned")]
+        more = ["--encoder-sublayerdrop", "0.1", "--encoder-headdrop", "0.2", "--max-update", 12]
+        run(family, *options, *more, "--save-dir", folder)
+        found[family] = folder / "checkpoint_last.pt"
+    return found
 
 
 @pytest.fixture(scope="module")

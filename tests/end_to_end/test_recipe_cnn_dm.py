@@ -22,15 +22,17 @@ PROMISED = Promise(
     depths=("full", "every_other:6+every_other:3", "every_other:3+every_other:3"),
     parameters=(3 * 12_832, 3 * 8_544),  # decoder layers, then encoder layers, of width 32, FFN 64
     dry_run={"GPUS": "8", "DECODER_LAYERS": "8"},
-    options=(
-        "https://huggingface.co/datasets/abisee/cnn_dailymail/",
-        "--tokens 400",
-        "--size 32000",
+    train=(
         "--arch layerdrop_transformer --encoder-layers 6 --decoder-layers 8 --share-all-embeddings",
         "--encoder-layerdrop 0.2 --decoder-layerdrop 0.2",
         "--optimizer adam",
         "--lr-scheduler cosine --lr 0.001 --min-lr 1e-07 --warmup-updates 10000",
         "--max-tokens 3584 --update-freq 16",
+    ),
+    options=(
+        "https://huggingface.co/datasets/abisee/cnn_dailymail/",
+        "--tokens 400",
+        "--size 32000",
         "'every_other:3','decoder_layers_to_keep': 'every_other:4'",
         "--min-len 40 --max-len-b 60 --no-repeat-ngram-size 3",
     ),

@@ -22,12 +22,12 @@ PROMISED = Promise(
     depths=("full", "every_other:6+every_other:3", "every_other:3+every_other:3"),
     parameters=(3 * 12_832, 3 * 8_544),  # decoder layers, then encoder layers, of width 32, FFN 64
     dry_run={"GPUS": "8", "RAW": "/"},  # a folder
-    options=(
+    train=(
         "--arch layerdrop_transformer_wmt_en_de_big_t2t --encoder-layers 6 --decoder-layers 6",
         "--encoder-layerdrop 0.2 --decoder-layerdrop 0.2",
-        "--beam 5 --min-len 150 --max-len-b 200 --no-repeat-ngram-size 3",
         "--update-freq 4",
     ),
+    options=("--beam 5 --min-len 150 --max-len-b 200 --no-repeat-ngram-size 3",),
 )
 
 

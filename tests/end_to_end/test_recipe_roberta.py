@@ -27,7 +27,7 @@ PROMISED = Promise(
     stages=("prepare", "preprocess", "train", "average", "evaluate", "finetune", "score"),
     header="| layers | perplexity | MNLI | SST-2 |",
     depths=("4 of 4", "2 of 4"),
-    options=(
+    train=(
         "--arch layerdrop_roberta_base --encoder-layers 12 --max-positions 512 --encoder-layerdrop 0.2 ",
         "--tokens-per-sample 512 --sample-break-mode complete --optimizer adam --adam-betas '(0.9,0.98)' ",
         "--lr-scheduler polynomial_decay",

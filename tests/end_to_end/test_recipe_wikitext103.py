@@ -21,7 +21,7 @@ PROMISED = Promise(
     header="| layers | parameters | valid | test | tokens/s |",
     depths=("full", "drop:0.25", "every_other:2"),
     parameters=(8_544, 8_544),  # layers of width 32, FFN 64
-    options=(
+    train=(
         "--arch layerdrop_transformer_lm_wiki103 --decoder-layers 16 --decoder-ffn-embed-dim 4096",
         "--decoder-layerdrop 0.2",
         "--optimizer nag --lr 1.0 --clip-norm 0.1 --lr-scheduler cosine --t-mult 2 --lr-period-updates 270000",

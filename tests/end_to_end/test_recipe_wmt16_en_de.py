@@ -21,7 +21,7 @@ PROMISED = Promise(
     header="| layers | parameters | BLEU | sacreBLEU | sentences/s |",
     depths=("full", "every_other:6+every_other:3", "every_other:3+every_other:3"),
     parameters=(3 * 12_832, 3 * 8_544),  # decoder layers, then encoder layers, of width 32, FFN 64
-    options=(
+    train=(
         "--arch layerdrop_transformer_vaswani_wmt_en_de_big --encoder-layers 6 --decoder-layers 6",
         "--share-all-embeddings",
         "--encoder-layerdrop 0.2 --decoder-layerdrop 0.2",
@@ -29,6 +29,8 @@ PROMISED = Promise(
         "--lr-scheduler cosine --lr 0.001 --min-lr 1e-07 --warmup-updates 10000 --warmup-init-lr 1e-07 --t-mult 1",
         "--lr-period-updates 20000 --max-update 30000 --max-tokens 3584 --update-freq 16",
         "--keep-last-epochs 10",
+    ),
+    options=(
         "--num-epoch-checkpoints 10",
         "--beam 8 --lenpen 0.6 --remove-bpe",
         "--test-set wmt14/full",

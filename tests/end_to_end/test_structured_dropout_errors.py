@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from shared.grammar import RATES
-from shared.trainings import KEEP, USER, learned, learned_lm, refused, run, words  # noqa: F401  fixtures
+from shared.trainings import KEEP, USER, refused, words  # noqa: F401  fixtures
 
 NONE_LEARNED = "must not be 'learned:2' where no drop rates were learned (with --*-layerdrop-learned)."
 

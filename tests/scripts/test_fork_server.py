@@ -77,6 +77,7 @@ def environ(monkeypatch):
     """Few variables, besides those that were there when the server started."""
     kept = ("PYTHON", "LANG", "LC_", "OMP_", "LD_", programs.ADDRESS)
     found = {name: value for name, value in os.environ.items() if name.startswith(kept)}
+    found.pop("PYTHONWARNINGS", None)  # fairseq's workers set it
     return {**found, "ONLY": "here", "PATH": "/bin:/usr/bin"}
 
 

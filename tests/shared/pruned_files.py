@@ -5,8 +5,6 @@ import argparse
 import pytest
 import torch
 
-from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
-
 SPECS = {
     "transformer": {"encoder": "0,3", "decoder": "1-2"},
     "transformer_lm": {"decoder": "every_other:2"},
@@ -56,12 +54,3 @@ def by_hand():
         "decoder.layers.1.fc1.weight": torch.tensor([[20.0, 21.0]]),
         "decoder.output_projection.weight": table,
     }
-
-
-@pytest.fixture(scope="module")
-def small(full, tmp_path_factory, load_model, outputs):
-    """A pruned file of each family, with its optimizer's state, and the outputs of the model."""
-    paths = {family: tmp_path_factory.mktemp("small") / f"{family}.pt" for family in SPECS}
-    for family, path in paths.items():
-        prune_checkpoint(str(full[family]), str(path), SPECS[family], keep_optimizer=True)
-    return {family: (torch.load(path), outputs(load_model(path)[0], family)) for family, path in paths.items()}

@@ -18,8 +18,10 @@ class Promise(NamedTuple):
     """The first line of the table."""
     depths: Tuple[str, ...]
     """The first cell of each row."""
-    options: Tuple[str, ...]
-    """What is in the commands that a dry run prints."""
+    train: Tuple[str, ...]
+    """What the one command that trains the model has, as a dry run prints it."""
+    options: Tuple[str, ...] = ()
+    """What is in the other commands."""
     parameters: Tuple[int, ...] = ()
     """What each row has less of than the row above it, as the second cell says."""
     settings: Dict[str, str] = {}
@@ -61,5 +63,7 @@ def test_a_second_run_finds_everything_there(promised, first, recipe, out):
 def test_it_prints_the_papers_settings(promised, recipe, tmp_path):
     new = tmp_path / "new"
     printed = recipe(promised.recipe, new, DRY_RUN="1", TINY="", **promised.dry_run).stdout
+    (train,) = (ln for ln in printed.splitlines() if ln.startswith("fairseq-train") and "--finetune-from" not in ln)
+    assert [option for option in promised.train if option not in train] == []
     assert [option for option in promised.options if option not in printed] == []
     assert not new.exists()

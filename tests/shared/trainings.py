@@ -101,26 +101,6 @@ def assert_same_training(folder, other):
         assert same(ours[part], theirs[part]), part
 
 
-@pytest.fixture(scope="module")
-def learned_lm(run, tmp_path_factory):
-    """The log and the folder of a language model whose rates were learned."""
-    folder = tmp_path_factory.mktemp("learned_lm")
-    return run("transformer_lm", *LEARNED_LM, "--save-dir", folder), folder
-
-
-@pytest.fixture(scope="module")
-def learned(learned_lm, run, tmp_path_factory):
-    """A checkpoint with learned rates of each family."""
-    found = {"transformer_lm": learned_lm[1] / "checkpoint_last.pt"}
-    for family, stacks in (("transformer", ("encoder", "decoder")), ("roberta", ("encoder",))):
-        folder = tmp_path_factory.mktemp(f"learned_{family}")
-        options = [word for s in stacks for word in (f"--{s}-layerdrop", "0.4", f"--{s}-layerdrop-learned")]
-        more = ["--encoder-sublayerdrop", "0.1", "--encoder-headdrop", "0.2", "--max-update", 12]
-        run(family, *options, *more, "--save-dir", folder)
-        found[family] = folder / "checkpoint_last.pt"
-    return found
-
-
 KEEP = ["--decoder-layers-to-keep", "learned:2"]
 
 

@@ -38,7 +38,7 @@ def refuse_shard(path: str, option: str, weights: Iterable[str] = ()) -> None:
 
 @contextlib.contextmanager
 def reconciled(state: State) -> Iterator[None]:
-    """Settle a checkpoint, in place, and let its model's options be a Namespace in this context.
+    """Reconcile a checkpoint, in place, and let its model's options be a Namespace in this context.
 
     In the file they are a dict where they come from YAML, and for stock's language models.
 

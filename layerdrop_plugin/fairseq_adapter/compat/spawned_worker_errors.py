@@ -8,6 +8,7 @@ import inspect
 from typing import Any, Optional
 
 from ..hooks import wrap
+from ..running_command import running_command, told_to_workers
 
 USER_ERROR = 2  # exit status
 
@@ -23,7 +24,7 @@ def needed() -> Optional[str]:
 
 
 def apply() -> None:
-    """Ends the command as its worker ended, which has said why."""
+    """Ends the command as its worker ended, which has said why; a program of a user's own gets what was raised."""
     from fairseq.distributed import utils
 
     wrap(utils, "call_main", _call_main)
@@ -33,8 +34,9 @@ def _call_main(original: Any, *args: Any, **kwargs: Any) -> Any:
     from torch.multiprocessing import ProcessExitedException
 
     try:
-        return original(*args, **kwargs)
+        with told_to_workers():
+            return original(*args, **kwargs)
     except ProcessExitedException as error:
-        if error.exit_code != USER_ERROR:
+        if error.exit_code != USER_ERROR or running_command() is None:
             raise
     raise SystemExit(USER_ERROR)

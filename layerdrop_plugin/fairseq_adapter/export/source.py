@@ -18,7 +18,7 @@ class Source(NamedTuple):
     """A checkpoint's content.
 
     Attributes:
-        state: as `checkpoint_prune.pruned` returns it, without what learning drop rates added to layers.
+        state: as `write_pruned.pruned` returns it, without what learning drop rates added to layers.
         kept: the layers of each stack that was pruned now.
         options: of model and task, complete; `arch` is an architecture of fairseq's, and nothing is dropped.
         family: the name of fairseq's model of that architecture: `transformer`, `transformer_lm`, `roberta`, ...

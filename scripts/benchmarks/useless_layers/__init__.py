@@ -9,8 +9,8 @@ from layerdrop_plugin.fairseq_adapter.hooks import wrap
 from layerdrop_plugin.fairseq_adapter.modeling.transformer_lm import LayerDropTransformerLanguageModel
 
 
-def build_model(stock, *args, **kwargs):
-    model = stock(*args, **kwargs)
+def build_model(original, *args, **kwargs):
+    model = original(*args, **kwargs)
     for i in map(int, os.environ["USELESS"].split(",")):
         layer = model.decoder.layers[i]
         layer.self_attn.out_proj.weight.data.mul_(1e-4)

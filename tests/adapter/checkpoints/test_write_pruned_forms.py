@@ -5,10 +5,19 @@ import copy
 
 import pytest
 import torch
-from shared.pruned_files import SPECS, by_hand, same, saved, small  # noqa: F401  fixtures
+from shared.pruned_files import SPECS, by_hand, same, saved  # noqa: F401  fixtures
 
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint, pruned
+
+
+@pytest.fixture(scope="module")
+def small(full, tmp_path_factory, load_model, outputs):
+    """A pruned file of each family, with its optimizer's state, and the outputs of the model."""
+    paths = {family: tmp_path_factory.mktemp("small") / f"{family}.pt" for family in SPECS}
+    for family, path in paths.items():
+        prune_checkpoint(str(full[family]), str(path), SPECS[family], keep_optimizer=True)
+    return {family: (torch.load(path), outputs(load_model(path)[0], family)) for family, path in paths.items()}
 
 
 @pytest.mark.parametrize("kind", [dict, argparse.Namespace])

@@ -1,10 +1,13 @@
 """What ends a worker that fairseq started ends the command: with one line where a user's error did."""
 
+import os
+
 import pytest
 from fairseq.distributed import utils
 from torch.multiprocessing import ProcessExitedException
 
 from layerdrop_plugin.fairseq_adapter.compat import spawned_worker_errors
+from layerdrop_plugin.fairseq_adapter.running_command import COMMAND
 
 
 def test_it_is_needed_here():
@@ -26,10 +29,23 @@ def cfg(configure, data, tiny):
     return configure(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"])
 
 
-def test_a_user_s_error_ends_the_command_with_its_status(cfg):
+def test_a_user_s_error_ends_the_command_with_its_status(cfg, in_fairseq_train):
     with pytest.raises(SystemExit) as end:
-        utils.call_main(cfg, end_with(2))
+        in_fairseq_train(utils.call_main, cfg, end_with(2))
     assert end.value.code == 2
+
+
+def test_a_program_gets_what_was_raised(cfg):
+    with pytest.raises(ProcessExitedException):
+        utils.call_main(cfg, end_with(2))
+
+
+def test_workers_are_told_of_the_command(cfg, in_fairseq_train):
+    told = []
+    in_fairseq_train(utils.call_main, cfg, lambda cfg: told.append(os.environ.get(COMMAND)))
+    utils.call_main(cfg, lambda cfg: told.append(os.environ.get(COMMAND)))
+    assert told == ["fairseq-train", None]
+    assert COMMAND not in os.environ
 
 
 @pytest.mark.parametrize("exit_code", [1, -9])

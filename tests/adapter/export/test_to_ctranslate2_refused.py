@@ -101,7 +101,12 @@ TAKEN_OVER = {
 
 NOTHING_AT_INFERENCE = {
     *("activation_dropout", "attention_dropout", "dropout", "relu_dropout", "quant_noise_pq_block_size"),
-    *("encoder_layerdrop", "decoder_layerdrop", "encoder_layers_to_keep", "decoder_layers_to_keep"),  # settled before
+    *(
+        "encoder_layerdrop",
+        "decoder_layerdrop",
+        "encoder_layers_to_keep",
+        "decoder_layers_to_keep",
+    ),  # carried out before
     *("encoder_headdrop", "encoder_ffndrop", "encoder_sublayerdrop", "encoder_layerdrop_learned"),
     *("decoder_headdrop", "decoder_ffndrop", "decoder_sublayerdrop", "decoder_layerdrop_learned"),
     *("layerdrop_warmup_updates", "layerdrop_cooldown_updates"),

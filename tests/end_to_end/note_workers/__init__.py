@@ -43,31 +43,31 @@ class Notes:
 notes = None
 
 
-def begin(stock, trainer, *args, **kwargs):
+def begin(original, trainer, *args, **kwargs):
     global notes
-    stock(trainer, *args, **kwargs)
+    original(trainer, *args, **kwargs)
     notes = Notes(trainer)
 
 
-def draw(stock, rates, *, seed, update, forward_pass, name):
-    mask = stock(rates, seed=seed, update=update, forward_pass=forward_pass, name=name)
+def draw(original, rates, *, seed, update, forward_pass, name):
+    mask = original(rates, seed=seed, update=update, forward_pass=forward_pass, name=name)
     notes.write("masks", f"{update} {forward_pass} {name} {''.join('-x'[dropped] for dropped in mask)}\n", "a")
     return mask
 
 
-def start_update(stock, trainer):
+def start_update(original, trainer):
     if os.environ.get("KILL") == f"worker {trainer.data_parallel_rank}, update {trainer.get_num_updates()}":
         os.kill(os.getpid(), signal.SIGKILL)
-    return stock(trainer)
+    return original(trainer)
 
 
-def save(stock, trainer):
+def save(original, trainer):
     digest = hashlib.sha256()
     for name, value in trainer.model.state_dict().items():
         if not name.endswith("_float_tensor"):  # fairseq never sets it
             digest.update(value.numpy().tobytes())
     notes.write("weights", f"{trainer.get_num_updates()} {digest.hexdigest()}")
-    return stock(trainer)
+    return original(trainer)
 
 
 wrap(Trainer, "__init__", begin)

@@ -1,11 +1,8 @@
 """fairseq-train that starts a worker for each of two GPUs; with --cpu, all it asks of them is how many there are."""
 
-import sys
-
 import torch
 from fairseq_cli.train import cli_main
 
 if __name__ == "__main__":
     torch.cuda.device_count = lambda: 2
-    sys.argv[0] = "fairseq-train"
     cli_main()
