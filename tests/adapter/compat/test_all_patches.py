@@ -46,6 +46,8 @@ def patched():
 
 @patches
 def test_applying_again_changes_nothing(patch):
+    if patch.__name__.rpartition(".")[2] not in compat.ACTIVE:
+        pytest.skip("nothing is at fault here")
     before = patched()
     patch.apply()
     assert all(now is then for now, then in zip(patched(), before))
