@@ -229,6 +229,7 @@ def full(tiny, data, train, made_once):
 
     def trained(family):
         options = ["--arch", f"layerdrop_{family}", *tiny[family], "--max-update", 12, "--save-dir"]
+
         def make(folder):
             train(data[family], *options, folder)
             fill(folder / "checkpoint_last.pt")
