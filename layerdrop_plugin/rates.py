@@ -139,20 +139,20 @@ class Schedule(NamedTuple):
         left = min(1.0, max(0, self.max_update - 1 - update) / self.cooldown) if self.cooldown else 1.0
         return min(risen, left)
 
-    def check(self) -> "Schedule":
-        """Return itself if there is time for it.
+    def check(self, options: Sequence[str] = ("warmup", "cooldown", "max_update")) -> "Schedule":
+        """Return itself if there is time for it; `options` name the three numbers in errors.
 
         Raises:
             ValueError: one line with the options, the rule and the values.
         """
+        warmup, cooldown, max_update = options
         if self.cooldown and self.max_update <= 0:
             raise ValueError(
-                f"`--layerdrop-cooldown-updates` must be left out where `--max-update` is not set, "
-                f"but is {self.cooldown} instead."
+                f"`{cooldown}` must be left out where `{max_update}` is not set, but is {self.cooldown} instead."
             )
         if 0 < self.max_update < self.warmup + self.cooldown:
             raise ValueError(
-                f"`--layerdrop-warmup-updates` and `--layerdrop-cooldown-updates` must fit into `--max-update`, "
+                f"`{warmup}` and `{cooldown}` must fit into `{max_update}`, "
                 f"but are {self.warmup} and {self.cooldown} of {self.max_update}."
             )
         return self

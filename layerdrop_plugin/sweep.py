@@ -33,7 +33,7 @@ class Measured(NamedTuple):
     peak_memory: Optional[int]  # bytes
 
 
-def parse_depths(text: str) -> List[Depths]:
+def parse_depths(text: str, option: str = "depths") -> List[Depths]:
     """Return the depths that an option lists.
 
     Raises:
@@ -44,13 +44,13 @@ def parse_depths(text: str) -> List[Depths]:
     """
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}(\+0*[1-9][0-9]{0,8})?(,0*[1-9][0-9]{0,8}(\+0*[1-9][0-9]{0,8})?)*", text):
         raise ValueError(
-            f"`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, "
+            f"`{option}` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, "
             f"but is {text!r} instead."
         )
     return list(dict.fromkeys(tuple(map(int, item.split("+"))) for item in text.split(",")))
 
 
-def parse_strategies(text: str) -> List[str]:
+def parse_strategies(text: str, option: str = "strategies") -> List[str]:
     """Return the strategies that an option lists.
 
     Raises:
@@ -63,7 +63,7 @@ def parse_strategies(text: str) -> List[str]:
     for name in names:
         if name not in layer_spec.STRATEGIES:
             known = ",".join(layer_spec.STRATEGIES)
-            raise ValueError(f"`--strategies` must be some of {known}, but has {name!r} in {text!r}.")
+            raise ValueError(f"`{option}` must be some of {known}, but has {name!r} in {text!r}.")
     return list(dict.fromkeys(names))
 
 
@@ -77,8 +77,8 @@ def default_depths(full: Mapping[str, int], swept: Sequence[str]) -> List[Depths
     return list(dict.fromkeys(depths[:1] if len(set(depths)) == 1 else depths for depths in found))
 
 
-def counts(depths: Depths, full: Mapping[str, int], swept: Sequence[str]) -> Depths:
-    """Return how many layers of each stack of the model run at one of `--depths`; a stack not swept runs whole.
+def counts(depths: Depths, full: Mapping[str, int], swept: Sequence[str], option: str = "depths") -> Depths:
+    """Return how many layers of each stack of the model run at one of some depths; a stack not swept runs whole.
 
     Raises:
         ValueError: one line: there are not so many layers, or not so many stacks.
@@ -88,7 +88,7 @@ def counts(depths: Depths, full: Mapping[str, int], swept: Sequence[str]) -> Dep
     """
     if len(depths) not in (1, len(swept)):
         raise ValueError(
-            f"`--depths` must be single numbers where only the {swept[0]} is swept, but has {name_of(depths)!r}."
+            f"`{option}` must be single numbers where only the {swept[0]} is swept, but has {name_of(depths)!r}."
         )
     wanted = dict(zip(swept, depths * (len(swept) if len(depths) == 1 else 1)))
     for name, number in wanted.items():
@@ -96,7 +96,7 @@ def counts(depths: Depths, full: Mapping[str, int], swept: Sequence[str]) -> Dep
             fits_other = len(depths) == 1 and any(number <= full[other] for other in swept)
             hint = " Name both stacks, as in 12+6." if fits_other else ""
             raise ValueError(
-                f"`--depths` must be at most the {name}'s depth, {full[name]}, but has {name_of(depths)}.{hint}"
+                f"`{option}` must be at most the {name}'s depth, {full[name]}, but has {name_of(depths)}.{hint}"
             )
     return tuple(wanted.get(name, depth) for name, depth in full.items())
 
@@ -111,7 +111,11 @@ def name_of(depths: Sequence[int]) -> str:
 
 
 def points(
-    number: Depths, full: Mapping[str, int], strategies: Sequence[str], learned: Mapping[str, Rates] = {}
+    number: Depths,
+    full: Mapping[str, int],
+    strategies: Sequence[str],
+    learned: Mapping[str, Rates] = {},
+    option: str = "strategies",
 ) -> List[Point]:
     """Return the points at a number of layers of each stack; at full depth there is one.
 
@@ -124,7 +128,7 @@ def points(
     def kept(strategy: str, stack: str, keep: int) -> Kept:
         if keep == full[stack]:
             return tuple(range(keep))
-        return layer_spec.parse(f"{strategy}:{keep}", full[stack], "--strategies", learned.get(stack))
+        return layer_spec.parse(f"{strategy}:{keep}", full[stack], option, learned.get(stack))
 
     return [Point(name, tuple(kept(name, stack, keep) for stack, keep in zip(full, number))) for name in strategies]
 
@@ -136,6 +140,7 @@ def plan(
     strategies: Sequence[str],
     learned: Mapping[str, Mapping[str, Rates]] = {},
     needed: Mapping[str, Mapping[str, Kept]] = {},
+    options: Tuple[str, str] = ("depths", "strategies"),
 ) -> Tuple[Dict[str, List[Point]], List[str]]:
     """Return the points of each model, the full one's first, and a line for each point that a model can't have.
 
@@ -143,16 +148,18 @@ def plan(
         models: by label, the depth of each of its stacks, in their order.
         learned: by label, the drop rates of the layers of each stack that learned them.
         needed: by label, the layers of each stack without which the model can't be built.
+        options: what names the depths and the strategies in errors.
 
     Raises:
         ValueError: one line: a depth is too large for every model, a model has not learned its rates, or none is left
             but the full ones.
     """
+    of_depths, of_strategies = options
     for label in models if "learned" in strategies else ():
         for stack in swept:
             if stack not in learned.get(label, {}):
                 raise ValueError(
-                    f"`--strategies` must not have 'learned' for {label}, whose {stack} has no learned drop rates "
+                    f"`{of_strategies}` must not have 'learned' for {label}, whose {stack} has no learned drop rates "
                     f"(--{stack}-layerdrop-learned)."
                 )
     found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
@@ -162,7 +169,9 @@ def plan(
         refused: Dict[str, ValueError] = {}
         for label, full in models.items():
             try:
-                more = points(counts(number, full, swept), full, strategies, learned.get(label, {}))
+                more = points(
+                    counts(number, full, swept, of_depths), full, strategies, learned.get(label, {}), of_strategies
+                )
             except ValueError as error:
                 refused[label] = error
                 continue
@@ -173,7 +182,7 @@ def plan(
             raise next(iter(refused.values()))
         left_out += [f"{label} has no depth {name_of(number)}: its row is left out" for label in refused]
     if lacking and all(len(at) == 1 for at in found.values()):
-        raise ValueError(f"`--strategies` must keep the layers that are needed, but {lacking[0]}.")
+        raise ValueError(f"`{of_strategies}` must keep the layers that are needed, but {lacking[0]}.")
     return found, left_out + [f"{line}: its row is left out" for line in lacking]
 
 

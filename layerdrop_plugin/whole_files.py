@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: under a passing name beside it, which becomes the file's own at the end."""
+"""Write a file whole or not at all: under a temporary name beside it, which becomes the file's own at the end."""
 
 import contextlib
 import os

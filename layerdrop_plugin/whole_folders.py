@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all: under a passing name beside it, which becomes the folder's own at the end."""
+"""Write a folder whole or not at all: under a temporary name beside it, which becomes the folder's own at the end."""
 
 import contextlib
 import errno

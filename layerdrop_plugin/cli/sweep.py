@@ -36,13 +36,16 @@ EXAMPLES = """\
 """
 
 
+OPTIONS = ("--depths", "--strategies")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = _parser()
     args, words = parser.parse_known_args(argv)
     with parser.errors():
         _check_files(args)
-        args.depths = None if args.depths is None else sweep.parse_depths(args.depths)
-        args.strategies = sweep.parse_strategies(args.strategies)
+        args.depths = None if args.depths is None else sweep.parse_depths(args.depths, "--depths")
+        args.strategies = sweep.parse_strategies(args.strategies, "--strategies")
         args.labels = _labels(args)
         with evaluating(parser, words):
             found = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
@@ -86,7 +89,7 @@ def _subjects(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[
     wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
     learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
     needed = {label: model.needed for label, model in models.items()}
-    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed)
+    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
     for line in left_out:
         print(f"{parser.prog}: warning: {line}", file=sys.stderr)
     subjects = [

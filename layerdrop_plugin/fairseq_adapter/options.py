@@ -234,13 +234,16 @@ def check_stock(cfg: ModelConfig) -> None:
             raise ValueError(f"`{option.flag}` must be {wanted} for {model}, which is fairseq's, but is {value!r}.")
 
 
+SCHEDULE = ("--layerdrop-warmup-updates", "--layerdrop-cooldown-updates", "--max-update")
+
+
 def check_training(cfg: ModelConfig, max_update: int) -> None:
     """Check what matters only to a model that is trained.
 
     Raises:
         ValueError: as `check_options`.
     """
-    schedule(cfg, max_update).check()
+    schedule(cfg, max_update).check(SCHEDULE)
     for stack, depth in depths_of(cfg).items():
         if get(cfg, f"{stack}_layerdrop_learned") and not any(drop_rates(cfg, stack, "layerdrop", depth)):
             raise ValueError(

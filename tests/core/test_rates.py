@@ -237,21 +237,19 @@ def test_a_schedule_that_there_is_time_for(warmup, cooldown, max_update):
     [
         (
             Schedule(cooldown=5),
-            "`--layerdrop-cooldown-updates` must be left out where `--max-update` is not set, but is 5 instead.",
+            "`cooldown` must be left out where `max_update` is not set, but is 5 instead.",
         ),
         (
             Schedule(3, 5, 0),
-            "`--layerdrop-cooldown-updates` must be left out where `--max-update` is not set, but is 5 instead.",
+            "`cooldown` must be left out where `max_update` is not set, but is 5 instead.",
         ),
         (
             Schedule(5, 6, 10),
-            "`--layerdrop-warmup-updates` and `--layerdrop-cooldown-updates` must fit into `--max-update`, "
-            "but are 5 and 6 of 10.",
+            "`warmup` and `cooldown` must fit into `max_update`, but are 5 and 6 of 10.",
         ),
         (
             Schedule(20, 0, 10),
-            "`--layerdrop-warmup-updates` and `--layerdrop-cooldown-updates` must fit into `--max-update`, "
-            "but are 20 and 0 of 10.",
+            "`warmup` and `cooldown` must fit into `max_update`, but are 20 and 0 of 10.",
         ),
     ],
 )

@@ -23,7 +23,7 @@ def test_depths_that_are_none(text):
     with pytest.raises(ValueError) as error:
         sweep.parse_depths(text)
     assert str(error.value) == (
-        "`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, "
+        "`depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in 12+6,6+3, "
         f"but is {text!r} instead."
     )
 
@@ -38,7 +38,7 @@ def test_strategies_that_are_none(text, wrong):
     with pytest.raises(ValueError) as error:
         sweep.parse_strategies(text)
     assert str(error.value) == (
-        f"`--strategies` must be some of every_other,first,last,learned, but has {wrong!r} in {text!r}."
+        f"`strategies` must be some of every_other,first,last,learned, but has {wrong!r} in {text!r}."
     )
 
 
@@ -72,11 +72,11 @@ def test_how_many_layers_run(depths, swept, counts):
 @pytest.mark.parametrize(
     ("depths", "swept", "message"),
     [
-        ((9,), BOTH, "`--depths` must be at most the decoder's depth, 6, but has 9. Name both stacks, as in 12+6."),
-        ((13,), BOTH, "`--depths` must be at most the encoder's depth, 12, but has 13."),
-        ((12, 7), BOTH, "`--depths` must be at most the decoder's depth, 6, but has 12+7."),
-        ((13,), ["encoder"], "`--depths` must be at most the encoder's depth, 12, but has 13."),
-        ((12, 3), ["decoder"], "`--depths` must be single numbers where only the decoder is swept, but has '12+3'."),
+        ((9,), BOTH, "`depths` must be at most the decoder's depth, 6, but has 9. Name both stacks, as in 12+6."),
+        ((13,), BOTH, "`depths` must be at most the encoder's depth, 12, but has 13."),
+        ((12, 7), BOTH, "`depths` must be at most the decoder's depth, 6, but has 12+7."),
+        ((13,), ["encoder"], "`depths` must be at most the encoder's depth, 12, but has 13."),
+        ((12, 3), ["decoder"], "`depths` must be single numbers where only the decoder is swept, but has '12+3'."),
     ],
 )
 def test_more_layers_than_there_are(depths, swept, message):
@@ -107,7 +107,7 @@ def test_points_of_two_models():
 def test_a_depth_that_no_model_has():
     with pytest.raises(ValueError) as error:
         sweep.plan({"a": {"decoder": 4}, "b": {"decoder": 2}}, ["decoder"], [(2,), (5,)], ["first"])
-    assert str(error.value) == "`--depths` must be at most the decoder's depth, 4, but has 5."
+    assert str(error.value) == "`depths` must be at most the decoder's depth, 4, but has 5."
 
 
 def test_points_of_learned_rates():
@@ -136,7 +136,7 @@ def test_learned_is_for_models_that_learned_their_rates():
     with pytest.raises(ValueError) as error:
         sweep.plan(models, BOTH, [(1,)], ["first", "learned"], learned)
     assert str(error.value) == (
-        "`--strategies` must not have 'learned' for b, whose decoder has no learned drop rates "
+        "`strategies` must not have 'learned' for b, whose decoder has no learned drop rates "
         "(--decoder-layerdrop-learned)."
     )
     assert set(sweep.plan(models, ["encoder"], [(1,)], ["learned"], learned)[0]) == {"a", "b"}
