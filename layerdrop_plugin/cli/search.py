@@ -4,17 +4,18 @@ import contextlib
 import hashlib
 import json
 import os
-import signal
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import whole_files
-from . import results
+from . import results, search_text
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
+from .interruption import interruptible
+from .workers import workers
 
 if TYPE_CHECKING:
-    from ..fairseq_adapter.evaluation.search import Plan, Scoring
+    from ..fairseq_adapter.evaluation.search import Scoring
     from ..measuring import Measuring
 
 DESCRIPTION = """\
@@ -34,7 +35,7 @@ EXAMPLES = """\
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = _parser()
     args, words = parser.parse_known_args(argv)
-    with parser.errors(), _workers("--cpu" in words) as first:
+    with parser.errors(), workers("--cpu" in words) as first:
         _check(args)
         with evaluating(parser, words):
             _search(parser, args, [*words, "--gen-subset", args.gen_subset], first)
@@ -66,7 +67,7 @@ def _search(parser: Parser, args: Namespace, words: List[str], first: bool) -> N
     scoring = layer_search.Scoring(model, plan, batches)
     settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
     measure = _measuring(args, settings, scoring)
-    with _interruptible(parser, plan, measure, first):
+    with interruptible(parser, plan, measure, first):
         with progress(layer_search.work(plan, len(batches)), "set") if first else contextlib.nullcontext() as bar:
             measure.progress = bar.update if bar is not None else measure.progress
             ranked = layer_search.run(plan, measure, len(batches))
@@ -76,7 +77,7 @@ def _search(parser: Parser, args: Namespace, words: List[str], first: bool) -> N
             try:
                 results.write(args, found, found["ranking"])
             finally:
-                _show(parser, found)
+                search_text.show(parser, found)
             measure.forget()
 
 
@@ -98,76 +99,6 @@ def _measuring(args: Namespace, settings: Dict[str, Any], scoring: "Scoring") ->
 
 def _short(settings: Dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
-
-
-@contextlib.contextmanager
-def _interruptible(parser: Parser, plan: "Plan", measure: "Measuring", first: bool) -> Iterator[None]:
-    """Interrupted, keep the state and print the best so far."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a scheduler or torchrun ends a command
-    try:
-        yield
-    except KeyboardInterrupt:
-        for number in handlers:  # torchrun sends both
-            signal.signal(number, signal.SIG_IGN)
-        try:
-            measure.save()
-        finally:
-            best = measure.best_so_far(plan.metric)
-            if first and best is not None:
-                sets = " and ".join(f"{len(kept)} {name}" for name, kept in zip(plan.stacks, best.candidate))
-                print(f"best so far, {sets} layers: loss {best.loss:.4f}, perplexity {best.perplexity:.2f}")
-                print(f'--model-overrides "{plan.model_overrides(best.candidate)}"', flush=True)
-        parser.exit(130, f"{parser.prog}: interrupted; --resume goes on from {measure.path}\n" if first else None)
-    except RuntimeError:  # the GPU is out of memory, or another worker is gone
-        measure.save()
-        raise
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _show(parser: Parser, found: Dict[str, Any]) -> None:
-    """Print the results; warnings on standard error."""
-    number = {"loss": "{:.4f}".format, "perplexity": "{:.2f}".format, "accuracy": "{:.2f}".format}
-    show = {**number, "bleu": "{:.2f}".format, "loss_1st_half": "{:.4f}".format, "loss_2nd_half": "{:.4f}".format}
-    what = " and ".join(f"{found['keep'][name]} of {depth} {name} layers" for name, depth in found["stacks"].items())
-    print(f"keep {what}: {found['strategy']} search, {found['batches']} batches, {found['predictions']:,} predictions")
-    print(results.table(found["ranking"], show))
-    cost = found["cost"]
-    print(f"{cost['layer_evaluations']:,} layer evaluations, {cost['seconds']:.1f} s of scoring", end="")
-    if "exhaustive_layer_evaluations_a_batch" in cost:
-        shared, apart = (cost[f"{way}_layer_evaluations_a_batch"] for way in ("exhaustive", "one_by_one"))
-        print(f"; exhaustive takes {shared:,} a batch, one set after another {apart:,}", end="")
-    print()
-    if "report" in found:
-        print(f"{found['report']['split']}, not searched on:")
-        print(results.table(found["report"]["rows"], show))
-    for warning in found["warnings"]:
-        print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
-    print(f'--model-overrides "{found["model_overrides"]}"')
-
-
-@contextlib.contextmanager
-def _workers(cpu: bool) -> Iterator[bool]:
-    """Join the workers of torch.distributed.run, if it started this; tell whether this is the first."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield True
-        return
-    import torch
-    from torch import distributed
-
-    cuda = torch.cuda.is_available() and not cpu
-    if cuda:
-        place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if place >= gpus:
-            raise ValueError(f"`--nproc_per_node` must be at most the number of GPUs, {gpus}; --cpu needs none.")
-        torch.cuda.set_device(place)
-    distributed.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield distributed.get_rank() == 0
-    finally:
-        distributed.destroy_process_group()
 
 
 def _keep(text: str) -> Tuple[int, ...]:

@@ -2,15 +2,12 @@
 
 import sys
 from argparse import Namespace
-from os.path import realpath
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
-from .. import layer_spec, sweep, whole_files
-from . import plots, results, sweep_tables
+from .. import layer_spec, sweep
+from . import results, sweep_plots, sweep_tables
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
-
-if TYPE_CHECKING:
-    from ..fairseq_adapter.evaluation.sweep import Subject
+from .sweep_subjects import labels_of, subjects_of
 
 DESCRIPTION = """\
 Measure a checkpoint at several depths: parameters, loss in bits and perplexity (or accuracy), BLEU, tokens per
@@ -36,31 +33,28 @@ EXAMPLES = """\
 """
 
 
-OPTIONS = ("--depths", "--strategies")
-
-
 def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = _parser()
     args, words = parser.parse_known_args(argv)
     with parser.errors():
-        _check_files(args)
+        sweep_plots.check(args)
         args.depths = None if args.depths is None else sweep.parse_depths(args.depths, "--depths")
         args.strategies = sweep.parse_strategies(args.strategies, "--strategies")
-        args.labels = _labels(args)
+        args.labels = labels_of(args)
         with evaluating(parser, words):
             found = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
         print(sweep_tables.text(found))
         if found["rows"][0]["peak_memory_mib"] is None:
             print(f"{parser.prog}: warning: this system does not tell peak memory (only Linux does)", file=sys.stderr)
         results.write(args, found, found["rows"])
-        _draw(args, found)
+        sweep_plots.draw(args, found)
 
 
 def _measure(parser: Parser, args: Namespace, words: List[str]) -> Dict[str, Any]:
     from ..fairseq_adapter.evaluation import importance as layer_importance
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
 
-    subjects, swept = _subjects(parser, args, words)
+    subjects, swept = subjects_of(parser, args, words)
     with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch") as bar:
         found = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
     if args.importance is not None:
@@ -68,86 +62,6 @@ def _measure(parser: Parser, args: Namespace, words: List[str]) -> Dict[str, Any
             found["importance"] = layer_importance.measure(subjects, swept, args.samples, bar.update)
     checkpoints = dict(zip(args.labels, [args.path, *args.compare]))
     return {"checkpoints": checkpoints, "split": args.gen_subset, "repeats": args.repeats, **found}
-
-
-def _subjects(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[Subject], List[str]]":
-    """Load each checkpoint and its data once; return them, and which stacks lose layers."""
-    from ..fairseq_adapter.evaluation import evaluation, generation
-    from ..fairseq_adapter.evaluation import sweep as layer_sweep
-    from ..fairseq_adapter.reading import reader
-
-    for path in args.compare:  # before anything is loaded
-        reader.check_file(path, "--compare")
-    models = {
-        label: evaluation.load(path, args.model_overrides, words, parser.error)
-        for label, path in zip(args.labels, [args.path, *args.compare])
-    }
-    for model in models.values() if args.bleu else ():
-        generation.check(model)
-    depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
-    swept = layer_sweep.swept(depths, args.stack)
-    wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
-    learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
-    needed = {label: model.needed for label, model in models.items()}
-    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
-    for line in left_out:
-        print(f"{parser.prog}: warning: {line}", file=sys.stderr)
-    subjects = [
-        layer_sweep.Subject(
-            label, model, layer_sweep.some_batches(model, args.gen_subset, args.num_batches), points[label]
-        )
-        for label, model in models.items()
-    ]
-    layer_sweep.check_same_data(subjects)
-    if args.num_batches is not None and len(subjects[0].batches) < args.num_batches:
-        print(f"{parser.prog}: warning: {args.gen_subset} has {len(subjects[0].batches)} batches only", file=sys.stderr)
-    return subjects, swept
-
-
-def _labels(args: Namespace) -> List[str]:
-    paths = [args.path, *args.compare]
-    if len(set(map(realpath, paths))) < len(paths):
-        raise ValueError(
-            f"`--compare` must be other checkpoints, each once, but two of {' '.join(paths)} are the same."
-        )
-    if args.labels is None:
-        return sweep.labels(paths)
-    if len(set(args.labels)) != len(paths) or len(args.labels) != len(paths):
-        raise ValueError(
-            f"`--labels` must be a name for each checkpoint, here {len(paths)}, but is {' '.join(args.labels)}."
-        )
-    return list(args.labels)
-
-
-def _check_files(args: Namespace) -> None:
-    """Refuse, before long work, what can't be written or drawn."""
-    results.check(args, args.path, *args.compare)
-    seen = {realpath(path): path for path in (args.path, *args.compare, args.json, args.csv) if path is not None}
-    for option in ("plot", "importance"):
-        path = getattr(args, option)
-        if path is None:
-            continue
-        whole_files.check(path, args.force, f"--{option}")
-        plots.check(path, f"--{option}")
-        if realpath(path) in seen:
-            raise ValueError(f"`--{option}` must be another file than {seen[realpath(path)]}, but is {path}.")
-        seen[realpath(path)] = path
-    if args.importance is None and args.samples is not None:
-        raise ValueError("`--samples` must go with --importance, which is missing.")
-    args.samples = args.samples or 20
-
-
-def _draw(args: Namespace, found: Dict[str, Any]) -> None:
-    title = f"{found['split']}, {found['tokens']:,} tokens"
-    if len(found["checkpoints"]) == 1:
-        title = f"{args.labels[0]} on {title}"
-    if args.plot is not None:
-        of = "generation" if found["bleu_signature"] else "evaluation"
-        with whole_files.writing(args.plot, args.force, "--plot") as file:
-            file.write(plots.sweep(found["rows"], title, f"{of} on {found['device']}"))
-    if args.importance is not None:
-        with whole_files.writing(args.importance, args.force, "--importance") as file:
-            file.write(plots.importance(found["importance"], title))
 
 
 def _parser() -> Parser:

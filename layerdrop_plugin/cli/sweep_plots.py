@@ -1,0 +1,39 @@
+"""The plots of a sweep: refused before long work where they can't be drawn, written at its end."""
+
+from argparse import Namespace
+from os.path import realpath
+from typing import Any, Dict
+
+from .. import whole_files
+from . import plots, results
+
+
+def check(args: Namespace) -> None:
+    """Refuse, before long work, what can't be written or drawn."""
+    results.check(args, args.path, *args.compare)
+    seen = {realpath(path): path for path in (args.path, *args.compare, args.json, args.csv) if path is not None}
+    for option in ("plot", "importance"):
+        path = getattr(args, option)
+        if path is None:
+            continue
+        whole_files.check(path, args.force, f"--{option}")
+        plots.check(path, f"--{option}")
+        if realpath(path) in seen:
+            raise ValueError(f"`--{option}` must be another file than {seen[realpath(path)]}, but is {path}.")
+        seen[realpath(path)] = path
+    if args.importance is None and args.samples is not None:
+        raise ValueError("`--samples` must go with --importance, which is missing.")
+    args.samples = args.samples or 20
+
+
+def draw(args: Namespace, found: Dict[str, Any]) -> None:
+    title = f"{found['split']}, {found['tokens']:,} tokens"
+    if len(found["checkpoints"]) == 1:
+        title = f"{args.labels[0]} on {title}"
+    if args.plot is not None:
+        of = "generation" if found["bleu_signature"] else "evaluation"
+        with whole_files.writing(args.plot, args.force, "--plot") as file:
+            file.write(plots.sweep(found["rows"], title, f"{of} on {found['device']}"))
+    if args.importance is not None:
+        with whole_files.writing(args.importance, args.force, "--importance") as file:
+            file.write(plots.importance(found["importance"], title))

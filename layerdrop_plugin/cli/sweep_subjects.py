@@ -1,0 +1,63 @@
+"""What a sweep measures: checkpoints with their data, labels and depths."""
+
+import sys
+from argparse import Namespace
+from os.path import realpath
+from typing import TYPE_CHECKING, List, Tuple
+
+from .. import sweep
+from .command import Parser
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.evaluation.sweep import Subject
+
+OPTIONS = ("--depths", "--strategies")
+
+
+def subjects_of(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[Subject], List[str]]":
+    """Load each checkpoint and its data once; return them, and which stacks lose layers."""
+    from ..fairseq_adapter.evaluation import evaluation, generation
+    from ..fairseq_adapter.evaluation import sweep as layer_sweep
+    from ..fairseq_adapter.reading import reader
+
+    for path in args.compare:  # before anything is loaded
+        reader.check_file(path, "--compare")
+    models = {
+        label: evaluation.load(path, args.model_overrides, words, parser.error)
+        for label, path in zip(args.labels, [args.path, *args.compare])
+    }
+    for model in models.values() if args.bleu else ():
+        generation.check(model)
+    depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
+    swept = layer_sweep.swept(depths, args.stack)
+    wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
+    learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
+    needed = {label: model.needed for label, model in models.items()}
+    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
+    for line in left_out:
+        print(f"{parser.prog}: warning: {line}", file=sys.stderr)
+    subjects = [
+        layer_sweep.Subject(
+            label, model, layer_sweep.some_batches(model, args.gen_subset, args.num_batches), points[label]
+        )
+        for label, model in models.items()
+    ]
+    layer_sweep.check_same_data(subjects)
+    if args.num_batches is not None and len(subjects[0].batches) < args.num_batches:
+        print(f"{parser.prog}: warning: {args.gen_subset} has {len(subjects[0].batches)} batches only", file=sys.stderr)
+    return subjects, swept
+
+
+def labels_of(args: Namespace) -> List[str]:
+    paths = [args.path, *args.compare]
+    if len(set(map(realpath, paths))) < len(paths):
+        raise ValueError(
+            f"`--compare` must be other checkpoints, each once, but two of {' '.join(paths)} are the same."
+        )
+    if args.labels is None:
+        return sweep.labels(paths)
+    if len(set(args.labels)) != len(paths) or len(args.labels) != len(paths):
+        raise ValueError(
+            f"`--labels` must be a name for each checkpoint, here {len(paths)}, but is {' '.join(args.labels)}."
+        )
+    return list(args.labels)
