@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import layer_spec
 from .rates import Rates
@@ -155,13 +155,8 @@ def plan(
             but the full ones.
     """
     of_depths, of_strategies = options
-    for label in models if "learned" in strategies else ():
-        for stack in swept:
-            if stack not in learned.get(label, {}):
-                raise ValueError(
-                    f"`{of_strategies}` must not have 'learned' for {label}, whose {stack} has no learned drop rates "
-                    f"(--{stack}-layerdrop-learned)."
-                )
+    if "learned" in strategies:
+        _check_learned(models, swept, learned, of_strategies)
     found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
     left_out = []
     lacking: List[str] = []
@@ -184,6 +179,18 @@ def plan(
     if lacking and all(len(at) == 1 for at in found.values()):
         raise ValueError(f"`{of_strategies}` must keep the layers that are needed, but {lacking[0]}.")
     return found, left_out + [f"{line}: its row is left out" for line in lacking]
+
+
+def _check_learned(
+    models: Iterable[str], swept: Sequence[str], learned: Mapping[str, Mapping[str, Rates]], option: str
+) -> None:
+    for label in models:
+        for stack in swept:
+            if stack not in learned.get(label, {}):
+                raise ValueError(
+                    f"`{option}` must not have 'learned' for {label}, whose {stack} has no learned drop rates "
+                    f"(--{stack}-layerdrop-learned)."
+                )
 
 
 def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> Optional[str]:

@@ -49,6 +49,11 @@ def subjects_of(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[Lis
 
 
 def labels_of(args: Namespace) -> List[str]:
+    """Return a name for each checkpoint: those of --labels, or where their paths differ.
+
+    Raises:
+        ValueError: one line: two checkpoints are the same, or there is not a name for each.
+    """
     paths = [args.path, *args.compare]
     if len(set(map(realpath, paths))) < len(paths):
         raise ValueError(

@@ -9,7 +9,6 @@ PATCHES = "layerdrop_patches"
 It is ours alone: `__wrapped__` is there after anybody's decorator.
 """
 
-
 PACKAGES = (f"{__name__.rpartition('.')[0]}.", "layerdrop_plugin_startup.")
 """A wrapper has the same name whether its file was loaded in this package or by the start-up hook."""
 

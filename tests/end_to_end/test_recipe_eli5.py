@@ -1,15 +1,8 @@
 """scripts/eli5.sh: all its stages in miniature; the paper's settings in what it prints; data that must be given."""
 
 import pytest
-from shared.recipe_contract import (  # noqa: F401  fixtures and tests
-    Promise,
-    first,
-    out,
-    promised,
-    test_a_second_run_finds_everything_there,
-    test_it_ends_with_the_scores_at_each_depth,
-    test_it_prints_the_papers_settings,
-)
+from shared.recipe_contract import *  # noqa: F403  fixtures and tests
+from shared.recipe_contract import Promise
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 

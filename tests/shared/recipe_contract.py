@@ -1,11 +1,17 @@
 """What every recipe promises: the scores at each depth, nothing done twice, the paper's settings in a dry run.
 
-A file of a recipe's tests imports these tests, and says as `PROMISED` what they must find.
+A file of a recipe's tests imports all that is here, and says as `PROMISED` what the tests must find.
 """
 
 from typing import Dict, NamedTuple, Tuple
 
 import pytest
+
+__all__ = [
+    *("Promise", "promised", "out", "first"),
+    *("test_it_ends_with_the_scores_at_each_depth", "test_a_second_run_finds_everything_there"),
+    "test_it_prints_the_papers_settings",
+]
 
 
 class Promise(NamedTuple):
