@@ -3,6 +3,8 @@
 `import layerdrop_plugin` registers the models with fairseq in any other program, whatever that is called.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 
 started = False

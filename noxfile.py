@@ -4,6 +4,8 @@ Each session runs the quick tests and one end-to-end pass. torch from PyPI bring
 about 5 GB there, and stays in `.nox` for the next run. CONTRIBUTING.md says how to run one session alone.
 """
 
+from __future__ import annotations
+
 import nox
 
 nox.options.default_venv_backend = "venv"

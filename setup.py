@@ -1,5 +1,7 @@
 """Packaging of layerdrop_plugin."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """LayerDrop (Fan et al., 2019) for fairseq: train once, prune to any depth at load; use with --user-dir."""
 
+from __future__ import annotations
+
 import sys
 from importlib.util import find_spec
 

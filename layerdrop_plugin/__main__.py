@@ -1,11 +1,12 @@
 """`python -m layerdrop_plugin`: versions, the patches in place and why, and the path for --user-dir."""
 
+from __future__ import annotations
+
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict
 
 from layerdrop_plugin import __version__
 
@@ -23,7 +24,7 @@ def main() -> None:
     print(f"For fairseq's commands\n  --user-dir {Path(__file__).parent}")
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """The versions that decide which patches are needed, by package."""
     return {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
@@ -38,13 +39,13 @@ def _version(package: str) -> str:
     return "not installed"
 
 
-def _patches() -> Dict[str, str]:
+def _patches() -> dict[str, str]:
     from layerdrop_plugin.fairseq_adapter import compat, registration  # noqa: F401  imports fairseq, and patches it
 
     return compat.ACTIVE
 
 
-def _print_table(title: str, rows: Dict[str, str]) -> None:
+def _print_table(title: str, rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     print(title, *(f"  {name:{width}}  {value}" for name, value in rows.items()), sep="\n")
 

@@ -1,6 +1,8 @@
 """The mean of several models' weights, which are read one after the other."""
 
-from typing import Dict, Iterable, Mapping, Optional, Tuple
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -8,7 +10,7 @@ Weights = Mapping[str, torch.Tensor]
 
 
 @torch.no_grad()
-def average(models: Iterable[Tuple[str, Weights]]) -> Dict[str, torch.Tensor]:
+def average(models: Iterable[tuple[str, Weights]]) -> dict[str, torch.Tensor]:
     """Return the mean of each weight over all models, which keeps the weight's type.
 
     Sums are kept in float32 where weights are float16 or bfloat16; the mean of whole numbers is rounded
@@ -25,7 +27,7 @@ def average(models: Iterable[Tuple[str, Weights]]) -> Dict[str, torch.Tensor]:
     >>> average([("a", {"w": torch.tensor([1.0, 2.0])}), ("b", {"w": torch.tensor([3.0, 6.0])})])
     {'w': tensor([2., 4.])}
     """
-    total: Optional[_Sum] = None
+    total: _Sum | None = None
     for source, weights in models:
         if total is None:
             total = _Sum(source, weights)
@@ -63,7 +65,7 @@ class _Sum:
         for name, dtype in self.dtypes.items():
             self.dtypes[name] = torch.promote_types(dtype, weights[name].dtype)
 
-    def mean(self) -> Dict[str, torch.Tensor]:
+    def mean(self) -> dict[str, torch.Tensor]:
         for name, value in self.sums.items():
             mean = value / self.count if value.is_floating_point() else value // self.count
             self.sums[name] = mean.to(self.dtypes[name])
@@ -100,9 +102,9 @@ def _check_tensors(source: str, weights: Weights) -> None:
             )
 
 
-def _owners(weights: Weights) -> Dict[str, str]:
+def _owners(weights: Weights) -> dict[str, str]:
     """Return, for each name, the first name of the same memory."""
-    owners: Dict[Tuple[object, ...], str] = {}
+    owners: dict[tuple[object, ...], str] = {}
     return {name: owners.setdefault((v.data_ptr(), v.dtype, v.shape, v.stride()), name) for name, v in weights.items()}
 
 

@@ -1,13 +1,15 @@
 """Candidates: the ways to keep so many layers of each stack, counted, listed or drawn."""
 
+from __future__ import annotations
+
 import itertools
 import math
 import random
-from typing import List, Sequence, Set, Tuple
+from collections.abc import Sequence
 
 from .selection import Kept
 
-Candidate = Tuple[Kept, ...]
+Candidate = tuple[Kept, ...]
 """The layers to keep of each stack, in the order in which the stacks run."""
 
 
@@ -23,7 +25,7 @@ def count_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequenc
     return math.prod(math.comb(len(free), k) for _, free, k in _choices(depths, keep, needed))
 
 
-def all_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept] = ()) -> List[Candidate]:
+def all_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept] = ()) -> list[Candidate]:
     """Return every way to keep so many layers of each stack, sorted.
 
     >>> all_candidates([3], [2]), all_candidates([3], [2], [(1,)])
@@ -38,13 +40,13 @@ def all_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[
 
 def some_candidates(
     depths: Sequence[int], keep: Sequence[int], count: int, seed: int, needed: Sequence[Kept] = ()
-) -> List[Candidate]:
+) -> list[Candidate]:
     """Return `count` different candidates drawn at random, sorted; all of them, where there are no more."""
     if count >= count_candidates(depths, keep, needed):
         return all_candidates(depths, keep, needed)
     generator = random.Random(seed)
     choices = _choices(depths, keep, needed)
-    found: Set[Candidate] = set()
+    found: set[Candidate] = set()
     while len(found) < count:
         found.add(tuple(tuple(sorted((*held, *generator.sample(free, k)))) for held, free, k in choices))
     return sorted(found)
@@ -61,7 +63,7 @@ def holds(candidate: Candidate, needed: Sequence[Kept]) -> bool:
 
 def _choices(
     depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept]
-) -> List[Tuple[Kept, Sequence[int], int]]:
+) -> list[tuple[Kept, Sequence[int], int]]:
     """By stack: the layers that are needed, the others, and how many of the others to choose."""
     by_stack = zip(depths, keep, needed or [()] * len(depths))
     return [(held, [i for i in range(depth) if i not in held], k - len(held)) for depth, k, held in by_stack]

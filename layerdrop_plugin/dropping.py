@@ -1,9 +1,12 @@
 """Structured dropout (paper, section 3.2): a stack that skips layers, or parts of them, in training."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import itertools
-from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Callable, NamedTuple
 
 from torch import Tensor, nn
 
@@ -77,13 +80,13 @@ class LayerDropStack(nn.ModuleList):
     def __init__(
         self,
         layers: Iterable[nn.Module] = (),
-        rate: Union[float, Sequence[float]] = 0.0,
+        rate: float | Sequence[float] = 0.0,
         name: str = "stack",
         extra_outputs: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(layers)
-        self.rate: Union[float, Rates]
+        self.rate: float | Rates
         if isinstance(rate, (int, float, str)):
             self.rate = check_rate(rate)
         else:
@@ -93,15 +96,15 @@ class LayerDropStack(nn.ModuleList):
         self.name = name
         self.extra_outputs = extra_outputs
         self.seed = seed
-        self.groups: Tuple[Groups, ...] = ()
-        self.run_without: Optional[RunWithout] = None
+        self.groups: tuple[Groups, ...] = ()
+        self.run_without: RunWithout | None = None
         self.schedule = Schedule()
-        self.learning: Optional[Learning] = None
+        self.learning: Learning | None = None
         self.update = 0
         self.forward_passes = 0
         self.drawn = self.dropped = 0  # layers, since `take_share`
-        self._running: Optional[Tuple[int, ...]] = None
-        self._instead: Optional[Tuple[Callable[..., Any], ...]] = None
+        self._running: tuple[int, ...] | None = None
+        self._instead: tuple[Callable[..., Any], ...] | None = None
 
     @property
     def rates(self) -> Rates:
@@ -109,7 +112,7 @@ class LayerDropStack(nn.ModuleList):
         return self.rate if isinstance(self.rate, tuple) else (self.rate,) * len(self)
 
     @property
-    def learned_rates(self) -> Optional[Rates]:
+    def learned_rates(self) -> Rates | None:
         """The drop rate of each layer after the last update, if they are learned: what layers are chosen by."""
         if self.learning is None:
             return None
@@ -134,7 +137,7 @@ class LayerDropStack(nn.ModuleList):
             if self.learning is not None:
                 self.learning.finish_update(list(self._modules.values()), _mean(self.rates))
 
-    def take_share(self) -> Optional[float]:
+    def take_share(self) -> float | None:
         """Return the share of layers that were dropped since the last call, None if there was no forward pass."""
         share = self.dropped / self.drawn if self.drawn else None
         self.drawn = self.dropped = 0
@@ -145,7 +148,7 @@ class LayerDropStack(nn.ModuleList):
         assert self.learning is not None
         return self.learning.score_function_loss(list(self._modules.values()), loss)
 
-    def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Learned rates begin anew where a checkpoint has none, and are left out where none are learned here."""
         for name in [n for n in state_dict if n.startswith(prefix) and is_own(n)]:
             if self.learning is None:
@@ -157,7 +160,7 @@ class LayerDropStack(nn.ModuleList):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @contextlib.contextmanager
-    def running(self, kept: Sequence[int]) -> Iterator["LayerDropStack"]:
+    def running(self, kept: Sequence[int]) -> Iterator[LayerDropStack]:
         """Run only the layers `kept`, in ascending order, in evaluation and within this context.
 
         Raises:
@@ -173,7 +176,7 @@ class LayerDropStack(nn.ModuleList):
             self._running = before
 
     @contextlib.contextmanager
-    def instead(self, layers: Sequence[Callable[..., Any]]) -> Iterator["LayerDropStack"]:
+    def instead(self, layers: Sequence[Callable[..., Any]]) -> Iterator[LayerDropStack]:
         """Call `layers`, any functions, in evaluation and within this context; they are called as the layers are."""
         before, self._instead = self._instead, tuple(layers)
         try:
@@ -182,7 +185,7 @@ class LayerDropStack(nn.ModuleList):
             self._instead = before
 
     @property
-    def running_layers(self) -> Tuple[int, ...]:
+    def running_layers(self) -> tuple[int, ...]:
         """The layers that an evaluation runs."""
         return tuple(range(len(self))) if self._running is None else self._running
 
@@ -191,7 +194,7 @@ class LayerDropStack(nn.ModuleList):
         """What is called in place of a layer that does not run: it returns its input, None for each extra output."""
         return functools.partial(_idle, self.extra_outputs)  # no method, whose text would hold that of the stack
 
-    def __prepare_scriptable__(self) -> "LayerDropStack":
+    def __prepare_scriptable__(self) -> LayerDropStack:
         """Return what `torch.jit.script` is to compile.
 
         Raises:
@@ -226,15 +229,15 @@ class _ForwardPass:
 
     def __init__(self, stack: LayerDropStack) -> None:
         self.stack = stack
-        self.layers: Optional[Mask] = None
-        self.groups: Dict[str, Mask] = {}
+        self.layers: Mask | None = None
+        self.groups: dict[str, Mask] = {}
 
     def drops(self, layer: int) -> bool:
         if self.layers is None:
             self.layers = self._draw()
         return self.layers[layer]
 
-    def drops_of(self, layer: int) -> Dict[str, Mask]:
+    def drops_of(self, layer: int) -> dict[str, Mask]:
         """The masks of the groups in a layer, where one of them is dropped."""
         found = {g.name: self.groups[g.name][layer * g.size : (layer + 1) * g.size] for g in self.stack.groups}
         return {name: mask for name, mask in found.items() if any(mask)}

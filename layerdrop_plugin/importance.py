@@ -1,6 +1,9 @@
 """How much each layer matters (paper, figure 5), from the losses of sub-networks that lack it."""
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .candidates import Candidate, some_candidates
 from .selection import Kept
@@ -11,7 +14,7 @@ def full(depths: Sequence[int]) -> Candidate:
     return tuple(tuple(range(depth)) for depth in depths)
 
 
-def without(depths: Sequence[int], stack: int, layer: int, needed: Sequence[Kept] = ()) -> Optional[Candidate]:
+def without(depths: Sequence[int], stack: int, layer: int, needed: Sequence[Kept] = ()) -> Candidate | None:
     """Return all layers but one; None where its stack has no other, or where it is needed.
 
     Args:
@@ -27,7 +30,7 @@ def without(depths: Sequence[int], stack: int, layer: int, needed: Sequence[Kept
 
 def random_halves(
     depths: Sequence[int], swept: Sequence[int], samples: int, seed: int, needed: Sequence[Kept] = ()
-) -> List[Candidate]:
+) -> list[Candidate]:
     """Return different sub-networks with a random half, rounded down but at least 1, of the layers of swept stacks.
 
     They are drawn, each as likely as any other, by a generator of their own; where there are fewer than
@@ -46,9 +49,9 @@ def random_halves(
 
 def means(
     networks: Sequence[Candidate], losses: Mapping[Candidate, float], stack: int, layer: int
-) -> Tuple[Optional[float], Optional[float]]:
+) -> tuple[float | None, float | None]:
     """Return the mean loss of the networks with a layer and of those without it; None where there are none."""
-    found: Dict[bool, List[float]] = {True: [], False: []}
+    found: dict[bool, list[float]] = {True: [], False: []}
     for network in networks:
         found[layer in network[stack]].append(losses[network])
     with_it, without_it = (sum(f) / len(f) if f else None for f in (found[True], found[False]))
@@ -63,7 +66,7 @@ def rows(
     losses: Mapping[Candidate, float],
     distances: Mapping[str, Sequence[float]],
     needed: Sequence[Kept] = (),
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Return a row for each layer of the swept stacks.
 
     Args:

@@ -1,8 +1,11 @@
 """The layer specification, "0,2,4" or "every_other:3", and the layers that it keeps."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Union
 
 from . import selection
 from .selection import Kept
@@ -21,7 +24,7 @@ GRAMMAR = (
 
 
 def parse(
-    spec: LayerSpec, depth: int, option: str = "layers_to_keep", learned_rates: Optional[Sequence[float]] = None
+    spec: LayerSpec, depth: int, option: str = "layers_to_keep", learned_rates: Sequence[float] | None = None
 ) -> Kept:
     """Return the kept layers of a stack that has `depth` layers, counted from 0, ascending.
 
@@ -51,7 +54,7 @@ def parse(
     return kept
 
 
-def check(spec: LayerSpec, option: str = "layers_to_keep", depth: Optional[int] = None) -> None:
+def check(spec: LayerSpec, option: str = "layers_to_keep", depth: int | None = None) -> None:
     """Refuse what is wrong at this depth, or at any, before learned rates are known.
 
     Raises:
@@ -60,7 +63,7 @@ def check(spec: LayerSpec, option: str = "layers_to_keep", depth: Optional[int] 
     _parse(spec, depth, option)
 
 
-def is_learned(spec: Optional[LayerSpec]) -> bool:
+def is_learned(spec: LayerSpec | None) -> bool:
     """Return whether it takes learned rates to know the layers.
 
     >>> is_learned("learned:3"), is_learned("first:3")
@@ -87,13 +90,13 @@ def describe(kept: Sequence[int]) -> str:
     return ",".join(map(str, kept))
 
 
-def _parse(spec: LayerSpec, depth: Optional[int], option: str) -> Optional[Kept]:
+def _parse(spec: LayerSpec, depth: int | None, option: str) -> Kept | None:
     if isinstance(spec, str) and ":" in spec:
         return _by_strategy(spec, depth, option)
     return _by_index(_indices(spec, option), spec, depth, option)
 
 
-def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]:
+def _by_strategy(spec: str, depth: int | None, option: str) -> Kept | None:
     name, _, value = (part.strip() for part in spec.partition(":"))
     if name == "drop":
         rate = _fraction(value)
@@ -115,13 +118,13 @@ def _by_strategy(spec: str, depth: Optional[int], option: str) -> Optional[Kept]
     return None if name == "learned" else selection.BY_COUNT[name](depth, int(value))
 
 
-def _fraction(text: str) -> Optional[Fraction]:
+def _fraction(text: str) -> Fraction | None:
     """The exact value of a decimal or a fraction: floor(1 / 0.2) must be 5."""
     known = re.fullmatch(r"[0-9]{0,9}\.?[0-9]{1,15}|[0-9]{1,9}/[1-9][0-9]{0,8}", text)
     return Fraction(text) if known else None
 
 
-def _indices(spec: LayerSpec, option: str) -> List[int]:
+def _indices(spec: LayerSpec, option: str) -> list[int]:
     """The indices as written: ranges spread out, in their order, not yet checked for sense."""
     if isinstance(spec, (int, Sequence)) and not isinstance(spec, str):
         items = [spec] if isinstance(spec, int) else list(spec)
@@ -129,7 +132,7 @@ def _indices(spec: LayerSpec, option: str) -> List[int]:
             return items
     if not isinstance(spec, str):
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
-    indices: List[int] = []
+    indices: list[int] = []
     listed = re.sub(r"^\s*\[(.*)\]\s*$", r"\1", spec)  # a Python list, as a string
     for item in listed.split(",") if listed.strip() else []:
         low, high = _range(item, spec, option)
@@ -137,7 +140,7 @@ def _indices(spec: LayerSpec, option: str) -> List[int]:
     return indices
 
 
-def _range(item: str, spec: str, option: str) -> Tuple[int, int]:
+def _range(item: str, spec: str, option: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(-?[0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", item)
     if match is None:
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
@@ -150,7 +153,7 @@ def _range(item: str, spec: str, option: str) -> Tuple[int, int]:
     return low, high
 
 
-def _by_index(indices: List[int], spec: LayerSpec, depth: Optional[int], option: str) -> Optional[Kept]:
+def _by_index(indices: list[int], spec: LayerSpec, depth: int | None, option: str) -> Kept | None:
     if not indices:
         raise ValueError(f"`{option}` must keep at least one layer, but is {spec!r} instead.")
     for i in indices:

@@ -24,8 +24,11 @@ open. What was chosen here, and why:
 The more a layer is missed, the lower its rate gets. `learned:K` keeps the K layers of the lowest rates.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -57,7 +60,7 @@ class LearnedRate(nn.Module):
         self.register_buffer("loss", torch.zeros(1))
         self.register_buffer("rate", torch.full((1,), rate))
 
-    def _apply(self, *args: Any, **kwargs: Any) -> "LearnedRate":
+    def _apply(self, *args: Any, **kwargs: Any) -> LearnedRate:
         """Keep float32 in a model that becomes fp16 or bf16, where the small steps of running means are rounded off."""
         before = {name: getattr(self, name) for name in BUFFERS}
         super()._apply(*args, **kwargs)
@@ -116,9 +119,9 @@ class Learning:
     """Learns the rates of a stack's layers, each of which has a `LearnedRate`."""
 
     def __init__(self, depth: int) -> None:
-        self.masks: List[Tuple[Tuple[bool, ...], float]] = []  # with the mean rate, of passes without their loss yet
-        self.changes: List[List[Tensor]] = [[] for _ in range(depth)]
-        self.losses: List[Tensor] = []
+        self.masks: list[tuple[tuple[bool, ...], float]] = []  # with the mean rate, of passes without their loss yet
+        self.changes: list[list[Tensor]] = [[] for _ in range(depth)]
+        self.losses: list[Tensor] = []
 
     @staticmethod
     def parameters(layer: nn.Module) -> Iterator[nn.Parameter]:
@@ -130,7 +133,7 @@ class Learning:
         with torch.no_grad():
             return tuple(rates(scores(layers), mean).tolist())
 
-    def note_mask(self, mask: Tuple[bool, ...], mean: float) -> None:
+    def note_mask(self, mask: tuple[bool, ...], mean: float) -> None:
         self.masks.append((mask, mean))
 
     def note_change(self, layer: int, x: Tensor, y: Tensor) -> None:
@@ -175,7 +178,7 @@ class Learning:
         for rate, value in zip(own, self.rates(layers, mean)):
             rate.rate.fill_(value)
 
-    def _means(self, device: torch.device) -> List[float]:
+    def _means(self, device: torch.device) -> list[float]:
         """The mean change of each layer and the mean loss, over passes and workers; nan where there is none."""
         noted = [*self.changes, self.losses]
         sums = [float(torch.stack(values).double().sum()) if values else 0.0 for values in noted]
@@ -183,7 +186,7 @@ class Learning:
         both = torch.tensor([sums, counts], dtype=torch.float64, device=device)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(both)
-        means: List[float] = (both[0] / both[1]).tolist()
+        means: list[float] = (both[0] / both[1]).tolist()
         return means
 
 
@@ -200,13 +203,13 @@ def scores(layers: Sequence[nn.Module]) -> Tensor:
     return LIMIT * torch.tanh(GAIN / LIMIT * linear.double().cpu())
 
 
-def saved(weights: Mapping[str, Tensor]) -> Dict[str, Rates]:
+def saved(weights: Mapping[str, Tensor]) -> dict[str, Rates]:
     """Return the learned drop rate of each layer, by stack, that a checkpoint's weights hold; nothing if it has none.
 
     >>> saved({"decoder.layers.0.learned_rate.rate": torch.tensor([0.5])})
     {'decoder': (0.5,)}
     """
-    found: Dict[str, Dict[int, float]] = {}
+    found: dict[str, dict[int, float]] = {}
     for name, value in weights.items():
         layer = names.layer_of(name)
         if layer is not None and name.endswith(f".{NAME}.rate"):
@@ -214,7 +217,7 @@ def saved(weights: Mapping[str, Tensor]) -> Dict[str, Rates]:
     return {stack: tuple(rate for _, rate in sorted(of_layers.items())) for stack, of_layers in found.items()}
 
 
-def without(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+def without(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights without what learning adds to layers."""
     return {name: value for name, value in weights.items() if not is_own(name)}
 

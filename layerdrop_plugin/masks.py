@@ -1,10 +1,12 @@
 """Masks of structured dropout (paper, section 3.2): which groups one forward pass drops, a pure function of a key."""
 
+from __future__ import annotations
+
 import hashlib
 import struct
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
-Mask = Tuple[bool, ...]
+Mask = tuple[bool, ...]
 """True where a group is dropped."""
 
 

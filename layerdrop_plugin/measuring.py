@@ -1,11 +1,14 @@
 """Scores of many candidates on many batches: long work that is shared out, interrupted and taken up again."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, NamedTuple
 
 import numpy
 import torch
@@ -15,7 +18,7 @@ from . import whole_files
 from .candidates import Candidate
 from .search import Ranked, Totals, rank
 
-Scores = Callable[[int, Sequence[Candidate]], Iterator[Tuple[float, int, int]]]
+Scores = Callable[[int, Sequence[Candidate]], Iterator[tuple[float, int, int]]]
 """From the number of a batch and candidates, sorted, to each one's loss in bits, count and correct ones."""
 
 SAVE_EVERY = 10.0  # seconds
@@ -43,20 +46,20 @@ class Measuring:
     def __init__(
         self,
         scores: Scores,
-        path: Optional[str] = None,
+        path: str | None = None,
         settings: Mapping[str, Any] = {},
-        state: Optional[Dict[str, Any]] = None,
+        state: dict[str, Any] | None = None,
         progress: Callable[[int], Any] = lambda count: None,
     ) -> None:
         self.scores, self.path, self.settings, self.progress = scores, path, settings, progress
         self._rank, self._workers = _place()
         before = state if state is not None else {"counters": {}, "calls": []}
-        self.counters: Dict[str, float] = dict(before["counters"]) if self._rank == 0 else {}
-        self._counted_elsewhere: Dict[str, float] = {}  # by the other workers
-        self._calls: List[Dict[str, Any]] = [{**call, "partial": list(call["partial"])} for call in before["calls"]]
+        self.counters: dict[str, float] = dict(before["counters"]) if self._rank == 0 else {}
+        self._counted_elsewhere: dict[str, float] = {}  # by the other workers
+        self._calls: list[dict[str, Any]] = [{**call, "partial": list(call["partial"])} for call in before["calls"]]
         self._number = 0  # of the next call
-        self._known: Dict[Candidate, Totals] = {}  # of the calls before
-        self._current: Optional[_Current] = None
+        self._known: dict[Candidate, Totals] = {}  # of the calls before
+        self._current: _Current | None = None
         self._saved, self._pause = time.monotonic(), SAVE_EVERY
 
     def __call__(self, candidates: Sequence[Candidate], batches: Sequence[int]) -> Totals:
@@ -76,7 +79,7 @@ class Measuring:
         self._number += 1
         return sums
 
-    def _all_scores(self, batch: int, candidates: Sequence[Candidate], partial: List[List[float]]) -> numpy.ndarray:
+    def _all_scores(self, batch: int, candidates: Sequence[Candidate], partial: list[list[float]]) -> numpy.ndarray:
         """The scores on one batch, shape (candidates, 3); `partial` holds the first of them and grows."""
         if self._workers == 1:
             for score in self.scores(batch, candidates[len(partial) :]):
@@ -90,16 +93,16 @@ class Measuring:
             found[place] = torch.tensor(score, dtype=torch.float64)
             self.progress(self._workers)
         distributed.all_reduce(found)  # exact: of each sum, all terms but one are 0
-        counted: List[Dict[str, float]] = [{} for _ in range(self._workers)]
+        counted: list[dict[str, float]] = [{} for _ in range(self._workers)]
         distributed.all_gather_object(counted, self.counters)
         self._counted_elsewhere = _together(counted[: self._rank] + counted[self._rank + 1 :])
         return found.cpu().numpy()
 
-    def counted(self) -> Dict[str, float]:
+    def counted(self) -> dict[str, float]:
         """Return what was counted by all workers, up to the last batch that all have scored."""
         return _together([self.counters, self._counted_elsewhere])
 
-    def best_so_far(self, metric: str) -> Optional[Ranked]:
+    def best_so_far(self, metric: str) -> Ranked | None:
         """Return the best candidate of the last call, by what is known of it; None before there is any."""
         if self._current is None:
             return None
@@ -137,14 +140,14 @@ class _Current(NamedTuple):
 
     candidates: Sequence[Candidate]
     before: Totals  # of the calls before it
-    call: Dict[str, Any]
+    call: dict[str, Any]
 
 
 def _checksum(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[str, Any]:
+def read_state(path: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the state of a search that was interrupted.
 
     Args:
@@ -177,12 +180,12 @@ def read_state(path: str, settings: Optional[Mapping[str, Any]] = None) -> Dict[
     return dict(state)
 
 
-def _together(counters: Sequence[Mapping[str, float]]) -> Dict[str, float]:
+def _together(counters: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The sums of counters, by name."""
     return {name: sum(c.get(name, 0) for c in counters) for name in sorted({name for c in counters for name in c})}
 
 
-def _place() -> Tuple[int, int]:
+def _place() -> tuple[int, int]:
     """Which worker this is, of how many."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()

@@ -1,8 +1,10 @@
 """What a command says to a person: one line, without control characters, no value or list of several kilobytes."""
 
+from __future__ import annotations
+
 import difflib
 import re
-from typing import Iterable
+from collections.abc import Iterable
 
 VALUE, LINE = 200, 1000
 """The most characters of a value, and of a line."""

@@ -1,9 +1,10 @@
 """The most memory in use since a moment: of a GPU's tensors, or of this process."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import re
-from typing import Optional
 
 import torch
 
@@ -30,7 +31,7 @@ def reset(device: torch.device) -> bool:
     return read(device) is not None
 
 
-def read(device: torch.device) -> Optional[int]:
+def read(device: torch.device) -> int | None:
     """Return the most bytes in use at one time since `reset`: a GPU's tensors, or all that is resident.
 
     None where the system does not tell.

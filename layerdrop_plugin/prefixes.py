@@ -1,18 +1,21 @@
 """Run a model with many sets of its layers; sets that begin with the same layers share their computation."""
 
+from __future__ import annotations
+
 import contextlib
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from torch import Tensor
 
 from .candidates import Candidate
 from .dropping import LayerDropStack
 
-Layer = Tuple[int, int]  # the number of the stack, and of the layer in it
+Layer = tuple[int, int]  # the number of the stack, and of the layer in it
 Result = TypeVar("Result")
 
 
-def route(candidate: Candidate) -> List[Layer]:
+def route(candidate: Candidate) -> list[Layer]:
     """Return the layers that run, in their order.
 
     >>> route(((0, 2), (1,)))
@@ -29,7 +32,7 @@ def layer_evaluations(candidates: Sequence[Candidate]) -> int:
     24309
     """
     count = 0
-    before: List[Layer] = []
+    before: list[Layer] = []
     for candidate in candidates:
         layers = route(candidate)
         count += len(layers) - _in_common(before, layers)
@@ -67,9 +70,9 @@ class SharedPrefixes:
         self.stacks = stacks
         self.forward = forward
         self.layer_evaluations = 0
-        self._route: List[Layer] = []
-        self._outputs: List[Any] = []  # of each layer of the route
-        self._calls: Dict[int, Tuple[List[Layer], List[_Call]]] = {}  # by stack: after which layers; of each layer
+        self._route: list[Layer] = []
+        self._outputs: list[Any] = []  # of each layer of the route
+        self._calls: dict[int, tuple[list[Layer], list[_Call]]] = {}  # by stack: after which layers; of each layer
 
     def result(self, candidate: Candidate) -> Any:
         """Return what the model gives when just these layers run."""
@@ -83,7 +86,7 @@ class SharedPrefixes:
         with self._at_the_end_of(layers):
             return self.forward()
 
-    def _run(self, layers: List[Layer], place: int) -> Any:
+    def _run(self, layers: list[Layer], place: int) -> Any:
         stack, layer = layers[place]
         begins = place == 0 or layers[place - 1][0] != stack
         if begins and (stack not in self._calls or self._calls[stack][0] != layers[:place]):
@@ -93,9 +96,9 @@ class SharedPrefixes:
         x = call.x if begins else _hidden_state(self._outputs[place - 1])
         return self.stacks[stack][layer](x, *call.args, **call.kwargs)
 
-    def _capture(self, stack: int, before: List[Layer]) -> "List[_Call]":
+    def _capture(self, stack: int, before: list[Layer]) -> list[_Call]:
         """Run the model up to the end of this stack, where no layer runs, and note how it calls each of them."""
-        calls: List[_Call] = []
+        calls: list[_Call] = []
         layers = self.stacks[stack]
 
         def note(x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -112,9 +115,9 @@ class SharedPrefixes:
         raise ValueError(f"the model must call the layers of its {layers.name}, but does not.")
 
     @contextlib.contextmanager
-    def _at_the_end_of(self, layers: List[Layer]) -> Iterator[None]:
+    def _at_the_end_of(self, layers: list[Layer]) -> Iterator[None]:
         """Let the layers in `layers` return what they returned before, and the others of their stacks do nothing."""
-        known: Dict[int, Dict[int, Any]] = {}
+        known: dict[int, dict[int, Any]] = {}
         for (number, layer), output in zip(layers, self._outputs):
             known.setdefault(number, {})[layer] = output
         with contextlib.ExitStack() as contexts:
@@ -127,8 +130,8 @@ class SharedPrefixes:
 
 class _Call(NamedTuple):
     x: Tensor
-    args: Tuple[Any, ...]
-    kwargs: Dict[str, Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 class _Captured(Exception):
@@ -144,7 +147,7 @@ def _hidden_state(output: Any) -> Tensor:
     return state
 
 
-def _in_common(one: List[Layer], other: List[Layer]) -> int:
+def _in_common(one: list[Layer], other: list[Layer]) -> int:
     """How many layers two routes share at their beginning."""
     count = 0
     for a, b in zip(one, other):

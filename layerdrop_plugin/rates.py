@@ -1,12 +1,15 @@
 """Drop rates: what is one, over depth and over time, and the rate that suits a target depth (paper, section 3.2.2)."""
 
+from __future__ import annotations
+
 import math
 import re
+from collections.abc import Sequence
 from numbers import Real
-from typing import NamedTuple, Optional, Sequence, Tuple, Union
+from typing import NamedTuple, Union
 
 RateSpec = Union[float, str, Sequence[float]]
-Rates = Tuple[float, ...]
+Rates = tuple[float, ...]
 
 GRAMMAR = (
     "a rate P with 0 <= P < 1 as in '0.2', one for each layer as in '0.1,0.2,0.3', "
@@ -17,7 +20,7 @@ GRAMMAR = (
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
-def parse(spec: RateSpec, depth: int, option: str = "rate", groups: Optional[int] = None) -> Rates:
+def parse(spec: RateSpec, depth: int, option: str = "rate", groups: int | None = None) -> Rates:
     """Return the drop rate of each of `depth` layers.
 
     Args:
@@ -62,7 +65,7 @@ def check(spec: RateSpec, option: str = "rate") -> None:
         _listed(spec, option)
 
 
-def check_rate(value: Union[float, str], option: str = "rate") -> float:
+def check_rate(value: float | str, option: str = "rate") -> float:
     """Return `value` as a drop rate p, 0 <= p < 1.
 
     Raises:
@@ -82,7 +85,7 @@ def check_rate(value: Union[float, str], option: str = "rate") -> float:
     return rate
 
 
-def describe(rates: Sequence[float]) -> Union[float, str]:
+def describe(rates: Sequence[float]) -> float | str:
     """Write the rates of a stack's layers as short as `parse` reads them again, to the same floats.
 
     >>> describe((0.2, 0.2))
@@ -139,7 +142,7 @@ class Schedule(NamedTuple):
         left = min(1.0, max(0, self.max_update - 1 - update) / self.cooldown) if self.cooldown else 1.0
         return min(risen, left)
 
-    def check(self, options: Sequence[str] = ("warmup", "cooldown", "max_update")) -> "Schedule":
+    def check(self, options: Sequence[str] = ("warmup", "cooldown", "max_update")) -> Schedule:
         """Return itself if there is time for it; `options` name the three numbers in errors.
 
         Raises:
@@ -158,7 +161,7 @@ class Schedule(NamedTuple):
         return self
 
 
-def _ends(spec: str, option: str) -> Tuple[float, float]:
+def _ends(spec: str, option: str) -> tuple[float, float]:
     parts = spec.split(":")
     if len(parts) != 3:
         raise ValueError(f"`{option}` must be {GRAMMAR}, but is {spec!r} instead.")
@@ -183,7 +186,7 @@ def _of_target(spec: str, groups: int, option: str) -> float:
 
 def _listed(spec: RateSpec, option: str) -> Rates:
     if isinstance(spec, str):
-        items: Sequence[Union[float, str]] = re.sub(r"^\s*\[(.*)\]\s*$", r"\1", spec).split(",")  # a list as a string
+        items: Sequence[float | str] = re.sub(r"^\s*\[(.*)\]\s*$", r"\1", spec).split(",")  # a list as a string
     elif isinstance(spec, Sequence):
         items = spec
     else:
@@ -193,6 +196,6 @@ def _listed(spec: RateSpec, option: str) -> Rates:
     return tuple(check_rate(item, option) for item in items)
 
 
-def _is_number(value: Union[float, str]) -> bool:
+def _is_number(value: float | str) -> bool:
     """Tell whether a value is a number, or one in plain ASCII: `float` takes digits of all scripts, and 1_0, too."""
     return NUMBER.fullmatch(value.strip()) is not None if isinstance(value, str) else isinstance(value, Real)

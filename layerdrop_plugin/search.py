@@ -1,7 +1,10 @@
 """Search on Valid (paper, section 3.2.3): which layers to keep, by what a set of layers scores on held-out data."""
 
+from __future__ import annotations
+
 import math
-from typing import Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Callable, NamedTuple
 
 import numpy
 
@@ -54,7 +57,7 @@ class Ranked(NamedTuple):
         value = -self.accuracy if metric == "accuracy" else self.loss
         return math.inf if math.isnan(value) else value
 
-    def halves(self, metric: str) -> Tuple[float, float]:
+    def halves(self, metric: str) -> tuple[float, float]:
         """Return the value on each half of the data; where one is empty, as with a single batch, it is nan."""
         column, sign = (2, -1) if metric == "accuracy" else (0, 1)
         with numpy.errstate(invalid="ignore"):
@@ -62,19 +65,19 @@ class Ranked(NamedTuple):
         return float(first), float(second)
 
 
-def exhaustive(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> List[Ranked]:
+def exhaustive(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> list[Ranked]:
     """Score all candidates on all batches; the best come first."""
     return rank(candidates, measure(candidates, range(batches)), metric)
 
 
-def racing(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> List[Ranked]:
+def racing(measure: Measure, candidates: Sequence[Candidate], batches: int, metric: str) -> list[Ranked]:
     """Score all candidates on a few batches, the better half on twice as many, and so on; the best come first.
 
     Successive halving (Jamieson and Talwalkar, 2016): every round costs about as much as any other,
     and what is left at the end, at least `FINALISTS`, is scored on all batches.
     """
     alive = list(candidates)
-    known: Dict[Candidate, Totals] = {c: numpy.zeros((2, 3)) for c in alive}
+    known: dict[Candidate, Totals] = {c: numpy.zeros((2, 3)) for c in alive}
     done = 0
     for size in rounds(batches):
         sums = measure(alive, range(done, size))
@@ -88,7 +91,7 @@ def racing(measure: Measure, candidates: Sequence[Candidate], batches: int, metr
     return ranked
 
 
-def rounds(batches: int) -> List[int]:
+def rounds(batches: int) -> list[int]:
     """Return on how many batches each round of a race has scored: a 128th of them first, then twice as many each time.
 
     >>> rounds(128), rounds(10), rounds(300)
@@ -102,7 +105,7 @@ def rounds(batches: int) -> List[int]:
 
 def greedy(
     measure: Measure, depths: Sequence[int], keep: Sequence[int], batches: int, metric: str, needed: Sequence[Kept] = ()
-) -> List[Ranked]:
+) -> list[Ranked]:
     """Drop the layer, of any stack that has too many, whose loss hurts least, again and again.
 
     Returns the candidates of the last step, the best first; they differ in the layer dropped last.
@@ -111,7 +114,7 @@ def greedy(
         needed: by stack, layers that are never dropped.
     """
     current = Ranked(tuple(tuple(range(depth)) for depth in depths), numpy.zeros((2, 3)))
-    ranked: List[Ranked] = []
+    ranked: list[Ranked] = []
     while any(len(kept) > k for kept, k in zip(current.candidate, keep)):
         smaller = sorted(_without_one(current.candidate, keep, needed))
         ranked = rank(smaller, measure(smaller, range(batches)), metric)
@@ -119,7 +122,7 @@ def greedy(
     return ranked or rank([current.candidate], measure([current.candidate], range(batches)), metric)
 
 
-def _without_one(candidate: Candidate, keep: Sequence[int], needed: Sequence[Kept]) -> List[Candidate]:
+def _without_one(candidate: Candidate, keep: Sequence[int], needed: Sequence[Kept]) -> list[Candidate]:
     return [
         (*candidate[:stack], tuple(i for i in kept if i != layer), *candidate[stack + 1 :])
         for stack, kept in enumerate(candidate)
@@ -129,12 +132,12 @@ def _without_one(candidate: Candidate, keep: Sequence[int], needed: Sequence[Kep
     ]
 
 
-def rank(candidates: Sequence[Candidate], totals: Totals, metric: str) -> List[Ranked]:
+def rank(candidates: Sequence[Candidate], totals: Totals, metric: str) -> list[Ranked]:
     """Return the candidates with their totals, the best first."""
     return in_order((Ranked(candidate, one) for candidate, one in zip(candidates, totals)), metric)
 
 
-def in_order(found: Iterable[Ranked], metric: str) -> List[Ranked]:
+def in_order(found: Iterable[Ranked], metric: str) -> list[Ranked]:
     """Return the best first; of equals, the one with the lower loss, and then the one that sorts first."""
     return sorted(found, key=lambda r: (r.value(metric), r.value("loss"), r.candidate))
 

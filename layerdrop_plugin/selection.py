@@ -1,9 +1,12 @@
 """Which layers stay, as pure functions of depth: the strategies of the paper (section 3.2.3)."""
 
-from fractions import Fraction
-from typing import Callable, Dict, Sequence, Tuple
+from __future__ import annotations
 
-Kept = Tuple[int, ...]
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Callable
+
+Kept = tuple[int, ...]
 
 
 def every_other(depth: int, keep: int) -> Kept:
@@ -54,7 +57,7 @@ def learned(rates: Sequence[float], keep: int) -> Kept:
     return tuple(sorted(sorted(range(len(rates)), key=lambda layer: rates[layer])[:keep]))
 
 
-BY_COUNT: Dict[str, Callable[[int, int], Kept]] = {
+BY_COUNT: dict[str, Callable[[int, int], Kept]] = {
     "every_other": every_other,
     "first": first,
     "last": last,

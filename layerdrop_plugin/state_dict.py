@@ -1,7 +1,10 @@
 """Count, drop and renumber layers in a mapping of parameter names to tensors."""
 
+from __future__ import annotations
+
 import re
-from typing import Dict, Mapping, Optional, Sequence, Set, Tuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 Value = TypeVar("Value")
 
@@ -11,7 +14,7 @@ Value = TypeVar("Value")
 _LAYER = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?layers\.([0-9]+)\.(.+)", re.DOTALL)
 
 
-def layer_of(name: str) -> Optional[Tuple[str, int]]:
+def layer_of(name: str) -> tuple[str, int] | None:
     """Return the stack and the index of the layer that a parameter belongs to, if it does.
 
     >>> layer_of("decoder.layers.3.fc1.weight")
@@ -36,7 +39,7 @@ def rename(name: str, index: int) -> str:
     return name[: match.start(3)] + str(index) + name[match.end(3) :]
 
 
-def depths(names: "Mapping[str, object]") -> Dict[str, int]:
+def depths(names: Mapping[str, object]) -> dict[str, int]:
     """Return how many layers each stack has; a stack without layers is left out.
 
     Raises:
@@ -45,7 +48,7 @@ def depths(names: "Mapping[str, object]") -> Dict[str, int]:
     >>> depths({"encoder.layers.0.w": 1, "encoder.layers.1.w": 2, "embed": 3})
     {'encoder': 2}
     """
-    found: Dict[str, Set[int]] = {}
+    found: dict[str, set[int]] = {}
     for name in names:
         layer = layer_of(name)
         if layer is not None:
@@ -56,7 +59,7 @@ def depths(names: "Mapping[str, object]") -> Dict[str, int]:
     return {stack: len(indices) for stack, indices in found.items()}
 
 
-def prune(state: Mapping[str, Value], kept: Mapping[str, Sequence[int]]) -> Dict[str, Value]:
+def prune(state: Mapping[str, Value], kept: Mapping[str, Sequence[int]]) -> dict[str, Value]:
     """Return `state` with only the kept layers of each stack in `kept`, numbered from 0.
 
     A stack that `kept` does not name stays whole. The values are passed on, not copied, in

@@ -1,9 +1,12 @@
 """A sweep over depths: which layers run at each, and the rows of what was measured, relative to the full model."""
 
+from __future__ import annotations
+
 import math
 import os
 import re
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from . import layer_spec
 from .rates import Rates
@@ -11,7 +14,7 @@ from .selection import Kept
 
 FULL = "full"
 
-Depths = Tuple[int, ...]
+Depths = tuple[int, ...]
 """How many layers: of every stack alike, or of the encoder and of the decoder."""
 
 
@@ -19,7 +22,7 @@ class Point(NamedTuple):
     """A strategy, or "full", and the layers of every stack of the model that it keeps, in the stacks' order."""
 
     strategy: str
-    kept: Tuple[Kept, ...]
+    kept: tuple[Kept, ...]
 
 
 class Measured(NamedTuple):
@@ -27,13 +30,13 @@ class Measured(NamedTuple):
 
     parameters: int
     loss: float  # bits a prediction
-    accuracy: Optional[float]  # of 100; for a task that classifies
-    bleu: Optional[float]  # of 100
+    accuracy: float | None  # of 100; for a task that classifies
+    bleu: float | None  # of 100
     tokens_per_second: float
-    peak_memory: Optional[int]  # bytes
+    peak_memory: int | None  # bytes
 
 
-def parse_depths(text: str, option: str = "depths") -> List[Depths]:
+def parse_depths(text: str, option: str = "depths") -> list[Depths]:
     """Return the depths that an option lists.
 
     Raises:
@@ -50,7 +53,7 @@ def parse_depths(text: str, option: str = "depths") -> List[Depths]:
     return list(dict.fromkeys(tuple(map(int, item.split("+"))) for item in text.split(",")))
 
 
-def parse_strategies(text: str, option: str = "strategies") -> List[str]:
+def parse_strategies(text: str, option: str = "strategies") -> list[str]:
     """Return the strategies that an option lists.
 
     Raises:
@@ -67,7 +70,7 @@ def parse_strategies(text: str, option: str = "strategies") -> List[str]:
     return list(dict.fromkeys(names))
 
 
-def default_depths(full: Mapping[str, int], swept: Sequence[str]) -> List[Depths]:
+def default_depths(full: Mapping[str, int], swept: Sequence[str]) -> list[Depths]:
     """Return three quarters, a half and a quarter of the swept stacks' depths.
 
     >>> default_depths({"encoder": 12, "decoder": 6}, ["encoder", "decoder"])
@@ -116,7 +119,7 @@ def points(
     strategies: Sequence[str],
     learned: Mapping[str, Rates] = {},
     option: str = "strategies",
-) -> List[Point]:
+) -> list[Point]:
     """Return the points at a number of layers of each stack; at full depth there is one.
 
     >>> points((2,), {"decoder": 4}, ["every_other", "last"])
@@ -140,8 +143,8 @@ def plan(
     strategies: Sequence[str],
     learned: Mapping[str, Mapping[str, Rates]] = {},
     needed: Mapping[str, Mapping[str, Kept]] = {},
-    options: Tuple[str, str] = ("depths", "strategies"),
-) -> Tuple[Dict[str, List[Point]], List[str]]:
+    options: tuple[str, str] = ("depths", "strategies"),
+) -> tuple[dict[str, list[Point]], list[str]]:
     """Return the points of each model, the full one's first, and a line for each point that a model can't have.
 
     Args:
@@ -159,9 +162,9 @@ def plan(
         _check_learned(models, swept, learned, of_strategies)
     found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
     left_out = []
-    lacking: List[str] = []
+    lacking: list[str] = []
     for number in depths:
-        refused: Dict[str, ValueError] = {}
+        refused: dict[str, ValueError] = {}
         for label, full in models.items():
             try:
                 more = points(
@@ -193,7 +196,7 @@ def _check_learned(
                 )
 
 
-def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> Optional[str]:
+def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> str | None:
     """Say which layer that is needed a point does not keep, if there is one."""
     for stack, kept in zip(stacks, point.kept):
         for layer in needed.get(stack, ()):
@@ -204,8 +207,8 @@ def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str,
 
 
 def rows(
-    label: str, stacks: Sequence[str], at: Sequence[Point], measured: Mapping[Tuple[Kept, ...], Measured]
-) -> List[Dict[str, Any]]:
+    label: str, stacks: Sequence[str], at: Sequence[Point], measured: Mapping[tuple[Kept, ...], Measured]
+) -> list[dict[str, Any]]:
     """Return a row for each point of one checkpoint, the full model's first.
 
     After each value comes, as `..._ratio`, its ratio to the full model's.
@@ -213,7 +216,7 @@ def rows(
     full = next(_values(measured[point.kept]) for point in at if point.strategy == FULL)
     found = []
     for strategy, kept in at:
-        row: Dict[str, Any] = {"checkpoint": label, "strategy": strategy, "depth": name_of([len(k) for k in kept])}
+        row: dict[str, Any] = {"checkpoint": label, "strategy": strategy, "depth": name_of([len(k) for k in kept])}
         row.update({name: ",".join(map(str, k)) for name, k in zip(stacks, kept)})
         for name, value in _values(measured[kept]).items():
             row[name] = value
@@ -222,11 +225,11 @@ def rows(
     return found
 
 
-def _values(measured: Measured) -> Dict[str, Any]:
+def _values(measured: Measured) -> dict[str, Any]:
     """The values by name; None is what was not measured, or is no number, as fp16 may have it."""
     accuracy, bleu = measured.accuracy, measured.bleu
     finite = math.isfinite(measured.loss)
-    values: Dict[str, Any] = {"parameters": measured.parameters, "loss": measured.loss if finite else None}
+    values: dict[str, Any] = {"parameters": measured.parameters, "loss": measured.loss if finite else None}
     if accuracy is None:
         values["perplexity"] = 2**measured.loss if finite and measured.loss < 1000 else None
     else:
@@ -241,7 +244,7 @@ def _values(measured: Measured) -> Dict[str, Any]:
     }
 
 
-def labels(paths: Sequence[str]) -> List[str]:
+def labels(paths: Sequence[str]) -> list[str]:
     """Return what tells the paths apart: the parts that they do not begin or end with alike.
 
     >>> labels(["runs/with/checkpoint_best.pt", "runs/without/checkpoint_best.pt"]), labels(["runs/a.pt"])

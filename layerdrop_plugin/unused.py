@@ -1,6 +1,9 @@
 """Parameters that a forward pass does not use, where several workers wait for the gradient of each."""
 
-from typing import Any, Iterable, Optional, Tuple
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -30,5 +33,5 @@ class _MarkUsed(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return (grad, *[None] * ctx.unused)

@@ -1,5 +1,7 @@
 """Write a file whole or not at all: under a temporary name beside it, which becomes the file's own at the end."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
@@ -7,7 +9,8 @@ import secrets
 import shutil
 import stat
 import time
-from typing import Any, BinaryIO, Iterator, Optional, cast
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
 
 A_DAY = 24 * 60 * 60  # seconds
 
@@ -81,7 +84,7 @@ class Guarded:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._error: Optional[BaseException] = None
+        self._error: BaseException | None = None
 
     def write(self, data: Any) -> int:
         if self._error is None:

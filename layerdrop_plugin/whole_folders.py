@@ -1,11 +1,13 @@
 """Write a folder whole or not at all: under a temporary name beside it, which becomes the folder's own at the end."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Iterable, Iterator, Mapping, Sequence
 
 from . import whole_files
 

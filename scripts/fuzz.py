@@ -24,7 +24,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable
 
 from fuzzing import cases, commands, subjects
 from fuzzing.cases import Case
@@ -56,15 +56,15 @@ class Run:
         self,
         args: argparse.Namespace,
         base: Path,
-        lines: List[commands.Line],
-        good: Dict[str, subjects.Subject],
-        functions: Dict[str, Callable[[], object]],
+        lines: list[commands.Line],
+        good: dict[str, subjects.Subject],
+        functions: dict[str, Callable[[], object]],
     ) -> None:
         self.args, self.base, self.lines, self.good, self.functions = args, base, lines, good, functions
         self.start = time.monotonic()
         self.deadline = self.start + args.seconds
-        self.ends: Dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
-        self.bad: Dict[int, List[str]] = {}
+        self.ends: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+        self.bad: dict[int, list[str]] = {}
         self.peak = 0
         self.slowest = 0.0
 
@@ -100,7 +100,7 @@ class Run:
         return 1 if self.bad else 0
 
 
-def _told(case: Case, faults: List[str], seed: int) -> str:
+def _told(case: Case, faults: list[str], seed: int) -> str:
     return (
         "\n".join(
             [

@@ -4,13 +4,15 @@ support.py record SESSION REPORT    reads pytest's JUnit report, and the version
 support.py table                    prints what was noted, a row for each session
 """
 
+from __future__ import annotations
+
 import json
 import platform
 import sys
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 from xml.etree import ElementTree
 
 FOLDER = Path(__file__).parents[1] / "results" / "support"
@@ -18,7 +20,7 @@ FORKS = ("fairseq", "fairseq-fixed")
 COLUMNS = ("Python", "torch", "fairseq", "numpy", "hydra-core", "passed", "failed", "skipped", "date")
 
 
-def count(report: Path) -> Dict[str, int]:
+def count(report: Path) -> dict[str, int]:
     """Return how many tests of a JUnit report passed, failed and were skipped; an error counts as a failure."""
     (suite,) = ElementTree.parse(report).getroot().iter("testsuite")
     total, failures, errors, skipped = (int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped"))
@@ -26,7 +28,7 @@ def count(report: Path) -> Dict[str, int]:
     return {"passed": total - failed - skipped, "failed": failed, "skipped": skipped}
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of what matters here, by column."""
     found = {"Python": platform.python_version()}
     for package in ("torch", "numpy", "hydra-core"):
@@ -49,7 +51,7 @@ def record(session: str, report: str) -> None:
         sys.exit(f"{session}: {row['failed']} tests failed")
 
 
-def table(rows: List[Dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """Return a Markdown table, sorted by Python, then torch."""
     ordered = sorted(rows, key=lambda row: [numbers(row["Python"]), numbers(row["torch"]), row["fairseq"]])
     lines = [COLUMNS, *([str(row[name]) for name in COLUMNS] for row in ordered)]
@@ -57,7 +59,7 @@ def table(rows: List[Dict[str, Any]]) -> str:
     return "".join([header, "|---" * len(COLUMNS), "|\n", *rest])
 
 
-def numbers(text: str) -> List[int]:
+def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(".") if part.isdigit()]
 
 

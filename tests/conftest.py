@@ -1,5 +1,7 @@
 """Tiny data and tiny models, made once for all workers."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import functools

@@ -1,6 +1,8 @@
 """`layerdrop-average`: the mean of several checkpoints' weights as one checkpoint."""
 
-from typing import Optional, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 from .. import message
 from ..fairseq_adapter.checkpoints.write_average import average_checkpoints, choose
@@ -18,7 +20,7 @@ EXAMPLES = """\
 """
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():

@@ -1,12 +1,15 @@
 """What all commands share: their parser, its errors, the options of several, and how fairseq is imported."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import logging
 import os
 import sys
 import warnings
-from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -38,8 +41,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message.one_line(text)}\n")
 
     def parse_known_args(  # type: ignore[override]
-        self, args: Optional[Sequence[str]] = None, namespace: Optional[argparse.Namespace] = None
-    ) -> Tuple[argparse.Namespace, List[str]]:
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """Parse as argparse does, and refuse what is no text: results, and libraries that read files, are UTF-8."""
         known, others = super().parse_known_args(args, namespace)
         for action in self._actions:
@@ -78,7 +81,7 @@ class Parser(argparse.ArgumentParser):
             fairseq.setLevel(level)
 
 
-def _values(value: Any) -> List[str]:
+def _values(value: Any) -> list[str]:
     return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
 
 
@@ -88,7 +91,7 @@ def add_stack_options(parser: Parser) -> None:
         parser.add_argument(f"--{stack}", metavar="SPEC", help=f"{stack} layers to keep: {layer_spec.GRAMMAR}")
 
 
-def stack_specs(args: argparse.Namespace) -> Dict[str, str]:
+def stack_specs(args: argparse.Namespace) -> dict[str, str]:
     """Return the values of --encoder and --decoder that are given, by stack.
 
     Raises:
@@ -118,7 +121,7 @@ def at_least_1(text: str) -> int:
     return int(text)
 
 
-def progress(total: int, unit: str) -> "tqdm[NoReturn]":
+def progress(total: int, unit: str) -> tqdm[NoReturn]:
     """Return a bar for a `with`, which shows on standard error, where it is a terminal, how much is done."""
     return tqdm(total=total, unit=unit, disable=None, leave=False)
 

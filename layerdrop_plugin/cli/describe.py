@@ -1,6 +1,9 @@
 """`layerdrop-describe`: what checkpoints hold, their weights not read."""
 
-from typing import Any, List, Mapping, Optional, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import description_text, results
 from .command import Parser, needing_fairseq
@@ -16,7 +19,7 @@ EXAMPLES = """\
 """
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
@@ -24,7 +27,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         with needing_fairseq():
             from ..fairseq_adapter.checkpoints.description import describe  # torch takes a second to import
 
-        found: List[Mapping[str, Any]] = []
+        found: list[Mapping[str, Any]] = []
         for path in args.checkpoints:
             description = describe(path)
             print(("\n" if found else "") + description_text.text(description))

@@ -1,6 +1,9 @@
 """A checkpoint's description as lines for a person and as a row of a table."""
 
-from typing import Any, Dict, Mapping, Optional, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .. import layer_spec, message
 
@@ -26,7 +29,7 @@ def text(description: Mapping[str, Any]) -> str:
     )
 
 
-def row(description: Mapping[str, Any]) -> Dict[str, Any]:
+def row(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return a checkpoint's row of a table."""
     cells = {name: description[name] for name in ("checkpoint", "architecture", "task")}
     for stack, s in description["stacks"].items():
@@ -41,7 +44,7 @@ def row(description: Mapping[str, Any]) -> Dict[str, Any]:
     return {**cells, **{f"{part}_bytes": size for part, size in description["bytes"].items()}}
 
 
-def kept(pruned: Optional[Mapping[str, Any]]) -> Optional[str]:
+def kept(pruned: Mapping[str, Any] | None) -> str | None:
     """Return which layers a pruned stack holds.
 
     >>> kept({"depth": 6, "kept": [0, 2, 4]})
@@ -62,7 +65,7 @@ def _stack(s: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _learned(rates: Optional[Sequence[float]]) -> str:
+def _learned(rates: Sequence[float] | None) -> str:
     """Say the learned drop rate of each layer; one a line would be long."""
     return "" if rates is None else f"learned, by layer: {' '.join(f'{rate:.3g}' for rate in rates)}"
 
@@ -71,7 +74,7 @@ def _rate(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _rates(learned: Optional[Sequence[float]]) -> Optional[str]:
+def _rates(learned: Sequence[float] | None) -> str | None:
     return None if learned is None else ",".join(f"{rate:.3g}" for rate in learned)
 
 

@@ -1,8 +1,10 @@
 """`layerdrop-export`: a model, pruned or whole, as CTranslate2 or Hugging Face's transformers load it."""
 
+from __future__ import annotations
+
 import importlib.util
 from argparse import Namespace
-from typing import Dict, Optional, Sequence
+from collections.abc import Sequence
 
 from .. import message, whole_folders
 from ..fairseq_adapter.export import MARKS
@@ -30,7 +32,7 @@ NO_TOKENIZER = (
 )
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
@@ -58,7 +60,7 @@ def _check(args: Namespace) -> None:
             )
 
 
-def _export(args: Namespace, specs: Dict[str, str]) -> None:
+def _export(args: Namespace, specs: dict[str, str]) -> None:
     if args.to == "ctranslate2":
         from ..fairseq_adapter.export import to_ctranslate2
 

@@ -1,8 +1,11 @@
 """A search that is interrupted keeps its state, and says what is the best so far."""
 
+from __future__ import annotations
+
 import contextlib
 import signal
-from typing import TYPE_CHECKING, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .command import Parser
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def interruptible(parser: Parser, plan: "Plan", measure: "Measuring", first: bool) -> Iterator[None]:
+def interruptible(parser: Parser, plan: Plan, measure: Measuring, first: bool) -> Iterator[None]:
     """Interrupted, keep the state and print the best so far."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a scheduler or torchrun ends a command

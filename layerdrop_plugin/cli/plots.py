@@ -1,8 +1,11 @@
 """Figures of results, by matplotlib, which is an extra and imported only to draw."""
 
+from __future__ import annotations
+
 import importlib.util
 import io
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Row = Mapping[str, Any]
 
@@ -28,14 +31,14 @@ def check(path: str, option: str) -> None:
         raise ValueError(f"`{option}` needs matplotlib: pip install matplotlib.")
 
 
-def curves(rows: Sequence[Row]) -> Dict[Tuple[str, str], List[Row]]:
+def curves(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """Return for each checkpoint and strategy its rows, the full model's included, from few layers to many.
 
     >>> rows = [{"checkpoint": "a", "strategy": s, "depth": d} for s, d in (("full", "4"), ("last", "2"))]
     >>> {key: [row["depth"] for row in line] for key, line in curves(rows).items()}
     {('a', 'last'): ['2', '4']}
     """
-    found: Dict[Tuple[str, str], List[Row]] = {}
+    found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row["strategy"] != "full":
             found.setdefault((row["checkpoint"], row["strategy"]), []).append(row)
@@ -47,15 +50,15 @@ def curves(rows: Sequence[Row]) -> Dict[Tuple[str, str], List[Row]]:
     return {key: sorted(line, key=layers) for key, line in found.items()}
 
 
-def chain(line: Sequence[Row]) -> Tuple[List[Row], List[Row]]:
+def chain(line: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Return the rows to connect, in which no stack gets smaller, and those beside: 6+3 among 4+4 and 5+5.
 
     >>> joined, loose = chain([{"depth": d} for d in ("4+4", "6+3", "5+5", "6+6")])
     >>> [row["depth"] for row in joined], [row["depth"] for row in loose]
     (['4+4', '5+5', '6+6'], ['6+3'])
     """
-    joined: List[Row] = []
-    loose: List[Row] = []
+    joined: list[Row] = []
+    loose: list[Row] = []
     for row in line:
         smaller = bool(joined) and any(a < b for a, b in zip(_stacks(row), _stacks(joined[-1])))
         (loose if smaller else joined).append(row)
@@ -163,7 +166,7 @@ def _label(checkpoint: str, strategy: str, checkpoints: bool, strategies: bool) 
     return f"{checkpoint}, {strategy}" if strategies else checkpoint
 
 
-def _stacks(row: Row) -> List[int]:
+def _stacks(row: Row) -> list[int]:
     return [int(number) for number in row["depth"].split("+")]
 
 
@@ -174,14 +177,14 @@ def _name_points(axes: Any, rows: Sequence[Row], quality: str) -> None:
             axes.annotate(row["depth"], at, (5, 4), textcoords="offset points", fontsize=8)
 
 
-def _numbers(rows: Sequence[Row], name: str) -> List[float]:
+def _numbers(rows: Sequence[Row], name: str) -> list[float]:
     """A column; what is missing leaves a gap."""
     return [float("nan") if row[name] is None else row[name] for row in rows]
 
 
 def _depth_ticks(axes: Any, rows: Sequence[Row]) -> None:
     """Write depths as the rows do, 6+3, at how many layers run in all."""
-    names: Dict[int, List[str]] = {}
+    names: dict[int, list[str]] = {}
     for row in rows:
         at = names.setdefault(layers(row), [])
         at += [] if row["depth"] in at else [row["depth"]]

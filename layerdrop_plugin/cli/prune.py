@@ -1,7 +1,10 @@
 """`layerdrop-prune`: a checkpoint with fewer layers, as a file of its own."""
 
+from __future__ import annotations
+
 from argparse import ArgumentTypeError, Namespace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .. import whole_files
 from . import description_text, results
@@ -20,7 +23,7 @@ EXAMPLES = """\
 DTYPES = ("float32", "float16", "bfloat16")
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
@@ -48,7 +51,7 @@ def _check(args: Namespace, specs: Mapping[str, str]) -> None:
     results.check(args, args.checkpoint, args.output)
 
 
-def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> List[Dict[str, Any]]:
+def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a line for each thing that is worth comparing."""
     rows = [
         {

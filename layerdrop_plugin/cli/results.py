@@ -1,12 +1,15 @@
 """Results of a command: a table on standard output and, asked for with --json or --csv, data in a file."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 import math
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
 from os.path import realpath
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable
 
 from .. import message, whole_files
 

@@ -1,12 +1,15 @@
 """`layerdrop-search`: which layers to keep, by what they score on validation data."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import os
 import sys
 from argparse import Namespace
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from .. import whole_files
 from . import results, search_text
@@ -32,7 +35,7 @@ EXAMPLES = """\
 """
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args, words = parser.parse_known_args(argv)
     with parser.errors(), workers("--cpu" in words) as first:
@@ -52,7 +55,7 @@ def _check(args: Namespace) -> None:
         raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
 
 
-def _search(parser: Parser, args: Namespace, words: List[str], first: bool) -> None:
+def _search(parser: Parser, args: Namespace, words: list[str], first: bool) -> None:
     from ..fairseq_adapter.evaluation import evaluation, generation, search_report
     from ..fairseq_adapter.evaluation import search as layer_search
 
@@ -81,7 +84,7 @@ def _search(parser: Parser, args: Namespace, words: List[str], first: bool) -> N
             measure.forget()
 
 
-def _measuring(args: Namespace, settings: Dict[str, Any], scoring: "Scoring") -> "Measuring":
+def _measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Measuring:
     from ..measuring import Measuring, read_state
 
     path = args.state or f"layerdrop-search-{_short(settings)}.json"
@@ -97,11 +100,11 @@ def _measuring(args: Namespace, settings: Dict[str, Any], scoring: "Scoring") ->
     return measure
 
 
-def _short(settings: Dict[str, Any]) -> str:
+def _short(settings: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
 
 
-def _keep(text: str) -> Tuple[int, ...]:
+def _keep(text: str) -> tuple[int, ...]:
     return tuple(at_least_1(part) for part in text.split(","))
 
 

@@ -1,13 +1,15 @@
 """The results of a search as text."""
 
+from __future__ import annotations
+
 import sys
-from typing import Any, Dict
+from typing import Any
 
 from . import results
 from .command import Parser
 
 
-def show(parser: Parser, found: Dict[str, Any]) -> None:
+def show(parser: Parser, found: dict[str, Any]) -> None:
     """Print the results; warnings on standard error."""
     number = {"loss": "{:.4f}".format, "perplexity": "{:.2f}".format, "accuracy": "{:.2f}".format}
     show = {**number, "bleu": "{:.2f}".format, "loss_1st_half": "{:.4f}".format, "loss_2nd_half": "{:.4f}".format}

@@ -1,11 +1,13 @@
 """SIGTERM and SIGHUP end a command as they always do, but after it has removed its temporary files."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
-from typing import Iterator, Optional
 
 NAMES = ("SIGTERM", "SIGHUP")  # a scheduler's, and a closed terminal's; not every system has both
 
@@ -41,6 +43,6 @@ def cleanly() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _stop(number: int, frame: Optional[FrameType]) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # another one would stop the cleaning up
     raise Stopped(number)

@@ -1,8 +1,11 @@
 """`layerdrop-sweep`: quality, speed and size over depth, of one checkpoint or several."""
 
+from __future__ import annotations
+
 import sys
 from argparse import Namespace
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from .. import layer_spec, sweep
 from . import results, sweep_plots, sweep_tables
@@ -33,7 +36,7 @@ EXAMPLES = """\
 """
 
 
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args, words = parser.parse_known_args(argv)
     with parser.errors():
@@ -50,7 +53,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         sweep_plots.draw(args, found)
 
 
-def _measure(parser: Parser, args: Namespace, words: List[str]) -> Dict[str, Any]:
+def _measure(parser: Parser, args: Namespace, words: list[str]) -> dict[str, Any]:
     from ..fairseq_adapter.evaluation import importance as layer_importance
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
 

@@ -1,8 +1,10 @@
 """The plots of a sweep: refused before long work where they can't be drawn, written at its end."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 from os.path import realpath
-from typing import Any, Dict
+from typing import Any
 
 from .. import whole_files
 from . import plots, results
@@ -26,7 +28,7 @@ def check(args: Namespace) -> None:
     args.samples = args.samples or 20
 
 
-def draw(args: Namespace, found: Dict[str, Any]) -> None:
+def draw(args: Namespace, found: dict[str, Any]) -> None:
     title = f"{found['split']}, {found['tokens']:,} tokens"
     if len(found["checkpoints"]) == 1:
         title = f"{args.labels[0]} on {title}"

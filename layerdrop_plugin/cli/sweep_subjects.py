@@ -1,9 +1,11 @@
 """What a sweep measures: checkpoints with their data, labels and depths."""
 
+from __future__ import annotations
+
 import sys
 from argparse import Namespace
 from os.path import realpath
-from typing import TYPE_CHECKING, List, Tuple
+from typing import TYPE_CHECKING
 
 from .. import sweep
 from .command import Parser
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 OPTIONS = ("--depths", "--strategies")
 
 
-def subjects_of(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[List[Subject], List[str]]":
+def subjects_of(parser: Parser, args: Namespace, words: list[str]) -> tuple[list[Subject], list[str]]:
     """Load each checkpoint and its data once; return them, and which stacks lose layers."""
     from ..fairseq_adapter.evaluation import evaluation, generation
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
@@ -48,7 +50,7 @@ def subjects_of(parser: Parser, args: Namespace, words: List[str]) -> "Tuple[Lis
     return subjects, swept
 
 
-def labels_of(args: Namespace) -> List[str]:
+def labels_of(args: Namespace) -> list[str]:
     """Return a name for each checkpoint: those of --labels, or where their paths differ.
 
     Raises:

@@ -1,6 +1,9 @@
 """The tables that `layerdrop-sweep` prints."""
 
-from typing import Any, Callable, Dict, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from . import results
 from .results import Row
@@ -16,7 +19,7 @@ HEADERS = {
 }
 """What stands over a column of the table where the data's name is long."""
 
-SHOW: Dict[str, Callable[[Any], str]] = {
+SHOW: dict[str, Callable[[Any], str]] = {
     "parameters": "{:,}".format,
     **dict.fromkeys(("perplexity", "accuracy", "bleu"), "{:.2f}".format),
     **dict.fromkeys(("tokens_per_second", "peak_memory_mib"), "{:,.0f}".format),
@@ -27,7 +30,7 @@ SHOW: Dict[str, Callable[[Any], str]] = {
 }
 
 
-def text(found: Dict[str, Any]) -> str:
+def text(found: dict[str, Any]) -> str:
     """Return tables of the results, but for which layers a strategy keeps and the ratio of losses."""
     of = "generation" if found["bleu_signature"] else "evaluation"
     lines = [

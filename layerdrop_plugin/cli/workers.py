@@ -1,8 +1,10 @@
 """The workers of torch.distributed.run."""
 
+from __future__ import annotations
+
 import contextlib
 import os
-from typing import Iterator
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager

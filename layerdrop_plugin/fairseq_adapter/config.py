@@ -1,8 +1,10 @@
 """Read and write a model's configuration, which fairseq keeps as a Namespace or as a DictConfig."""
 
+from __future__ import annotations
+
 import re
 from argparse import Namespace
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Union
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
@@ -36,14 +38,14 @@ def as_namespace(cfg: ModelConfig) -> Namespace:
     return Namespace(**as_dict(cfg)) if isinstance(cfg, DictConfig) else cfg
 
 
-def as_dict(cfg: ModelConfig) -> Dict[str, Any]:
+def as_dict(cfg: ModelConfig) -> dict[str, Any]:
     """Return the options that are set, as plain Python."""
     if isinstance(cfg, DictConfig):
         return dict(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True))  # type: ignore[arg-type]
     return vars(cfg)
 
 
-def take_from_task(cfg: ModelConfig, task: Any, names: Tuple[str, ...]) -> None:
+def take_from_task(cfg: ModelConfig, task: Any, names: tuple[str, ...]) -> None:
     """Set, in place, options that a model shares with its task; from YAML only the task has them."""
     options = getattr(task, "cfg", None) or getattr(task, "args", None)
     for name in names:
@@ -63,7 +65,7 @@ def root_option(cfg: ModelConfig, group: str, name: str) -> Any:
     return getattr(cfg, name, None)
 
 
-def depths_of(cfg: ModelConfig) -> Dict[str, int]:
+def depths_of(cfg: ModelConfig) -> dict[str, int]:
     """Return how many layers each stack has; fconv's `encoder_layers`, a list of sizes, is no depth."""
     layers = {stack: get(cfg, f"{stack}_layers") for stack in ("encoder", "decoder")}
     return {stack: int(n) for stack, n in layers.items() if re.fullmatch("[0-9]+", str(n))}

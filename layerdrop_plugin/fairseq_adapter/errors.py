@@ -3,11 +3,14 @@
 With `LOGLEVEL=DEBUG`, fairseq's own variable, the traceback is in the log.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Iterator, NoReturn
+from typing import NoReturn
 
 from .. import message
 from .running_command import running_command

@@ -1,5 +1,7 @@
 """Put a function of ours around one of fairseq's."""
 
+from __future__ import annotations
+
 import functools
 from typing import Any, Callable
 

@@ -1,8 +1,10 @@
 """The options of structured dropout and pruning: declared once, for the command line, YAML and `--model-overrides`."""
 
+from __future__ import annotations
+
 import argparse
 import re
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple
 
 from .. import layer_spec, rates
 from .config import ModelConfig, depths_of, get, has, put
@@ -21,7 +23,7 @@ class Kind(NamedTuple):
     """
 
     read: Callable[[Any, str], Any]
-    metavar: Optional[str]  # None for a switch
+    metavar: str | None  # None for a switch
     off: Any
 
 
@@ -29,7 +31,7 @@ class Option(NamedTuple):
     """One option, of one stack or of all."""
 
     name: str  # with underscores, as in YAML
-    stack: Optional[str]
+    stack: str | None
     kind: Kind
     help: str
 
@@ -73,7 +75,7 @@ SWITCH = Kind(_read_switch, None, False)
 UPDATES = Kind(_read_updates, "N", 0)
 
 
-def _of_stack(stack: str) -> Tuple[Option, ...]:
+def _of_stack(stack: str) -> tuple[Option, ...]:
     parts = "self-attention, cross-attention, FFN" if stack == "decoder" else "self-attention, FFN"
     return (
         Option(
@@ -119,7 +121,7 @@ def _of_stack(stack: str) -> Tuple[Option, ...]:
     )
 
 
-OPTIONS: Tuple[Option, ...] = (
+OPTIONS: tuple[Option, ...] = (
     *_of_stack("encoder"),
     *_of_stack("decoder"),
     Option(
@@ -135,12 +137,12 @@ OPTIONS: Tuple[Option, ...] = (
         "lower all these rates to 0 over the last N updates before --max-update, linearly (e.g. 4000)",
     ),
 )
-KEEP: Dict[str, str] = {stack: f"{stack}_layers_to_keep" for stack in STACKS}
+KEEP: dict[str, str] = {stack: f"{stack}_layers_to_keep" for stack in STACKS}
 DROPS = ("layerdrop", "headdrop", "ffndrop", "sublayerdrop")
 """What follows the stack in the names of the options that are rates."""
 
 
-def add_options(parser: Any, model: str, stacks: Tuple[str, ...]) -> None:
+def add_options(parser: Any, model: str, stacks: tuple[str, ...]) -> None:
     """Put our options in the place of fairseq's own; those of a stack the model lacks are refused."""
     group = parser.add_argument_group() if isinstance(parser, argparse.ArgumentParser) else parser
     handler, group.conflict_handler = group.conflict_handler, "resolve"

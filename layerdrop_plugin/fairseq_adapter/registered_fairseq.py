@@ -1,5 +1,7 @@
 """fairseq with our patches and models, for functions that may be called where nobody has imported it yet."""
 
+from __future__ import annotations
+
 from importlib import import_module
 
 

@@ -1,5 +1,7 @@
 """Registers the plugin's models with fairseq, after patching fairseq itself."""
 
+from __future__ import annotations
+
 from . import compat
 
 compat.apply_all()

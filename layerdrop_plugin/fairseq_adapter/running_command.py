@@ -3,11 +3,13 @@
 Who called decides, not the name of the script: a program of a user's own may be called `fairseq-notebook.py`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from types import CodeType
-from typing import Iterator, Optional
 
 OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli")
 WORKERS = os.path.join("fairseq", "distributed", "utils.py")
@@ -16,7 +18,7 @@ COMMAND = "LAYERDROP_COMMAND"
 """The variable in which a command tells its name to the workers that fairseq starts for it."""
 
 
-def running_command() -> Optional[str]:
+def running_command() -> str | None:
     """Return the name of the command whose function called this one, such as fairseq-train; None where none did.
 
     In a worker that fairseq has started, it is the command that had it started.
@@ -45,7 +47,7 @@ def told_to_workers() -> Iterator[None]:
         del os.environ[COMMAND]
 
 
-def _name(code: CodeType) -> Optional[str]:
+def _name(code: CodeType) -> str | None:
     folder, file = os.path.split(code.co_filename)
     command = file.rpartition(".")[0].replace("_", "-")
     if code.co_name in ("cli_main", "hydra_main") and os.path.basename(folder) == "fairseq_cli":

@@ -5,13 +5,16 @@ that do not fit each other, the data or the checkpoint. fairseq finds that out s
 is a bug or the machine, and its traceback stays; so does that of code of the user's own.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any, Iterator, List, Mapping, Optional, Sequence
+from typing import Any
 
 from fairseq_cli import generate
 from torch.multiprocessing.spawn import ProcessException
@@ -41,7 +44,7 @@ def _main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @contextlib.contextmanager
-def one_line_for_all(user_dir: Optional[str]) -> Iterator[None]:
+def one_line_for_all(user_dir: str | None) -> Iterator[None]:
     """End the command of fairseq's that runs, if one does, in one line for what a user got wrong in the code inside."""
     try:
         yield
@@ -51,7 +54,7 @@ def one_line_for_all(user_dir: Optional[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def value_error_for_all(user_dir: Optional[str]) -> Iterator[None]:
+def value_error_for_all(user_dir: str | None) -> Iterator[None]:
     """Make one line (a ValueError) of what a user got wrong in the code inside; for commands of our own.
 
     With `LOGLEVEL=DEBUG` errors pass as they are.
@@ -67,7 +70,7 @@ def value_error_for_all(user_dir: Optional[str]) -> Iterator[None]:
         raise ValueError(text) from None
 
 
-def end_command(error: Exception, user_dir: Optional[str]) -> None:
+def end_command(error: Exception, user_dir: str | None) -> None:
     """End the command that runs, if one does and the error is of a user's making; else return."""
     text = told(error, user_dir) if in_command() else None
     if text is not None:
@@ -114,7 +117,7 @@ def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[N
         ) from None
 
 
-def told(error: Exception, user_dir: Optional[str]) -> Optional[str]:
+def told(error: Exception, user_dir: str | None) -> str | None:
     """Return what to say of an error, None where it is not of a user's making.
 
     Args:
@@ -151,11 +154,11 @@ def system_error(error: OSError) -> str:
     return f"the system refuses what it was asked for: {error.strerror or error}"
 
 
-def _and_more(match: "re.Match[str]") -> str:
+def _and_more(match: re.Match[str]) -> str:
     return f"{match[1]} and {match[2].count(', ')} more"
 
 
-def _own(frames: List[FrameType], user_dir: Optional[str]) -> bool:
+def _own(frames: list[FrameType], user_dir: str | None) -> bool:
     """Tell whether a user's own code takes part; the user dir may be this package."""
     name = os.path.basename(os.path.abspath(user_dir)) if user_dir else None
     packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}

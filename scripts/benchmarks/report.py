@@ -11,10 +11,11 @@ import platform
 import re
 import statistics
 import sys
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NoReturn, Sequence
+from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):

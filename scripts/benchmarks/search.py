@@ -13,7 +13,8 @@ import itertools
 import statistics
 import sys
 import time
-from typing import Any, Callable, Iterator, NoReturn
+from collections.abc import Iterator
+from typing import Any, Callable, NoReturn
 
 import torch
 from tqdm import tqdm

@@ -6,8 +6,9 @@ import argparse
 import json
 import statistics
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 from report import (
     Parser,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Optional
 
 from report import ratio, table
 
@@ -14,9 +15,9 @@ Words = Mapping[str, Sequence[float]]
 """Words/s of the rounds by model; "no layers" is the one with all layers dropped."""
 
 
-def perplexities(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Optional[float]]]:
+def perplexities(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float | None]]:
     """Of the rows of a sweep over one strategy."""
-    at: dict[str, dict[int, Optional[float]]] = {}
+    at: dict[str, dict[int, float | None]] = {}
     for row in rows:
         at.setdefault(row["checkpoint"], {})[int(row["depth"])] = row["perplexity"]
     return at
@@ -100,7 +101,7 @@ def selection_table(search: Mapping[str, Any], test: Sequence[Mapping[str, Any]]
     )
 
 
-def shown(perplexity: Optional[float]) -> str:
+def shown(perplexity: float | None) -> str:
     """One that is no number is said, as a model without its layers may have it."""
     if perplexity is None:
         return "-"
@@ -137,6 +138,6 @@ def draw(at: At, rate: float, half: int, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def numbers(values: Iterable[Optional[float]]) -> list[float]:
+def numbers(values: Iterable[float | None]) -> list[float]:
     """What is missing leaves a gap."""
     return [float("nan") if value is None else value for value in values]

@@ -8,9 +8,10 @@ and returns a function from a locale to its text, so both sides of a pair say th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from random import Random
-from typing import Callable, Iterator
+from typing import Callable
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_interval, format_skeleton, format_time, format_timedelta

@@ -7,7 +7,7 @@ import io
 import os
 import random
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, NamedTuple
 
 from . import judging, mutate_arguments, mutate_bytes, mutate_state
 from .commands import Line
@@ -34,12 +34,12 @@ class Case(NamedTuple):
     number: int
     about: str
     line: Line
-    argv: List[str]
+    argv: list[str]
     content: bytes
     wanted: Wanted
 
 
-def make(seed: int, number: int, lines: List[Line], subjects: Dict[str, Subject]) -> Case:
+def make(seed: int, number: int, lines: list[Line], subjects: dict[str, Subject]) -> Case:
     """Return a case; for the same seed and number, the same one."""
     draw = random.Random(f"{seed} {number}")
     maker = draw.choices(list(SHARES), list(SHARES.values()))[0]
@@ -72,7 +72,7 @@ def _changed_state(subject: Subject, draw: random.Random) -> tuple:
             return file.getvalue(), about
 
 
-def _wanted(command: str, argv: List[str], wanted: Wanted) -> Wanted:
+def _wanted(command: str, argv: list[str], wanted: Wanted) -> Wanted:
     """What a changed command line may do: write where a word of it says."""
     named = {part for word in argv for part in (word, word.partition("=")[2]) if part.strip("./ ")}
     places = {name for part in named for name in (part, part.rstrip("/") + "/")} | {"checkpoints/", "save/"}
@@ -80,13 +80,13 @@ def _wanted(command: str, argv: List[str], wanted: Wanted) -> Wanted:
     return Wanted(shows, frozenset(), wanted.may_write | places, wanted.may_leave | {"checkpoints"} | _logs(argv))
 
 
-def _logs(argv: List[str]) -> frozenset:
+def _logs(argv: list[str]) -> frozenset:
     return frozenset(argv[i + 1].rstrip("/") for i, word in enumerate(argv[:-1]) if word == "--save-dir")
 
 
 def attempt(
-    case: Case, folder: Path, subjects: Dict[str, Subject], commands: Dict[str, Callable[[], object]], seconds: float
-) -> tuple[Outcome, List[str]]:
+    case: Case, folder: Path, subjects: dict[str, Subject], commands: dict[str, Callable[[], object]], seconds: float
+) -> tuple[Outcome, list[str]]:
     """Run a case in a new folder; return how it ended, and what is wrong with that."""
     base = Path(subjects[case.line.subject].path).parent
     furnish(folder, case, base)

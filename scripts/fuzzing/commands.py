@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import pkgutil
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, NamedTuple
 
 from .judging import Wanted
 
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
     command: str
     subject: str
-    argv: List[str]
+    argv: list[str]
     wanted: Wanted
     stdin: str = ""
 
@@ -45,7 +45,7 @@ class Line(NamedTuple):
         return f"{self.command} of {self.subject}"
 
 
-def load() -> Dict[str, Callable[[], object]]:
+def load() -> dict[str, Callable[[], object]]:
     """Import all that any command may need, and return the commands' functions by their names."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads would not be there in a fork
     logging.disable(logging.INFO)
@@ -110,7 +110,7 @@ def data_of(subject: str) -> str:
     return {"translation": "pairs", "sentence_prediction": "classes"}.get(TASKS[subject], "text")
 
 
-def lines(training: Dict[str, List[str]]) -> List[Line]:
+def lines(training: dict[str, list[str]]) -> list[Line]:
     """Return the lines of all commands for all checkpoints that they take.
 
     Args:
@@ -124,7 +124,7 @@ def lines(training: Dict[str, List[str]]) -> List[Line]:
     return found
 
 
-def _files(subject: str) -> List[Line]:
+def _files(subject: str) -> list[Line]:
     keep = [word for stack in HAS[subject] for word in (STACKS[stack] if subject != "pruned" else (f"--{stack}", "1"))]
     small, mean = wanted("parameters", "small.pt"), wanted("average", "mean.pt")
     prune = ["checkpoint.pt", "-o", "small.pt"]
@@ -147,7 +147,7 @@ def _files(subject: str) -> List[Line]:
 TABLES = ("--json", "d.json", "--csv", "d.csv")
 
 
-def _evaluation(subject: str) -> List[Line]:
+def _evaluation(subject: str) -> list[Line]:
     task = TASKS[subject]
     keep = {f"{stack}_layers_to_keep": "0,2" if subject != "pruned" else "1" for stack in HAS[subject]}
     common = [data_of(subject), "--path", "checkpoint.pt", "--cpu"]
@@ -186,7 +186,7 @@ def _evaluation(subject: str) -> List[Line]:
     return found
 
 
-def _export(subject: str) -> List[Line]:
+def _export(subject: str) -> list[Line]:
     if TASKS[subject] in ("masked_lm", "sentence_prediction"):
         argv, made = ["checkpoint.pt", "--to", "huggingface", "out", "--encoder", "0,3"], "out/config.json"
     elif subject != "adaptive":
@@ -200,7 +200,7 @@ def _export(subject: str) -> List[Line]:
 RESETS = ("--reset-optimizer", "--reset-meters", "--reset-lr-scheduler", "--reset-dataloader")
 
 
-def _training(subject: str, options: List[str]) -> List[Line]:
+def _training(subject: str, options: list[str]) -> list[Line]:
     made = wanted("done training", "save/checkpoint_last.pt", may=("save/",))._replace(may_leave=frozenset({"save"}))
     keep = [word for stack in HAS[subject] for word in (f"--{stack}-layers-to-keep", "1,3")]
     train = [data_of(subject), "--user-dir", "layerdrop_plugin", *options, "--save-dir", "save"]
@@ -241,7 +241,7 @@ HYDRA = {
 }
 
 
-def _hydra(made: Wanted) -> List[Line]:
+def _hydra(made: Wanted) -> list[Line]:
     made = made._replace(may_write=made.may_write | {"hydra/"}, may_leave=frozenset({"hydra/", "save"}), shows=r"\S")
     argv = [f"{name}={value}" for name, value in HYDRA.items()]
     return [

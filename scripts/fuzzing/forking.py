@@ -13,7 +13,8 @@ import tempfile
 import time
 import traceback
 import warnings
-from typing import BinaryIO, Callable, Dict, NamedTuple, NoReturn, Optional, Sequence
+from collections.abc import Sequence
+from typing import BinaryIO, Callable, NamedTuple, NoReturn
 
 from . import interpreter
 
@@ -35,7 +36,7 @@ class Outcome(NamedTuple):
         peak: bytes of memory that it had at most.
     """
 
-    status: Optional[int]
+    status: int | None
     out: str
     err: str
     seconds: float
@@ -48,7 +49,7 @@ def run(
     folder: str,
     stdin: str = "",
     seconds: float = 30.0,
-    env: Optional[Dict[str, str]] = None,
+    env: dict[str, str] | None = None,
 ) -> Outcome:
     """Call `main` in a fork of this process as a console script would, and wait for it.
 
@@ -95,7 +96,7 @@ def _wait(child: int, deadline: float) -> tuple:
 
 
 def _become(
-    main: Callable[[], object], argv: Sequence[str], folder: str, files: Sequence[BinaryIO], env: Dict[str, str]
+    main: Callable[[], object], argv: Sequence[str], folder: str, files: Sequence[BinaryIO], env: dict[str, str]
 ) -> NoReturn:
     """Be the command: in this fork, from here to the end of the process."""
     status = 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Tuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from .forking import Outcome
 
@@ -15,7 +16,7 @@ ENDS = (0, 2)
 HYDRA = "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace."
 """Ends what Hydra says of an override that it can't take: with status 1, before it calls fairseq."""
 
-Files = Dict[str, Tuple[int, ...]]
+Files = dict[str, tuple[int, ...]]
 
 
 class Wanted(NamedTuple):
@@ -29,9 +30,9 @@ class Wanted(NamedTuple):
     """
 
     shows: str = r"\S"
-    writes: FrozenSet[str] = frozenset()
-    may_write: FrozenSet[str] = frozenset()
-    may_leave: FrozenSet[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    may_write: frozenset[str] = frozenset()
+    may_leave: frozenset[str] = frozenset()
 
 
 def files_in(*folders: str) -> Files:
@@ -50,7 +51,7 @@ def files_in(*folders: str) -> Files:
     return found
 
 
-def faults(prog: str, outcome: Outcome, wanted: Wanted, before: Files, after: Files, folder: str) -> List[str]:
+def faults(prog: str, outcome: Outcome, wanted: Wanted, before: Files, after: Files, folder: str) -> list[str]:
     """Return what a command did that no command may do; nothing where all is well.
 
     Args:
@@ -117,7 +118,7 @@ def _nothing_done(outcome: Outcome, wanted: Wanted, after: Files, folder: str) -
             yield f"status 0 with nothing done: {path} is not there"
 
 
-def _files(before: Files, after: Files, allowed: List[str]) -> Iterable[str]:
+def _files(before: Files, after: Files, allowed: list[str]) -> Iterable[str]:
     def is_allowed(path: str) -> bool:
         return any(f"{path}/".startswith(place) if place.endswith("/") else path == place for place in allowed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Dict, List, Tuple
 
 from . import values
 
@@ -22,7 +21,7 @@ TRAINING = (
     *("--criterion", "--optimizer", "--reset-optimizer", "--update-freq", "--no-save", "--tensorboard-logdir"),
 )
 FILES = ("--json", "--csv", "--force")
-OPTIONS: Dict[str, Tuple[str, ...]] = {
+OPTIONS: dict[str, tuple[str, ...]] = {
     "layerdrop-average": (
         *("--inputs", "--output", "--num-epoch-checkpoints", "--num-update-checkpoints", "--checkpoint-upper-bound"),
         "--force",
@@ -51,7 +50,7 @@ KEPT = ("--num-workers", "--user-dir", "--cpu", "hydra.run.dir", "common.")
 """Beginnings of words that, with what follows, stay: any number of workers may be asked for."""
 
 
-def mutate(command: str, argv: List[str], draw: random.Random) -> Tuple[List[str], str]:
+def mutate(command: str, argv: list[str], draw: random.Random) -> tuple[list[str], str]:
     """Return changed words, and what was changed."""
     argv = list(argv)
     told = []
@@ -63,16 +62,16 @@ def mutate(command: str, argv: List[str], draw: random.Random) -> Tuple[List[str
     return argv, "; ".join(told)
 
 
-Changed = Tuple[List[str], str]
+Changed = tuple[list[str], str]
 
 
-def _place(argv: List[str], draw: random.Random) -> int:
+def _place(argv: list[str], draw: random.Random) -> int:
     """Return the number of a word that may be changed, or how many there are."""
     free = [i for i, word in enumerate(argv) if not word.startswith(KEPT) and not (i and argv[i - 1] in KEPT)]
     return draw.choice(free) if free else len(argv)
 
 
-def _value(command: str, argv: List[str], draw: random.Random) -> Changed:
+def _value(command: str, argv: list[str], draw: random.Random) -> Changed:
     i = _place(argv, draw)
     new = values.word(draw)
     if command == "fairseq-hydra-train" and "=" in (argv[i:] or [""])[0]:
@@ -80,7 +79,7 @@ def _value(command: str, argv: List[str], draw: random.Random) -> Changed:
     return [*argv[:i], new, *argv[i + 1 :]], f"{new[:60]!r} for {' '.join(argv[i : i + 1])}"
 
 
-def _remove(command: str, argv: List[str], draw: random.Random) -> Changed:
+def _remove(command: str, argv: list[str], draw: random.Random) -> Changed:
     i = _place(argv, draw)
     count = draw.choice([1, 1, 2])
     if any(word.startswith(KEPT) for word in argv[i : i + count]):
@@ -88,19 +87,19 @@ def _remove(command: str, argv: List[str], draw: random.Random) -> Changed:
     return argv[:i] + argv[i + count :], f"without {' '.join(argv[i : i + count])}"
 
 
-def _double(command: str, argv: List[str], draw: random.Random) -> Changed:
+def _double(command: str, argv: list[str], draw: random.Random) -> Changed:
     i, j = _place(argv, draw), _place(argv, draw)
     return argv[:j] + argv[i : i + 1] + argv[j:], f"{' '.join(argv[i : i + 1])} twice"
 
 
-def _swap(command: str, argv: List[str], draw: random.Random) -> Changed:
+def _swap(command: str, argv: list[str], draw: random.Random) -> Changed:
     i, j = _place(argv, draw), _place(argv, draw)
     if max(i, j) < len(argv):
         argv[i], argv[j] = argv[j], argv[i]
     return argv, f"words {i} and {j} exchanged"
 
 
-def _add(command: str, argv: List[str], draw: random.Random) -> Changed:
+def _add(command: str, argv: list[str], draw: random.Random) -> Changed:
     if not OPTIONS[command]:
         more = [draw.choice(["", "+", "++", "~"]) + "model.decoder_layers_to_keep=" + values.word(draw)]
     else:
@@ -110,7 +109,7 @@ def _add(command: str, argv: List[str], draw: random.Random) -> Changed:
     return argv[:i] + more + argv[i:], f"with {' '.join(more)[:80]}"
 
 
-def _glue(command: str, argv: List[str], draw: random.Random) -> Changed:
+def _glue(command: str, argv: list[str], draw: random.Random) -> Changed:
     options = [i for i, word in enumerate(argv[:-1]) if word.startswith("--") and not word.startswith(KEPT)]
     if not options:
         return argv, "nothing"

@@ -8,9 +8,9 @@ import random
 import struct
 import warnings
 import zipfile
-from typing import Callable, List, Tuple
+from typing import Callable
 
-Change = Tuple[bytes, str]
+Change = tuple[bytes, str]
 
 CODE = "open('canary/ran', 'w')"
 
@@ -225,7 +225,7 @@ def _protocol(data: bytes, draw: random.Random) -> bytes:
     return b"\x80" + bytes([draw.choice([0, 1, 3, 4, 5, 6, 255])]) + data[2:]
 
 
-PICKLES: List[Tuple[Callable[[bytes, random.Random], bytes], str]] = [
+PICKLES: list[tuple[Callable[[bytes, random.Random], bytes], str]] = [
     (_some_flips, "other bytes"),
     (_some_flips, "other bytes"),
     (_swap, "other strings"),

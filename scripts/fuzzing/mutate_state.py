@@ -7,18 +7,19 @@ import collections
 import copy
 import random
 import re
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import Any, Callable
 
 from . import values
 
-State = Dict[str, Any]
-Place = Tuple[Any, Any]
+State = dict[str, Any]
+Place = tuple[Any, Any]
 """A container and the key or attribute of it."""
 
 LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
-def mutate(state: State, draw: random.Random) -> Tuple[State, str]:
+def mutate(state: State, draw: random.Random) -> tuple[State, str]:
     """Return a changed copy of the state, which shares its tensors, and what was changed."""
     state = _copy(state)
     count = draw.choice([1, 1, 1, 1, 2, 3])
@@ -43,7 +44,7 @@ def _copy(value: Any) -> Any:
     return copy.copy(value) if isinstance(value, (set, bytearray)) else value
 
 
-def _children(value: Any) -> List[Any]:
+def _children(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value)
     if isinstance(value, argparse.Namespace):
@@ -66,7 +67,7 @@ def _delete(container: Any, key: Any) -> None:
     del (vars(container) if isinstance(container, argparse.Namespace) else container)[key]
 
 
-def _walk(state: Any, draw: random.Random) -> Tuple[Any, Any, str]:
+def _walk(state: Any, draw: random.Random) -> tuple[Any, Any, str]:
     """Return a place: from the top down a random way, so that what is rare at the top is as likely as weights."""
     container, path, seen = state, [], 0
     while True:
@@ -124,7 +125,7 @@ def _add(state: State, draw: random.Random) -> str:
     return f"{path if target is inner else 'top'}.{_shown(name)} is added: {_shown(new)}"
 
 
-def _weights(state: State) -> Dict[Any, Any]:
+def _weights(state: State) -> dict[Any, Any]:
     found = state.get("model")
     return found if isinstance(found, dict) else {}
 
@@ -163,7 +164,7 @@ def _weight(state: State, draw: random.Random) -> str:
         return "nothing"
     name = draw.choice(names)
     old = weights[name]
-    makers: List[Tuple[str, Callable[[], Any]]] = [
+    makers: list[tuple[str, Callable[[], Any]]] = [
         ("half", lambda: old.half()),
         ("double", lambda: old.double()),
         ("int", lambda: old.int()),
@@ -223,7 +224,7 @@ SHARES = {"args": 20, "cfg.model": 20, "cfg.task": 10, "cfg.criterion": 5, "cfg.
 """How often a group's options are changed; most others have no effect on what reads a checkpoint."""
 
 
-def _groups(state: State) -> Iterator[Tuple[str, Any]]:
+def _groups(state: State) -> Iterator[tuple[str, Any]]:
     for key in ("args", "cfg"):
         top = state.get(key)
         if isinstance(top, argparse.Namespace):
@@ -262,7 +263,7 @@ def _rates(state: State, draw: random.Random) -> str:
     return f"model.{name} is {_shown(new)}"
 
 
-ACTS: List[Tuple[Callable[[State, random.Random], str], int]] = [
+ACTS: list[tuple[Callable[[State, random.Random], str], int]] = [
     (_replace, 5),
     (_remove, 4),
     (_rename, 2),

@@ -6,7 +6,7 @@ import argparse
 import random
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from .commands import data_of
 from .forking import Outcome, run
@@ -51,10 +51,10 @@ class Subject(NamedTuple):
 
     path: str
     data: str
-    state: Dict[str, Any]
+    state: dict[str, Any]
 
 
-def make(folder: Path, commands: Dict[str, Callable[[], object]]) -> Dict[str, Subject]:
+def make(folder: Path, commands: dict[str, Callable[[], object]]) -> dict[str, Subject]:
     """Write data and checkpoints into `folder`, and return the checkpoints by name; the same ones each time."""
 
     def command(name: str, *argv: object) -> None:
@@ -126,7 +126,7 @@ def _old(folder: Path) -> None:
 
     state = torch.load(folder / "transformer.pt", weights_only=False)
     cfg = state["cfg"]
-    options: Dict[str, Any] = {}
+    options: dict[str, Any] = {}
     groups = {
         name: group if isinstance(group, dict) else vars(group or argparse.Namespace()) for name, group in cfg.items()
     }
@@ -138,6 +138,6 @@ def _old(folder: Path) -> None:
     torch.save(state, folder / "old.pt")
 
 
-def training_options() -> Dict[str, List[str]]:
+def training_options() -> dict[str, list[str]]:
     """Return the options with which each was trained, but for what names files."""
     return {name: [*options, *ALWAYS] for name, options in TRAINING.items()}

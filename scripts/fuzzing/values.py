@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import random
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 WORDS = (
     *("", " ", "0", "-1", "1", "2", "3.5", "1e3", "nan", "inf", "-inf", "1e400", "0x10", "1_000", "\uff11", "\u0663"),
@@ -59,9 +59,9 @@ def number(draw: random.Random) -> Any:
 def _containers(draw: random.Random) -> Any:
     """Containers of plain things, nested, shared and in a circle."""
     inner = draw.choice([None, 0, "x", 1.5])
-    cycle: List[Any] = []
+    cycle: list[Any] = []
     cycle.append(cycle)
-    loop: Dict[str, Any] = {"a": 1}
+    loop: dict[str, Any] = {"a": 1}
     loop["self"] = loop
     deep: Any = inner
     for _ in range(draw.choice([3, 50, 200])):
@@ -89,7 +89,7 @@ def tensor(draw: random.Random) -> Any:
     import torch
 
     base = torch.arange(12.0)
-    makers: List[Callable[[], Any]] = [
+    makers: list[Callable[[], Any]] = [
         lambda: torch.zeros(0),
         lambda: torch.tensor(3),
         lambda: torch.tensor(float("nan")),

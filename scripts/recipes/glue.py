@@ -12,8 +12,9 @@ import io
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple
+from typing import NamedTuple
 
 from fairseq import options
 from fairseq_cli import preprocess

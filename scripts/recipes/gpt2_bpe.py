@@ -11,8 +11,8 @@ import itertools
 import multiprocessing
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Iterable, Iterator
 
 from fairseq.data.encoders.gpt2_bpe_utils import Encoder, get_encoder
 from tqdm import tqdm

@@ -3,6 +3,8 @@
 Run with a file that holds a list of [family, arch, options]; `--plugin` imports the plugin first.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 

@@ -1,5 +1,7 @@
 """The boundary: the core knows nothing of fairseq; each patch says what it patches."""
 
+from __future__ import annotations
+
 import ast
 import inspect
 import re

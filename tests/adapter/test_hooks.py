@@ -1,5 +1,7 @@
 """Functions of ours around one of fairseq's."""
 
+from __future__ import annotations
+
 import functools
 from types import FunctionType, SimpleNamespace
 

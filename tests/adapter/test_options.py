@@ -1,5 +1,7 @@
 """The options: on the command line, in YAML and in overrides; what they refuse, before any data is read."""
 
+from __future__ import annotations
+
 from argparse import ArgumentParser, Namespace
 
 import pytest

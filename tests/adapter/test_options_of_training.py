@@ -1,5 +1,7 @@
 """What options mean for a training."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 
 import pytest

@@ -1,5 +1,7 @@
 """Our models and architectures beside fairseq's: the same parameters, less its copies in encoder layers."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 from math import prod

@@ -1,5 +1,7 @@
 """python -m layerdrop_plugin."""
 
+from __future__ import annotations
+
 import platform
 import subprocess
 from pathlib import Path

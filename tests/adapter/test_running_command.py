@@ -1,5 +1,7 @@
 """Which command runs: who called decides, not the name of the script."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 

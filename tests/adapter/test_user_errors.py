@@ -1,5 +1,7 @@
 """What is told in one line of errors that nobody foresaw, and what keeps its traceback."""
 
+from __future__ import annotations
+
 import logging
 import types
 

@@ -1,5 +1,7 @@
 """What a checkpoint says of itself goes to a terminal without control characters."""
 
+from __future__ import annotations
+
 from layerdrop_plugin.cli import description_text, results
 
 ESCAPE = "\x1b]0;title\x07\x1b[2J"

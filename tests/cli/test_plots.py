@@ -1,5 +1,7 @@
 """Figures: what goes into them, and that they are drawn."""
 
+from __future__ import annotations
+
 import importlib.util
 
 import pytest

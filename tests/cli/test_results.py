@@ -1,5 +1,7 @@
 """Results of a command: the table, JSON and CSV, and files that exist."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json

@@ -1,5 +1,7 @@
 """A command that SIGTERM or SIGHUP ends removes what it was writing, and ends by that signal."""
 
+from __future__ import annotations
+
 import os
 import signal
 

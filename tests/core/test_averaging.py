@@ -1,5 +1,7 @@
 """The mean of weights: worked out by hand, with the types and the sharing of the models."""
 
+from __future__ import annotations
+
 import gc
 import weakref
 

@@ -1,5 +1,7 @@
 """The best set of layers that a search knows before it ends."""
 
+from __future__ import annotations
+
 import pytest
 from shared.measured_scores import (
     CANDIDATES,

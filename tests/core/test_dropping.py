@@ -1,5 +1,7 @@
 """The stack that drops layers, against the surviving layers applied by hand."""
 
+from __future__ import annotations
+
 import copy
 
 import pytest

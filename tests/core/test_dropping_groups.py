@@ -1,5 +1,7 @@
 """Groups within layers (heads, FFN, sub-layers) of a tiny stack."""
 
+from __future__ import annotations
+
 import copy
 import pickle
 

@@ -1,5 +1,7 @@
 """torch.jit.script and torch.jit.trace of a stack: it is the list of its layers."""
 
+from __future__ import annotations
+
 import io
 
 import pytest

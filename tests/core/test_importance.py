@@ -1,5 +1,7 @@
 """The importance of layers, from losses chosen by hand."""
 
+from __future__ import annotations
+
 import random
 
 import pytest

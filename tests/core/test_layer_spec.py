@@ -1,5 +1,7 @@
 """What a specification keeps, and the whole of what is said when it is none."""
 
+from __future__ import annotations
+
 import pytest
 from shared.grammar import LAYERS
 

@@ -1,5 +1,7 @@
 """Learned drop rates: the constraint, the gradient, what a checkpoint holds, and that useless layers are found."""
 
+from __future__ import annotations
+
 import copy
 import math
 

@@ -1,5 +1,7 @@
 """Learned drop rates in state dicts: loaded, left out, pruned."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from shared.learning_stacks import Residual, learning_stack

@@ -1,5 +1,7 @@
 """Masks: which layers are dropped, by seed, update, forward pass and stack."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from shared.toy_stacks import DEPTH

@@ -1,5 +1,7 @@
 """Scoring that is interrupted and taken up again: the same sums bit for bit, and nothing is scored twice."""
 
+from __future__ import annotations
+
 import json
 import math
 import os

@@ -1,5 +1,7 @@
 """The state file of a search."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

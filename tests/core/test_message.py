@@ -1,5 +1,7 @@
 """Messages: one line, no control characters, no value of several kilobytes."""
 
+from __future__ import annotations
+
 import pytest
 
 from layerdrop_plugin import message

@@ -1,5 +1,7 @@
 """The most memory in use, by what this process takes and gives back."""
 
+from __future__ import annotations
+
 import sys
 
 import pytest

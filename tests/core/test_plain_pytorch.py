@@ -1,5 +1,7 @@
 """README's example of a stack in a model without fairseq, as printed."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

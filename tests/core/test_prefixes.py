@@ -1,5 +1,7 @@
 """Sets of layers that share their computation: the same results bit for bit, and no layer run twice."""
 
+from __future__ import annotations
+
 import contextlib
 import random
 

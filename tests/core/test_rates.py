@@ -1,5 +1,7 @@
 """Drop rates, over depth and over time, and depths."""
 
+from __future__ import annotations
+
 import pytest
 from shared.grammar import RATES
 

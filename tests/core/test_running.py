@@ -1,5 +1,7 @@
 """Chosen layers of a tiny stack run in evaluation."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from shared.toy_stacks import DEPTH, Layer, forward, make_stack, ran

@@ -1,5 +1,7 @@
 """The strategies of a search, over made-up scores; ranking, noise and counts, worked out by hand."""
 
+from __future__ import annotations
+
 import math
 
 import numpy

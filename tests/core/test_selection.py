@@ -1,5 +1,7 @@
 """The strategies, against tables worked out by hand."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 
 import pytest

@@ -1,5 +1,7 @@
 """Layers in names: which belong to a stack, and what pruning makes of them."""
 
+from __future__ import annotations
+
 import pytest
 
 from layerdrop_plugin import state_dict

@@ -1,5 +1,7 @@
 """Depths, points and rows of a sweep, worked out by hand."""
 
+from __future__ import annotations
+
 import math
 
 import pytest

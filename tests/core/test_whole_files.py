@@ -1,5 +1,7 @@
 """Files are written whole or not at all, and never over another unasked."""
 
+from __future__ import annotations
+
 import errno
 import os
 import resource

@@ -1,5 +1,7 @@
 """Folders are written whole or not at all, and never over another unasked, nor over one that is none of ours."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time

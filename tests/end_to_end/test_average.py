@@ -1,5 +1,7 @@
 """The command `layerdrop-average`, on checkpoints of real training, and what fairseq makes of its result."""
 
+from __future__ import annotations
+
 import os
 import re
 

@@ -1,5 +1,7 @@
 """What a user may get wrong, through fairseq's commands: one line, exit status 2, no traceback."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

@@ -1,5 +1,7 @@
 """scripts/benchmarks/export.sh in its tiny form."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

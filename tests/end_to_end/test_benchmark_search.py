@@ -1,5 +1,7 @@
 """The benchmark of layerdrop-search on a tiny model: both tables, and numbers that must agree."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "search.py"

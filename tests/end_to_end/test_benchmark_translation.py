@@ -1,5 +1,7 @@
 """scripts/benchmarks/translation.sh in its tiny form."""
 
+from __future__ import annotations
+
 import pytest
 
 pytestmark = pytest.mark.recipe

@@ -1,5 +1,7 @@
 """The benchmarks' tiny mode: every table with its rows."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

@@ -1,5 +1,7 @@
 """configs/: each YAML is the same experiment as its recipe, and the tiny ones train."""
 
+from __future__ import annotations
+
 import argparse
 import functools
 import shlex

@@ -3,6 +3,8 @@
 tests/end_to_end/test_pass.py runs more of them so.
 """
 
+from __future__ import annotations
+
 import re
 
 import pytest

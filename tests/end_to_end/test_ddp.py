@@ -1,5 +1,7 @@
 """Two workers on the CPU: the same masks and weights on both, and the losses of one worker with twice the batch."""
 
+from __future__ import annotations
+
 import json
 import logging
 import re

@@ -1,5 +1,7 @@
 """scripts/demo.sh from data to plot, with a handful of updates."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

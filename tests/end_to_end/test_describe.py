@@ -1,5 +1,7 @@
 """The command `layerdrop-describe`: quick, because it neither imports fairseq nor reads weights."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

@@ -1,5 +1,7 @@
 """Evaluation at several depths from one checkpoint: the same results as from a checkpoint cut by hand."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

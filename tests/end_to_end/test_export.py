@@ -1,5 +1,7 @@
 """The command `layerdrop-export`: what it writes translates and scores as fairseq's commands do; what it refuses."""
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import re

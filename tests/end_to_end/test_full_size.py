@@ -1,5 +1,7 @@
 """scripts/benchmarks/full_size.py: the table of real models, here with the tiny ones."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

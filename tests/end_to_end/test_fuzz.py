@@ -1,5 +1,7 @@
 """A few cases of scripts/fuzz.py: damaged checkpoints and command lines, and nothing mishandled."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

@@ -3,6 +3,8 @@
 What the line says is tested where checkpoints are read. Here the judge of scripts/fuzz.py looks at everything else.
 """
 
+from __future__ import annotations
+
 import itertools
 import os
 import shutil

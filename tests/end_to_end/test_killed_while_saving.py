@@ -1,5 +1,7 @@
 """A training that is killed while it saves leaves whole checkpoints, and the same command goes on from them."""
 
+from __future__ import annotations
+
 import re
 import signal
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Learned drop rates: trainings that are interrupted, pruned and changed; what reads their checkpoints."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil

@@ -1,5 +1,7 @@
 """pip install, editable install and uninstall, in an environment that sees the packages of this one."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

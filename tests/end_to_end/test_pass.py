@@ -3,6 +3,8 @@
 The sessions of noxfile.py run this file, beside the quick tests, in each of their environments.
 """
 
+from __future__ import annotations
+
 import re
 import subprocess
 import sys

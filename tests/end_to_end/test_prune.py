@@ -1,5 +1,7 @@
 """The command `layerdrop-prune` on trained checkpoints; fairseq's commands on what it writes, with and without us."""
 
+from __future__ import annotations
+
 import json
 import os
 import re

@@ -1,5 +1,7 @@
 """Every command of README's how-to runs as printed, on a small `demo` folder."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess

@@ -1,5 +1,7 @@
 """scripts/roberta.sh: all stages in miniature, and the settings of the paper."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path

@@ -1,5 +1,7 @@
 """scripts/wikitext103.sh in its tiny form, and what it would run in full."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

@@ -1,5 +1,7 @@
 """scripts/wmt16_en_de.sh: all its stages in miniature; the paper's settings in what it prints."""
 
+from __future__ import annotations
+
 import pytest
 from shared.recipe_contract import *  # noqa: F403  fixtures and tests
 from shared.recipe_contract import Promise

@@ -1,5 +1,7 @@
 """A worker is killed in the middle: the training ends with an error, and started again it goes on as if it had not."""
 
+from __future__ import annotations
+
 import json
 import os
 import re

@@ -1,5 +1,7 @@
 """The command `layerdrop-search`: rankings, files, interruptions, workers, and one line for what a user gets wrong."""
 
+from __future__ import annotations
+
 import csv
 import os
 import re

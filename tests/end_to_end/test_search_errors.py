@@ -1,5 +1,7 @@
 """What layerdrop-search refuses, and how it ends."""
 
+from __future__ import annotations
+
 import os
 import re
 import signal

@@ -1,5 +1,7 @@
 """layerdrop-search that is interrupted, resumed, or finds the state of another search."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -1,5 +1,7 @@
 """scripts/setup.sh with a pip that only notes what it should install: the extras are asked for once and stay."""
 
+from __future__ import annotations
+
 import shutil
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """scripts/recipes/stages.sh, with a recipe of three stages that takes no time."""
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import os

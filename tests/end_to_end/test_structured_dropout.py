@@ -1,5 +1,7 @@
 """Structured dropout through fairseq's commands: rates by layer and over time, parts of layers, learned rates."""
 
+from __future__ import annotations
+
 import json
 import re
 import signal

@@ -1,5 +1,7 @@
 """Rates and layers to keep that are refused before data is read."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,7 @@
 """The command `layerdrop-sweep`: tables, files, figures, and one line for what a user gets wrong."""
 
+from __future__ import annotations
+
 import csv
 import importlib.util
 import json

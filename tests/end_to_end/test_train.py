@@ -1,5 +1,7 @@
 """Training through fairseq's commands: with LayerDrop, pruned, from YAML, stopped and resumed."""
 
+from __future__ import annotations
+
 import json
 import re
 

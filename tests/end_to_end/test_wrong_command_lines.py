@@ -1,5 +1,7 @@
 """What a user may get wrong on a command line: one line on standard error, exit status 2, and nothing left behind."""
 
+from __future__ import annotations
+
 import importlib
 import logging
 import re

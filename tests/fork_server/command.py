@@ -1,5 +1,7 @@
 """Be a command, in a fork of the server."""
 
+from __future__ import annotations
+
 import atexit
 import functools
 import os

@@ -1,5 +1,7 @@
 """What the server imports, and how a fork finds it: as if it were not there until the command imports it."""
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import importlib

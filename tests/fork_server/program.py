@@ -5,6 +5,8 @@
 This process has the command's streams, passes signals on, and ends as the command does.
 """
 
+from __future__ import annotations
+
 import _signal as signal  # the modules `signal` and `socket` take longer to import than all else takes
 import _socket as socket
 import marshal

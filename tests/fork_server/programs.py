@@ -1,5 +1,7 @@
 """Start the server, and make programs for PATH that ask it."""
 
+from __future__ import annotations
+
 import atexit
 import os
 import shlex

@@ -5,6 +5,8 @@
 It prints a line when it is ready. It ends, and all forks with it, when its standard input does.
 """
 
+from __future__ import annotations
+
 import contextlib
 import marshal
 import os

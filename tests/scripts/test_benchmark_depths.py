@@ -1,5 +1,7 @@
 """scripts/benchmarks/depths.py: what fairseq-generate printed becomes a table."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """scripts/benchmarks/structured_dropout.py: names become options, numbers become tables."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The benchmarks' arithmetic and tables, and how a measured process waits for its turn."""
 
+from __future__ import annotations
+
 import io
 import sys
 from argparse import Namespace

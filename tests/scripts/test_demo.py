@@ -1,5 +1,7 @@
 """The demonstration's helpers: sentence pairs, progress, table, plot."""
 
+from __future__ import annotations
+
 import random
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A command in a fork of the server does what it does in a process of its own."""
 
+from __future__ import annotations
+
 import functools
 import os
 import re

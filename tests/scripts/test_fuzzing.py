@@ -1,5 +1,7 @@
 """scripts/fuzz.py: the judge catches each way to misbehave, a fork is apart, the same seed gives the same cases."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys

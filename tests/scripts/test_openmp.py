@@ -1,5 +1,7 @@
 """scripts/openmp.sh: threads sleep while they wait, in the demonstration, recipes on CPUs and the benchmarks."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Files beside the code agree with it: the version, the hooks, the list of changes, what a contributor reads."""
 
+from __future__ import annotations
+
 import re
 import shlex
 from pathlib import Path

@@ -1,5 +1,7 @@
 """scripts/recipes/bleu.py and generated.py: what fairseq-generate wrote, read back and scored."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """What the recipe for RoBERTa makes of GLUE's files, GPT-2's byte pair code, and its table of accuracies."""
 
+from __future__ import annotations
+
 import json
 import sys
 import zipfile

@@ -1,5 +1,7 @@
 """scripts/recipes/perplexities.py: what fairseq-eval-lm printed, as a table."""
 
+from __future__ import annotations
+
 import importlib.util
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """scripts/recipes/rouge.py and cnn_dm.py: ROUGE of summaries, and the text that they are of."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import re

@@ -1,5 +1,7 @@
 """scripts/support.py: what the sessions of noxfile.py note down becomes a table."""
 
+from __future__ import annotations
+
 import json
 import platform
 import sys

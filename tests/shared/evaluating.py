@@ -1,5 +1,7 @@
 """Models and data for the tests of evaluation."""
 
+from __future__ import annotations
+
 import functools
 
 import pytest

@@ -1,5 +1,7 @@
 """What a user is told that a specification or a rate must be, word for word."""
 
+from __future__ import annotations
+
 LAYERS = (
     "indices from 0 as in '0,2,4' or '0-3,8', 'every_other:K', 'first:K', 'last:K', 'learned:K', "
     "or 'drop:P' with 0 < P <= 0.5"

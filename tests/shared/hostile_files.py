@@ -3,6 +3,8 @@
 Adding a case is adding a row.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
 import struct

@@ -3,6 +3,8 @@
 Adding a case is adding a row. Functions change a state in place, that of a translation of four layers a stack.
 """
 
+from __future__ import annotations
+
 from argparse import Namespace
 from collections import OrderedDict
 

@@ -1,5 +1,7 @@
 """Made-up results of a search."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import numpy

@@ -1,5 +1,7 @@
 """Tiny stacks that learn their drop rates."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 

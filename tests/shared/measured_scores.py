@@ -1,5 +1,7 @@
 """A small search with made-up scores."""
 
+from __future__ import annotations
+
 import random
 
 import pytest

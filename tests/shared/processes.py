@@ -1,5 +1,7 @@
 """Commands, scripts and stock fairseq in processes of their own, most of them forks of a server."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """Checkpoints for layerdrop-prune, and those that it must write."""
 
+from __future__ import annotations
+
 import argparse
 
 import pytest

@@ -3,7 +3,9 @@
 A file of a recipe's tests imports all that is here, and says as `PROMISED` what the tests must find.
 """
 
-from typing import Dict, NamedTuple, Tuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import pytest
 
@@ -18,20 +20,20 @@ class Promise(NamedTuple):
     """What one recipe promises."""
 
     recipe: str
-    stages: Tuple[str, ...]
+    stages: tuple[str, ...]
     """In their order."""
     header: str
     """The first line of the table."""
-    depths: Tuple[str, ...]
+    depths: tuple[str, ...]
     """The first cell of each row."""
-    train: Tuple[str, ...]
+    train: tuple[str, ...]
     """What the one command that trains the model has, as a dry run prints it."""
-    options: Tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     """What is in the other commands."""
-    parameters: Tuple[int, ...] = ()
+    parameters: tuple[int, ...] = ()
     """What each row has less of than the row above it, as the second cell says."""
-    settings: Dict[str, str] = {}
-    dry_run: Dict[str, str] = {"GPUS": "8"}
+    settings: dict[str, str] = {}
+    dry_run: dict[str, str] = {"GPUS": "8"}
 
 
 @pytest.fixture(scope="module")

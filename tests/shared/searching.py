@@ -1,5 +1,7 @@
 """layerdrop-search in the tests: its words, its output, and what it writes."""
 
+from __future__ import annotations
+
 import json
 
 import pytest

@@ -1,5 +1,7 @@
 """Single layers of fairseq, and their inputs."""
 
+from __future__ import annotations
+
 import torch
 from fairseq.models.transformer import TransformerConfig
 from fairseq.modules.transformer_layer import TransformerDecoderLayerBase, TransformerEncoderLayerBase

@@ -1,5 +1,7 @@
 """Stacks of tiny layers without fairseq."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 

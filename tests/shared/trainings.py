@@ -1,5 +1,7 @@
 """Trainings in the process of the tests: words, logs, and what is in the checkpoints."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import logging

@@ -4,11 +4,11 @@ A row is the command, its arguments as a shell would split them, and what follow
 A name in braces stands for a path or a long value: see `test_wrong_command_lines.py`.
 """
 
-from typing import List, Tuple
+from __future__ import annotations
 
 from shared.grammar import LAYERS
 
-Row = Tuple[str, str, str]
+Row = tuple[str, str, str]
 
 SHARD = "must be a whole checkpoint, but {shard} is one of several shards"
 JOIN = "fairscale's FullyShardedDataParallel.consolidate_shard_weights makes one model of them"
@@ -48,7 +48,7 @@ WEIGHTS = 'Unexpected key(s) in state_dict: "decoder.layers.3.self_attn.k_proj.w
 ODD = "embed_dim must be divisible by num_heads"
 
 
-def overrides(value: str, expected: str, *commands: str) -> List[Row]:
+def overrides(value: str, expected: str, *commands: str) -> list[Row]:
     """Return a row for each command that takes --model-overrides, or for `commands`."""
     lines = {
         "layerdrop-search": SEARCH,
@@ -64,7 +64,7 @@ def overrides(value: str, expected: str, *commands: str) -> List[Row]:
 LANGUAGE_MODELS = ("layerdrop-search", "layerdrop-sweep", "fairseq-eval-lm")
 TRANSLATION = ("fairseq-generate", "fairseq-interactive", "fairseq-validate")
 
-ROWS: List[Row] = [
+ROWS: list[Row] = [
     (
         "layerdrop-average",
         "--inputs {lm} {nines} --output out.pt",

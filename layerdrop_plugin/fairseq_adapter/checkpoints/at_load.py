@@ -7,14 +7,17 @@ Files are mapped only for `load_model_ensemble_and_task`, for the trainer, and w
 caller of fairseq's functions gets memory of its own, since it may hold what it read while the file is written.
 """
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import inspect
 import itertools
 import logging
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional, Tuple
+from typing import Any, Callable
 
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask
@@ -30,7 +33,7 @@ from .whole import refuse_shard
 
 logger = logging.getLogger(__name__)
 
-Prepare = Callable[[Dict[str, Any], str], None]
+Prepare = Callable[[dict[str, Any], str], None]
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,13 @@ class Reading:
 
     option: str = "--path"
     """What names the file."""
-    prepare: Optional[Prepare] = None
+    prepare: Prepare | None = None
     """What the trainer wants done to its checkpoint."""
     to_use: bool = False
     """Whether models are loaded to be used."""
-    built: Tuple[str, ...] = ()
+    built: tuple[str, ...] = ()
     """What is built of a checkpoint's configuration then."""
-    kinds: Optional[Dict[str, str]] = None
+    kinds: dict[str, str] | None = None
     """Of these models so far, by their paths."""
 
 
@@ -59,7 +62,7 @@ EVALUATED = TRAINED | {"criterion", "extra_state", "optimizer_history", "last_op
 The trainer keeps the optimizer's state, the task its own, `task_state`.
 """
 
-_dropped: ContextVar[Dict[str, FrozenSet[str]]] = ContextVar("dropped")  # of files now read, by path
+_dropped: ContextVar[dict[str, frozenset[str]]] = ContextVar("dropped")  # of files now read, by path
 
 
 def install() -> None:
@@ -82,7 +85,7 @@ def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def mapping(*paths: str, dropped: FrozenSet[str] = EVALUATED) -> Iterator[None]:
+def mapping(*paths: str, dropped: frozenset[str] = EVALUATED) -> Iterator[None]:
     """Let fairseq map these files inside this context; the caller drops these entries of them at its end."""
     token = _dropped.set(dict.fromkeys(paths, dropped))
     try:

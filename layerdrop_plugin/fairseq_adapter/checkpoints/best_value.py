@@ -4,13 +4,15 @@ fairseq would hold the small model against the best value of the full one. It wo
 `checkpoint_best.pt`, and `reduce_lr_on_plateau` would see no progress and lower the learning rate.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, Dict
+from typing import Any
 
 from ..config import get
 
 
-def forget(state: Dict[str, Any]) -> None:
+def forget(state: dict[str, Any]) -> None:
     """Take the validation's values out of a checkpoint, in place, in each form that fairseq ever gave them."""
     extra_state = state.get("extra_state")
     if isinstance(extra_state, dict):
@@ -24,6 +26,6 @@ def forget(state: Dict[str, Any]) -> None:
                 place[name] = worst  # as of a scheduler that has seen nothing; it must be there
 
 
-def _is_maximized(state: Dict[str, Any]) -> bool:
+def _is_maximized(state: dict[str, Any]) -> bool:
     options = state.get("args") or (state.get("cfg") or {}).get("checkpoint")
     return bool(get(options, "maximize_best_checkpoint_metric"))

@@ -1,9 +1,12 @@
 """What a checkpoint says of itself, as plain data, its weights not read: sizes, rates, training, origin."""
 
+from __future__ import annotations
+
 import math
 import os
 from argparse import Namespace
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -18,7 +21,7 @@ from .provenance import Origin
 from .pruning import State
 from .whole import read_whole, reconciled
 
-Description = Dict[str, Any]
+Description = dict[str, Any]
 
 
 def describe(path: str) -> Description:
@@ -61,12 +64,12 @@ def _option(state: State, group: str, name: str) -> Any:
     return get(options, name) if isinstance(options, Namespace) else options.get(name)
 
 
-def _stacks(state: State, model: ModelConfig, parameters: List[Parameter]) -> Dict[str, Dict[str, Any]]:
+def _stacks(state: State, model: ModelConfig, parameters: list[Parameter]) -> dict[str, dict[str, Any]]:
     origins = provenance.read(state)
     learned = {stack: list(rates) for stack, rates in learned_rates.saved(state["model"]).items()}
-    found: Dict[str, Dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for stack, depth in pruning.depths_or_none(state["model"]).items():
-        layers: List[Dict[str, Parameter]] = [{} for _ in range(depth)]
+        layers: list[dict[str, Parameter]] = [{} for _ in range(depth)]
         for p in parameters:
             layer = names.layer_of(p.name)
             if layer is not None and layer[0] == stack:
@@ -86,16 +89,16 @@ def _stacks(state: State, model: ModelConfig, parameters: List[Parameter]) -> Di
     return found
 
 
-def _plain(origin: Optional[Origin]) -> Optional[Dict[str, Any]]:
+def _plain(origin: Origin | None) -> dict[str, Any] | None:
     return None if origin is None else {"depth": origin.first.depth, "kept": list(origin.first.kept)}
 
 
-def _heads(weights: Mapping[str, Tensor]) -> List[str]:
+def _heads(weights: Mapping[str, Tensor]) -> list[str]:
     parts = [name.split(".") for name in weights if name.startswith("classification_heads.")]
     return list(dict.fromkeys(part[1] for part in parts))
 
 
-def _best(state: State) -> Dict[str, Any]:
+def _best(state: State) -> dict[str, Any]:
     """The best validation value of the training so far, under the name of what it is of."""
     best = (state.get("extra_state") or {}).get("best")
     if best is None or not math.isfinite(best):
@@ -114,7 +117,7 @@ def _dtype(weights: Mapping[str, Tensor]) -> str:
 
 def _bytes(value: Any) -> int:
     """Return how much the tensors in `value`, to any depth, take in a file: each piece of memory once."""
-    pieces: Dict[int, int] = {}
+    pieces: dict[int, int] = {}
 
     def add(part: Any) -> None:
         if isinstance(part, Tensor):

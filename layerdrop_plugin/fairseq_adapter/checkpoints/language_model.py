@@ -4,8 +4,9 @@ fairseq 0.12.2 gives the language model the same overrides (fairseq #4749). An e
 language model has none, and a decoder's would prune the language model as well.
 """
 
+from __future__ import annotations
+
 from contextvars import ContextVar
-from typing import Optional, Tuple
 
 from fairseq import checkpoint_utils, utils
 from omegaconf import DictConfig
@@ -14,7 +15,7 @@ from ..config import get, root_option
 from ..hooks import wrap
 from ..options import KEEP
 
-_language_model: ContextVar[Optional[Tuple[str, str]]] = ContextVar("language_model", default=None)
+_language_model: ContextVar[tuple[str, str] | None] = ContextVar("language_model", default=None)
 """The path of the running command's language model, and its DATA."""
 
 

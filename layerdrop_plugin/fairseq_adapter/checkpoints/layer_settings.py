@@ -4,7 +4,10 @@
 lightweight and dynamic convolutions are lists with a number for each layer.
 """
 
-from typing import Any, Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from ... import layer_spec
 from ..compat import option_evaluation

@@ -3,11 +3,14 @@
 The model is built on torch's meta device, where it takes no memory, whatever sizes the configuration has.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import re
 import warnings
-from typing import Any, Dict, Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
@@ -22,7 +25,7 @@ from . import at_load
 _TABLE = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?embed_tokens\.(weight|embeddings\.[0-9]+\.0\.weight)")
 
 
-def check(path: str, origin: str) -> Optional[str]:
+def check(path: str, origin: str) -> str | None:
     """Refuse a checkpoint that fairseq can't load, although it can load `origin`, which this one was made of.
 
     Returns:
@@ -41,7 +44,7 @@ def check(path: str, origin: str) -> Optional[str]:
     raise ValueError(f"`--output` must be a checkpoint that fairseq can load, but this one would not be: {failure}")
 
 
-def _failure(path: str) -> Optional[str]:
+def _failure(path: str) -> str | None:
     """Say in a line why a checkpoint can't be loaded; None where it can."""
     with _quiet(), raising(), at_load.mapping(path):
         try:
@@ -59,7 +62,7 @@ class _Task(FairseqTask):
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         super().__init__(state["cfg"].task)
-        rows: Dict[str, int] = {}
+        rows: dict[str, int] = {}
         for name, table in state["model"].items():
             match = _TABLE.fullmatch(name)
             if match is not None:
@@ -67,23 +70,23 @@ class _Task(FairseqTask):
         self._words = {stack: _Words(count) for stack, count in rows.items()}
 
     @property
-    def source_dictionary(self) -> Optional[Dictionary]:
+    def source_dictionary(self) -> Dictionary | None:
         return self._words.get("encoder", self._words.get("decoder"))
 
     @property
-    def target_dictionary(self) -> Optional[Dictionary]:
+    def target_dictionary(self) -> Dictionary | None:
         return self._words.get("decoder", self._words.get("encoder"))
 
     @property
-    def dictionary(self) -> Optional[Dictionary]:
+    def dictionary(self) -> Dictionary | None:
         """What a language model's task calls the dictionary of its input."""
         return self.source_dictionary
 
     @property
-    def output_dictionary(self) -> Optional[Dictionary]:
+    def output_dictionary(self) -> Dictionary | None:
         return self.target_dictionary
 
-    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Leave what the real task would read of the checkpoint."""
 
 

@@ -1,6 +1,9 @@
 """Carry an optimizer's state over to a model whose parameters are some of the checkpoint's."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,14 +12,14 @@ from ... import learned_rates
 from ... import state_dict as names
 from .provenance import Pruned
 
-OptimizerState = Dict[str, Any]
+OptimizerState = dict[str, Any]
 
 
 class Parameter(NamedTuple):
     """A parameter that the optimizer updates."""
 
     name: str
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
 
 
 def carry_over(
@@ -55,13 +58,13 @@ def carry_over(
     return with_entries(state, entries, count_after)
 
 
-def with_entries(state: OptimizerState, entries: Dict[int, Any], count: int) -> OptimizerState:
+def with_entries(state: OptimizerState, entries: dict[int, Any], count: int) -> OptimizerState:
     """Return `state` with these entries, everything else (loss scale, learning rate) as it was."""
     group = dict(state["param_groups"][0], params=list(range(count)))
     return dict(state, state=entries, param_groups=[group])
 
 
-def fresh(state: OptimizerState, count: int) -> Optional[OptimizerState]:
+def fresh(state: OptimizerState, count: int) -> OptimizerState | None:
     """Return `state` with nothing remembered of `count` parameters, None where that is impossible."""
     if not isinstance(state, dict) or len(state.get("param_groups", ())) != 1:
         return None
@@ -71,10 +74,10 @@ def fresh(state: OptimizerState, count: int) -> Optional[OptimizerState]:
 
 def _parameters_before(
     weights: Mapping[str, Tensor], pruned: Mapping[str, Pruned], parameters: Sequence[Parameter]
-) -> List[Parameter]:
+) -> list[Parameter]:
     """The checkpoint's parameters, in order: each stack's block of layers as the checkpoint has it."""
     depths = names.depths(weights)
-    before: List[Parameter] = []
+    before: list[Parameter] = []
     done = set()
     for p in parameters:
         layer = names.layer_of(p.name)
@@ -91,7 +94,7 @@ def _parameters_before(
     return before
 
 
-def _places(before: Sequence[Parameter], pruned: Mapping[str, Pruned], parameters: Sequence[Parameter]) -> List[int]:
+def _places(before: Sequence[Parameter], pruned: Mapping[str, Pruned], parameters: Sequence[Parameter]) -> list[int]:
     """For each parameter of the model, its number in the checkpoint."""
     numbers = {p.name: i for i, p in enumerate(before)}
     places = []
@@ -106,7 +109,7 @@ def _places(before: Sequence[Parameter], pruned: Mapping[str, Pruned], parameter
     return places
 
 
-def _numbered(entries: Mapping[int, Any], places: Sequence[int], parameters: Sequence[Parameter]) -> Dict[int, Any]:
+def _numbered(entries: Mapping[int, Any], places: Sequence[int], parameters: Sequence[Parameter]) -> dict[int, Any]:
     found = {}
     for new, (old, p) in enumerate(zip(places, parameters)):
         if old in entries:
@@ -117,7 +120,7 @@ def _numbered(entries: Mapping[int, Any], places: Sequence[int], parameters: Seq
     return found
 
 
-def _flat(entry: Mapping[str, Any], before: Sequence[Parameter], places: Sequence[int]) -> Dict[str, Any]:
+def _flat(entry: Mapping[str, Any], before: Sequence[Parameter], places: Sequence[int]) -> dict[str, Any]:
     sizes = [torch.Size(p.shape).numel() for p in before]
     starts = [0]
     for size in sizes:

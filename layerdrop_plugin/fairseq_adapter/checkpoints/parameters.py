@@ -1,7 +1,10 @@
 """The parameters of a checkpoint's model, read off its weights: no model is built."""
 
+from __future__ import annotations
+
 import re
-from typing import Any, Dict, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,12 +39,12 @@ def is_copy(name: str) -> bool:
     return _COPY.fullmatch(name) is not None
 
 
-def without_copies(weights: Weights) -> Dict[str, Tensor]:
+def without_copies(weights: Weights) -> dict[str, Tensor]:
     """Return the weights without stock's copies, which no loading needs: stock makes them anew, others know none."""
     return {name: value for name, value in weights.items() if not is_copy(name)}
 
 
-def parameters(weights: Weights) -> List[Parameter]:
+def parameters(weights: Weights) -> list[Parameter]:
     """Return the model's parameters in its order, which is that of its state, each tied one once.
 
     Stock's copies count, as they do in the optimizer of the training that saved them.
@@ -53,29 +56,29 @@ def parameters(weights: Weights) -> List[Parameter]:
     ]
 
 
-def owners(weights: Weights) -> Dict[str, str]:
+def owners(weights: Weights) -> dict[str, str]:
     """Return, for each name, the first name of the same parameter.
 
     Tied weights share memory in a checkpoint saved by training on a CPU. From a GPU each is saved apart; then
     tables (of two dimensions) outside the layers that hold the same numbers are taken for one.
     """
-    first: Dict[Tuple[Any, ...], str] = {}
+    first: dict[tuple[Any, ...], str] = {}
     return {name: first.setdefault(_identity(name, value), name) for name, value in weights.items()}
 
 
-def place(value: Tensor) -> Tuple[Any, ...]:
+def place(value: Tensor) -> tuple[Any, ...]:
     """Return what two tensors have in common that are the same piece of memory."""
     return value.data_ptr(), value.dtype, tuple(value.shape), value.stride()
 
 
-def _identity(name: str, value: Tensor) -> Tuple[Any, ...]:
+def _identity(name: str, value: Tensor) -> tuple[Any, ...]:
     if value.dim() == 2 and ".layers." not in name and value.numel() > 0:
         return tuple(value.shape), tuple(_sample(value))
     return place(value)
 
 
-def _sample(table: Tensor, count: int = 100) -> List[float]:
+def _sample(table: Tensor, count: int = 100) -> list[float]:
     """Numbers from all over a table; to read all of a mapped file's would take long."""
     step = max(1, table.numel() // count)
-    numbers: List[float] = table.detach().reshape(-1)[::step].to(torch.float64).tolist()
+    numbers: list[float] = table.detach().reshape(-1)[::step].to(torch.float64).tolist()
     return numbers

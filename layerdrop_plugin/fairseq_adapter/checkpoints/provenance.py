@@ -1,6 +1,9 @@
 """Where a pruned checkpoint came from: the entry `layerdrop` that it carries."""
 
-from typing import Any, Dict, Mapping, NamedTuple, Tuple
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ... import layer_spec
 from ..reading.entry_kinds import PROVENANCE
@@ -12,7 +15,7 @@ class Pruned(NamedTuple):
     """How many layers a stack had, and which of them are kept."""
 
     depth: int
-    kept: Tuple[int, ...]
+    kept: tuple[int, ...]
 
     def __str__(self) -> str:
         return f"{layer_spec.describe(self.kept)} of {self.depth}"
@@ -25,7 +28,7 @@ class Origin(NamedTuple):
     last: Pruned
 
 
-def read(state: Mapping[str, Any]) -> Dict[str, Origin]:
+def read(state: Mapping[str, Any]) -> dict[str, Origin]:
     """Return each pruned stack's origin from a checkpoint; nothing for one that was never pruned."""
     try:
         return {
@@ -36,16 +39,16 @@ def read(state: Mapping[str, Any]) -> Dict[str, Origin]:
         raise ValueError(f"`{KEY}` of a checkpoint must say what was pruned, but is {state[KEY]!r}.") from None
 
 
-def as_entry(origins: Mapping[str, Origin]) -> Dict[str, Dict[str, Any]]:
+def as_entry(origins: Mapping[str, Origin]) -> dict[str, dict[str, Any]]:
     """Return plain data to put under `KEY`, readable without this package."""
 
-    def plain(step: Pruned) -> Dict[str, Any]:
+    def plain(step: Pruned) -> dict[str, Any]:
         return {"depth": step.depth, "kept": list(step.kept)}
 
     return {stack: {**plain(o.first), "last": plain(o.last)} for stack, o in origins.items()}
 
 
-def compose(before: Mapping[str, Origin], now: Mapping[str, Pruned]) -> Dict[str, Origin]:
+def compose(before: Mapping[str, Origin], now: Mapping[str, Pruned]) -> dict[str, Origin]:
     """Return the origins after one more pruning; keeping every layer is none."""
     after = dict(before)
     for stack, step in now.items():

@@ -1,7 +1,10 @@
 """Prune a checkpoint that was read: weights, configuration and origin change together."""
 
+from __future__ import annotations
+
 import logging
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable
 
 from ... import layer_spec, learned_rates, rates
 from ... import state_dict as names
@@ -12,13 +15,13 @@ from .provenance import Pruned
 
 logger = logging.getLogger(__name__)
 
-State = Dict[str, Any]
+State = dict[str, Any]
 
 SHARED_DEPTH = ("roberta_enc_dec",)
 """Architectures whose decoder takes its depth from `encoder_layers`, so that no configuration fits a pruned one."""
 
 
-def requested(cfg: Mapping[str, Any]) -> Dict[str, layer_spec.LayerSpec]:
+def requested(cfg: Mapping[str, Any]) -> dict[str, layer_spec.LayerSpec]:
     """Return the specification of each stack that `{encoder,decoder}_layers_to_keep` name."""
     return {stack: cfg[name] for stack, name in KEEP.items() if cfg.get(name) is not None}
 
@@ -28,9 +31,9 @@ def plan(
     depths: Mapping[str, int],
     learned: Mapping[str, rates.Rates] = {},
     parameters: Iterable[str] = (),
-    arch: Optional[str] = None,
+    arch: str | None = None,
     options: Mapping[str, str] = KEEP,
-) -> Dict[str, Pruned]:
+) -> dict[str, Pruned]:
     """Return which layers stay.
 
     Args:
@@ -65,7 +68,7 @@ def _is_of(stack: str, parameter: str) -> bool:
     return stack in parts and "sentence_encoder" not in parts and "lm_head" not in parts
 
 
-def log(pruned: Mapping[str, Pruned], path: Optional[str] = None) -> None:
+def log(pruned: Mapping[str, Pruned], path: str | None = None) -> None:
     """Say once which layers of which stack are kept, and of which file, as a command may read several."""
     parts = (f"{stack} keeps layers {layer_spec.describe(p.kept)} of {p.depth}" for stack, p in pruned.items())
     of_file = "" if path is None else f" ({path})"
@@ -80,7 +83,7 @@ def model_configs(state: State) -> Iterator[ModelConfig]:
         yield state["cfg"]["model"]
 
 
-def architecture(state: State) -> Optional[str]:
+def architecture(state: State) -> str | None:
     """Return the name of a checkpoint's architecture; None where it has none."""
     names_of_it = (get(cfg, "_name") or get(cfg, "arch") for cfg in model_configs(state))
     return next(filter(None, names_of_it), None)
@@ -88,7 +91,7 @@ def architecture(state: State) -> Optional[str]:
 
 def prune_loaded(
     state: State, specs: Mapping[str, layer_spec.LayerSpec], options: Mapping[str, str] = KEEP
-) -> Dict[str, Pruned]:
+) -> dict[str, Pruned]:
     """Prune a checkpoint in place to `specs`, which count the layers that it holds; `options` names them in errors.
 
     Raises:
@@ -124,7 +127,7 @@ def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
         state[provenance.KEY] = entry
 
 
-def change_weights(state: State, change: Callable[[Mapping[str, Any]], Dict[str, Any]]) -> None:
+def change_weights(state: State, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
     """Replace a checkpoint's weights and their moving averages, in place."""
     state["model"] = change(state["model"])
     averages = state.get("extra_state") or {}
@@ -149,7 +152,7 @@ def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
         put(cfg, KEEP[stack], None)
 
 
-def depths_or_none(weights: Mapping[str, Any]) -> Dict[str, int]:
+def depths_or_none(weights: Mapping[str, Any]) -> dict[str, int]:
     """Return the depths of a model's stacks, nothing for a model whose layers are no stack of ours."""
     try:
         return names.depths(weights)

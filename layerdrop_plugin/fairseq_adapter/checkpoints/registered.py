@@ -1,6 +1,9 @@
 """Tasks, architectures and criterions by their names: a user's own are registered only with --user-dir."""
 
-from typing import Any, Collection, Dict, Optional
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
 
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import (
@@ -28,7 +31,7 @@ KINDS = {
 
 def known(part: str) -> Collection[str]:
     """Return the names that may stand for a part of the configuration: the task, the model or the criterion."""
-    registries: Dict[str, Collection[str]] = {
+    registries: dict[str, Collection[str]] = {
         "task": TASK_REGISTRY,
         "model": {*ARCH_MODEL_REGISTRY, *MODEL_REGISTRY},
         "criterion": CRITERION_REGISTRY,
@@ -36,7 +39,7 @@ def known(part: str) -> Collection[str]:
     return registries[part]
 
 
-def check(part: str, name: Any, path: Optional[str] = None) -> None:
+def check(part: str, name: Any, path: str | None = None) -> None:
     """Refuse a name that nobody has registered; `path` is the checkpoint that has it.
 
     Raises:
@@ -62,7 +65,7 @@ def check_checkpoint(state: Any, path: str, *parts: str) -> None:
             check(part, name, path)
 
 
-def check_kind(kinds: Dict[str, str], state: Any, path: str) -> None:
+def check_kind(kinds: dict[str, str], state: Any, path: str) -> None:
     """Refuse a model that can't be in one ensemble with others; add it to them, in place, if it can.
 
     Args:

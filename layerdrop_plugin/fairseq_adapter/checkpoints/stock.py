@@ -1,7 +1,9 @@
 """Put a checkpoint of ours under the name of fairseq's own architecture: it then needs nothing of this package."""
 
+from __future__ import annotations
+
 from argparse import Namespace
-from typing import Any, Dict, Optional
+from typing import Any
 
 from ... import learned_rates
 from ..compat import missing_history
@@ -14,7 +16,7 @@ HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "user_dir": 
 """What takes the place of our options, and of the folder from which fairseq imports this package."""
 
 
-def as_stock(state: Dict[str, Any]) -> None:
+def as_stock(state: dict[str, Any]) -> None:
     """Change a checkpoint's configuration, in place, to that of fairseq's architecture of the same layers.
 
     Learned drop rates go, which fairseq would not expect among the weights.
@@ -34,7 +36,7 @@ def as_stock(state: Dict[str, Any]) -> None:
         _clean(options, PREFIX)
 
 
-def _check(arch: Optional[str]) -> None:
+def _check(arch: str | None) -> None:
     from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
     if arch is None:

@@ -1,7 +1,10 @@
 """Say in one line why no model can be made of a checkpoint that was read, or why training can't go on from it."""
 
+from __future__ import annotations
+
 import contextlib
-from typing import Any, Dict, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -12,7 +15,7 @@ from ..reading.reader import NOT_FAIRSEQ
 from ..user_errors import reason
 
 
-def check_options(state: Dict[str, Any], path: str, *parts: str) -> None:
+def check_options(state: dict[str, Any], path: str, *parts: str) -> None:
     """Refuse a checkpoint without the options of which these parts are to be built, `model` or others.
 
     Raises:

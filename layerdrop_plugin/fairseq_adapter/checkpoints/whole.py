@@ -1,9 +1,11 @@
 """Read a checkpoint to work on its content: a whole one, whose configuration agrees with its weights."""
 
+from __future__ import annotations
+
 import contextlib
 import re
 from argparse import Namespace
-from typing import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ..reading import reader
 from . import provenance, pruning

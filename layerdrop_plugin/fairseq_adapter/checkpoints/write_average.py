@@ -1,8 +1,11 @@
 """Average checkpoints into one: which ones, what the new file holds, what can't be averaged."""
 
+from __future__ import annotations
+
 import os
 import re
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, Callable
 
 import torch
 
@@ -18,15 +21,15 @@ NAMES = {
 }
 EXAMPLES = {"--num-epoch-checkpoints": "checkpoint7.pt", "--num-update-checkpoints": "checkpoint_3_500.pt"}
 
-State = Dict[str, Any]
+State = dict[str, Any]
 
 
 def choose(
     inputs: Sequence[str],
-    num_epoch_checkpoints: Optional[int] = None,
-    num_update_checkpoints: Optional[int] = None,
-    checkpoint_upper_bound: Optional[int] = None,
-) -> List[str]:
+    num_epoch_checkpoints: int | None = None,
+    num_update_checkpoints: int | None = None,
+    checkpoint_upper_bound: int | None = None,
+) -> list[str]:
     """Return the paths to average: `inputs`, or the last checkpoints of the folder in it, the last one first.
 
     Args:
@@ -55,7 +58,7 @@ def choose(
     return list(inputs)
 
 
-def _last(folder: str, count: int, option: str, upper_bound: Optional[int]) -> List[str]:
+def _last(folder: str, count: int, option: str, upper_bound: int | None) -> list[str]:
     pattern = re.compile(NAMES[option])
     matches = filter(None, map(pattern.fullmatch, os.listdir(folder)))
     found = sorted(((int(match[1]), match[0]) for match in matches), reverse=True)
@@ -90,7 +93,7 @@ def average_checkpoints(
     _check_files(paths, output)
     rest: State = {}
 
-    def read(path: str) -> Tuple[str, averaging.Weights]:
+    def read(path: str) -> tuple[str, averaging.Weights]:
         state = reader.read(path, "--inputs")
         weights = state.pop("model")
         if not rest:
@@ -106,7 +109,7 @@ def average_checkpoints(
 
 
 def _check_files(paths: Sequence[str], output: str) -> None:
-    seen: Dict[str, str] = {}
+    seen: dict[str, str] = {}
     for path in paths:
         reader.check_file(path, "--inputs")
         if re.search(SHARD + r"\.pt$", path):

@@ -1,8 +1,11 @@
 """Prune a checkpoint into a smaller one: what the new file holds, in which form, what can't be pruned."""
 
+from __future__ import annotations
+
 import logging
 import os
-from typing import Callable, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Callable
 
 import torch
 from torch import Tensor
@@ -35,11 +38,11 @@ def prune_checkpoint(
     output: str,
     specs: Mapping[str, LayerSpec],
     stock: bool = False,
-    dtype: Optional[str] = None,
+    dtype: str | None = None,
     keep_optimizer: bool = False,
     force: bool = False,
     warn: Callable[[str], None] = logger.warning,
-) -> Dict[str, Pruned]:
+) -> dict[str, Pruned]:
     """Write what `pruned` makes of a checkpoint, whole or not at all; return what was pruned.
 
     Before the file gets its name, fairseq loads it, without data.
@@ -73,9 +76,9 @@ def pruned(
     path: str,
     specs: Mapping[str, LayerSpec],
     stock: bool = False,
-    dtype: Optional[str] = None,
+    dtype: str | None = None,
     keep_optimizer: bool = False,
-) -> Tuple[State, Dict[str, Pruned]]:
+) -> tuple[State, dict[str, Pruned]]:
     """Return a checkpoint with fewer layers, and which of them are kept of each stack in `specs`.
 
     Weights, configuration and provenance agree. What is dropped was never read from disk (with torch 2.1 and
@@ -144,9 +147,9 @@ def _carry_optimizer_over(state: State, full: Mapping[str, Tensor], kept: Mappin
         ) from None
 
 
-def _converted(weights: Mapping[str, Tensor], dtype: Optional[str]) -> Dict[str, Tensor]:
+def _converted(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Tensor]:
     """Return parameters as `dtype`, each tied one once, also where a GPU's training had saved it several times."""
-    done: Dict[str, Tensor] = {}
+    done: dict[str, Tensor] = {}
     for name, owner in checkpoint_parameters.owners(weights).items():
         value = weights[name]
         if owner in done and _same(value, weights[owner]):
@@ -161,7 +164,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return same_memory or (one.dtype == other.dtype and torch.equal(one, other))
 
 
-def _as(dtype: Optional[str], name: str, value: Tensor) -> Tensor:
+def _as(dtype: str | None, name: str, value: Tensor) -> Tensor:
     if dtype is None or not value.is_floating_point():
         return value
     new = value.to(DTYPES[dtype])

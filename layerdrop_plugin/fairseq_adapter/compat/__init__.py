@@ -1,6 +1,6 @@
 """The patches of fairseq's faults on current software: one file per fault, each applied only where the fault exists."""
 
-from typing import Dict
+from __future__ import annotations
 
 from . import (
     adaptive_loss_backend,
@@ -50,7 +50,7 @@ PATCHES = (
     hydra_warnings,
 )
 
-ACTIVE: Dict[str, str] = {}
+ACTIVE: dict[str, str] = {}
 """Names of the patches in place, with the reason for each."""
 
 

@@ -5,15 +5,17 @@ of the adaptive input, and pytorch_ddp would wait for gradients that never come.
 these weights count as ready, so the check may go: the gradients are those of `--ddp-backend legacy_ddp`.
 """
 
+from __future__ import annotations
+
 import inspect
 from types import SimpleNamespace
-from typing import Any, Optional
+from typing import Any
 
 from ...unused import mark_used
 from ..hooks import wrap
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where building the criterion with the default backend is refused."""
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
 

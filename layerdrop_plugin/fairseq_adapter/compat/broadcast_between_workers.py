@@ -5,16 +5,18 @@ unpickle it with `torch.load`; that takes plain data only by now, and a checkpoi
 from a worker of the same run was checked where it was read.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
 import types
 import warnings
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where torch refuses what a worker sends and fairseq does not ask it to take everything."""
     from fairseq.distributed import utils
 

@@ -6,10 +6,12 @@ it writes to, checkpoint_last.pt.tmp, stays; and checkpoint_best.pt is a copy th
 With torch 1.13, a failed write aborts the process.
 """
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import os
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 import torch
 
@@ -18,7 +20,7 @@ from ..errors import in_command, one_line
 from ..hooks import wrap
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where fairseq logs a traceback while it tries again to save."""
     from fairseq import checkpoint_utils
 

@@ -4,7 +4,9 @@ fairseq 0.12.2 and main, any torch: `DistributedFairseqModel` always passes `dev
 torch's DistributedDataParallel accepts for modules on GPUs only.
 """
 
-from typing import Any, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from torch.nn import Module
 from torch.nn.parallel import DistributedDataParallel
@@ -19,7 +21,7 @@ class DistributedDataParallelAnyDevice(DistributedDataParallel):
         super().__init__(module, device_ids=device_ids, output_device=output_device, **kwargs)
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where fairseq hands device indices to torch's class without asking where the module is."""
     from fairseq.models import distributed_fairseq_model
 

@@ -4,15 +4,17 @@ torch 1.13 and newer, fairseq 0.12.2. Its encoder layer calls `torch._transforme
 without the mask type that torch wants since 1.13. The layer's ordinary path gives the same results.
 """
 
+from __future__ import annotations
+
 import inspect
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
 from ..hooks import wrap
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where both hold: the stock encoder layer makes that call, and torch refuses it."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 

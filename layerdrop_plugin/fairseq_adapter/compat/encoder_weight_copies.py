@@ -6,8 +6,10 @@ weights. They inflate parameter counts and checkpoints and never get a gradient.
 built without them and skips them in a checkpoint; stock fills them itself when it loads ours.
 """
 
+from __future__ import annotations
+
 import inspect
-from typing import Any, Optional
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +18,7 @@ from ..hooks import wrap
 COPIES = tuple(f"{of}_{kind}" for of in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias"))
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     if "in_proj_weight" in inspect.unwrap(Layer.__init__).__code__.co_names:

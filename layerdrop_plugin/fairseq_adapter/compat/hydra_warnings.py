@@ -3,9 +3,10 @@
 fairseq 0.12.2 and main with hydra-core 1.1 and newer; nothing in them is for the user to act on.
 """
 
+from __future__ import annotations
+
 import inspect
 import warnings
-from typing import Optional
 
 MESSAGES = (
     r"hydra\.experimental\.(initialize|compose)\(\) is no longer experimental",
@@ -16,7 +17,7 @@ MESSAGES = (
 )
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     import hydra
 
     if "version_base" in inspect.signature(hydra.main).parameters:

@@ -5,18 +5,21 @@ So this is applied when fairseq has been imported, see layerdrop_plugin_startup.
 the user dir, what to say of an error. Without the plugin it changes nothing.
 """
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import os
 import sys
-from typing import Any, Iterator, Optional
+from collections.abc import Iterator
+from typing import Any
 
 from ..hooks import wrap
 
 PLUGIN = "layerdrop_plugin.fairseq_adapter.user_errors"
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where errors pass `call_main` unseen."""
     from fairseq.distributed import utils
 
@@ -44,7 +47,7 @@ def _call_main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _nothing_left_behind(folder: Optional[str]) -> Iterator[None]:
+def _nothing_left_behind(folder: str | None) -> Iterator[None]:
     """Remove the folders that were made for checkpoints where a user's error ends the command before one was saved."""
     new = []
     while folder and not os.path.lexists(folder):

@@ -5,13 +5,15 @@ makes one, and `build_model` splits a string; `transformer_lm` declares a string
 hold a list. Declared as anything, it also takes our specifications.
 """
 
-from typing import Any, List, Optional
+from __future__ import annotations
+
+from typing import Any, Optional
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
 
-    if EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type == Optional[List[int]]:
+    if EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type == Optional[list[int]]:
         return "fairseq declares `layers_to_keep` as a list of ints and splits a string"
     return None
 

@@ -5,15 +5,17 @@ from which the training was taken, or that other programs made, have weights and
 to evaluate, and to begin a training.
 """
 
-from typing import Any, Dict, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from ..errors import Malformed
 from ..hooks import wrap
 
-State = Dict[str, Any]
+State = dict[str, Any]
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     from fairseq import checkpoint_utils
 
     try:

@@ -5,19 +5,21 @@ it: meant for a download in its cache, it is done to the user's own file, too. H
 are unpacked into, and only a download is replaced.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
 import shutil
 import tarfile
 import tempfile
-from typing import Any, Optional, Type
+from typing import Any
 
 from ..errors import one_line
 from ..hooks import wrap
 from ..reading.archive import DENSEST
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     return "fairseq unpacks archives of models wherever their entries' names lead, and deletes them"
 
 
@@ -71,7 +73,7 @@ def unpacked(path: str, folder: str) -> str:
     return entries[0] if len(entries) == 1 and os.path.isdir(entries[0]) else folder
 
 
-def _measured(path: str) -> Type[tarfile.TarInfo]:
+def _measured(path: str) -> type[tarfile.TarInfo]:
     """Return a class of entries that raises an error before they become too large together."""
     allowed = DENSEST * os.path.getsize(path)
 

@@ -5,18 +5,20 @@ dataclasses as defaults, which Python now takes for mutable because they have no
 back from the fields, so they have to stay. Applied before the first import of fairseq: see layerdrop_plugin_startup.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import re
 from importlib.util import find_spec
-from typing import Any, Optional
+from typing import Any
 
 from ..hooks import wrap
 
 PATCHED_PACKAGES = ("fairseq", "hydra")
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where both hold: Python refuses such defaults, and fairseq has them."""
     if _python_refuses() and _fairseq_has_them():
         return "Python refuses dataclass instances as defaults of fields, and fairseq has them"

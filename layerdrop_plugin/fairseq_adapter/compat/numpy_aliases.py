@@ -4,12 +4,13 @@ numpy 2 took away `np.compat`, numpy 1.24 `np.float` and `np.int`. fairseq 0.12.
 token_block_dataset.py and language_pair_dataset.py, `np.int` in data_utils.py, `np.float` in dynamic_crf_layer.py.
 """
 
+from __future__ import annotations
+
 import re
 import types
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional, Tuple
 
 import numpy
 
@@ -22,7 +23,7 @@ USERS = (
 )
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, naming the aliases that fairseq uses and numpy has no longer."""
     names = _used_and_gone()
     return f"fairseq uses {', '.join('np.' + name for name in names)}, which this numpy lacks" if names else None
@@ -34,13 +35,13 @@ def apply() -> None:
         setattr(numpy, name, ALIASES[name])
 
 
-def _used_and_gone() -> Tuple[str, ...]:
+def _used_and_gone() -> tuple[str, ...]:
     source = "\n".join(path.read_text(encoding="utf-8") for path in _user_files() if path.exists())
     used = (name for name in ALIASES if re.search(rf"\bnp\.{name}\b", source))
     return tuple(name for name in used if not _numpy_has(name))
 
 
-def _user_files() -> Tuple[Path, ...]:
+def _user_files() -> tuple[Path, ...]:
     fairseq = find_spec("fairseq")
     if fairseq is None or fairseq.origin is None:
         return ()

@@ -8,11 +8,13 @@ expression is refused.
 Lists on the command line, `--lr` and `--update-freq`, go through `ast.literal_eval`, whose SyntaxError is a traceback.
 """
 
+from __future__ import annotations
+
 import argparse
 import ast
 import contextlib
 import importlib
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable
 
 from ... import message
 from ..errors import one_line
@@ -50,7 +52,7 @@ MOST = 100_000
 """So many times may an expression repeat what is in it; more could fill the memory."""
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     from fairseq import utils
 
     if utils.__dict__.get("eval") is evaluate:
@@ -69,7 +71,7 @@ def _list_of(original: Callable[..., Any], text: Any, kind: Callable[[Any], Any]
     try:
         return original(text, kind)
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
-        known: Dict[Any, str] = {float: "a number or a list of numbers", int: "a whole number or a list of them"}
+        known: dict[Any, str] = {float: "a number or a list of numbers", int: "a whole number or a list of them"}
         of = known.get(kind, "a list")
         raise argparse.ArgumentTypeError(f"must be {of}, but is {message.cut(repr(text))} instead") from None
 

@@ -4,12 +4,14 @@ fairseq 0.12.2 and main (fairseq #3169, #4479). `TranslationTask`, from which th
 `cfg` only, and the task still asks for `args` when it loads data or builds a generator.
 """
 
-from typing import Any, Optional
+from __future__ import annotations
+
+from typing import Any
 
 from ..hooks import wrap
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where the task reads `args` and none of its bases sets them."""
     from fairseq.tasks.fairseq_task import LegacyFairseqTask
     from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask as Task

@@ -5,14 +5,16 @@ ends, and C++ aborts the process (SIGABRT): once in many runs of fairseq-train, 
 its end. With GPUs torch 2.4 and newer warns "destroy_process_group() was not called before program exit".
 """
 
+from __future__ import annotations
+
 import atexit
 import inspect
-from typing import Any, Optional
+from typing import Any
 
 from ..hooks import wrap
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where fairseq leaves the process group that it opens to the end of the interpreter."""
     from fairseq.distributed import utils
 

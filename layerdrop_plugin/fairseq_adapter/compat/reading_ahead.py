@@ -5,12 +5,15 @@ fairseq reads --data-buffer-size batches ahead in a thread that nobody stops. Wh
 interpreter ends, Python ends the thread when it comes back, which C++ takes for a fault (SIGABRT, exit status 134).
 """
 
+from __future__ import annotations
+
 import atexit
 import inspect
 import math
 import threading
 import time
-from typing import Any, Iterable, Iterator, Optional
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ..hooks import wrap
 
@@ -20,7 +23,7 @@ SECONDS = 5.0
 _ending = threading.Event()
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where fairseq reads ahead in a thread that the end of the interpreter does not wait for."""
     from fairseq.data.iterators import BufferedIterator
 

@@ -4,13 +4,15 @@ fairseq 0.12.2 without its CUDA extension, which the package from PyPI lacks (fa
 the whole buffer of tokens, and the last tokens of that, padding, are taken for those generated last.
 """
 
-from typing import Any, Optional
+from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where a token that would repeat a pair stays allowed in a buffer with room for more."""
     if _blocks():
         return None

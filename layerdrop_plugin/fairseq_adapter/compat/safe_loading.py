@@ -9,13 +9,16 @@ What fairseq's functions return may be kept by any caller while somebody writes 
 the context `reading` (mapped).
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os
 import sys
 import types
+from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable
 
 import torch
 
@@ -26,7 +29,7 @@ from ..reading.reader import TORCH_TAKES_NAMES, read, read_any
 
 logger = logging.getLogger(__name__)
 
-_reading: ContextVar[Tuple[str, bool]] = ContextVar("reading", default=("path", False))
+_reading: ContextVar[tuple[str, bool]] = ContextVar("reading", default=("path", False))
 
 
 @contextlib.contextmanager
@@ -39,7 +42,7 @@ def reading(option: str, mapped: bool) -> Iterator[None]:
         _reading.reset(token)
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     from fairseq import checkpoint_utils
 
     if isinstance(checkpoint_utils.torch, _SafeTorch):

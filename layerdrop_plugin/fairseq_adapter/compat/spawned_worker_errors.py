@@ -4,8 +4,10 @@ fairseq 0.12.2 and main, any torch, several GPUs in one machine: fairseq starts 
 that one ends with the exit status of a user's error.
 """
 
+from __future__ import annotations
+
 import inspect
-from typing import Any, Optional
+from typing import Any
 
 from ..hooks import wrap
 from ..running_command import running_command, told_to_workers
@@ -13,7 +15,7 @@ from ..running_command import running_command, told_to_workers
 USER_ERROR = 2  # exit status
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where fairseq starts workers and lets through whatever their end raises."""
     from fairseq.distributed import utils
 

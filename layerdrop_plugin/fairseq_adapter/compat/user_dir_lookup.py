@@ -6,12 +6,14 @@ and then beside itself: an editable install is not there, and by that path it do
 `import layerdrop_plugin` has loaded. Applied when fairseq has been imported: see layerdrop_plugin_startup.
 """
 
+from __future__ import annotations
+
 import argparse
 import inspect
 import os
 import sys
 from importlib.util import find_spec
-from typing import Any, Optional
+from typing import Any
 
 from ..hooks import wrap
 from ..running_command import running_command
@@ -19,7 +21,7 @@ from ..running_command import running_command
 PACKAGE = "layerdrop_plugin"
 
 
-def needed() -> Optional[str]:
+def needed() -> str | None:
     """The reason, where fairseq looks beside itself by a path with `..` in it."""
     from fairseq import utils
 
@@ -48,7 +50,7 @@ def _import_user_module(original: Any, args: Any) -> None:
         raise SystemExit(2) from None
 
 
-def _folder() -> Optional[str]:
+def _folder() -> str | None:
     """Where the package is, or None where fairseq's own rule holds: a checkout in the working directory."""
     if PACKAGE not in sys.modules and os.path.isfile(os.path.join(PACKAGE, "__init__.py")):
         return None

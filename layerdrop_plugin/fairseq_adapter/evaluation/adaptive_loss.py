@@ -5,13 +5,15 @@ in it has the number of the padding symbol, the second. What fairseq-train and f
 much; fairseq-eval-lm counts every word, and so does this.
 """
 
-from typing import Any, Dict
+from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 
-def adaptive_loss(model: Any, sample: Dict[str, Any], padding: int) -> Tensor:
+def adaptive_loss(model: Any, sample: dict[str, Any], padding: int) -> Tensor:
     """Return the negative log-likelihood of a batch in nats, a sum of float32; `padding` is not counted."""
     hidden = model(**sample["net_input"])[0]
     head, *clusters = zip(*model.decoder.adaptive_softmax(hidden, sample["target"].view(-1)))

@@ -1,9 +1,12 @@
 """A checkpoint with its task and data, found as fairseq's commands find them, ready to be evaluated at any depth."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import os
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, NamedTuple, NoReturn
 
 import torch
 from fairseq import checkpoint_utils, tasks, utils
@@ -26,7 +29,7 @@ from .options import command_line, context_window, data_refusals, overrides, ref
 
 MAX_TOKENS = 4000  # per batch, where neither --max-tokens nor --batch-size is given
 
-Sample = Dict[str, Any]
+Sample = dict[str, Any]
 
 
 class Tally(NamedTuple):
@@ -59,13 +62,13 @@ class Evaluation:
         self.classifies = get(saved_cfg.criterion, "_name") == "sentence_prediction"
 
     @property
-    def needed(self) -> Dict[str, Kept]:
+    def needed(self) -> dict[str, Kept]:
         """By stack, the layers without which the model can't be built: the decoder's of `alignment_layer`."""
         depth = len(self.stacks.get("decoder", ()))
         alignment = layer_settings.alignment_layer(self.saved_cfg.model, depth) if depth else None
         return {} if alignment is None else {"decoder": (alignment,)}
 
-    def batches(self, subset: str, at_least: int = 1, option: str = "--gen-subset") -> List[Sample]:
+    def batches(self, subset: str, at_least: int = 1, option: str = "--gen-subset") -> list[Sample]:
         """Return all batches of a split in which there is something to predict, on the CPU, in fairseq's order.
 
         Args:
@@ -180,7 +183,7 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
         return _load(path, overrides(model_overrides), words, error)
 
 
-def _load(path: str, changes: Dict[str, Any], words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
+def _load(path: str, changes: dict[str, Any], words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
     with at_load.mapping(path):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
     refuse_shard(path, "--path", state["model"])
@@ -209,7 +212,7 @@ def _load(path: str, changes: Dict[str, Any], words: Sequence[str], error: Calla
     return loaded
 
 
-def _held(path: str, changes: Mapping[str, Any]) -> Dict[str, Kept]:
+def _held(path: str, changes: Mapping[str, Any]) -> dict[str, Kept]:
     specs = pruning.requested(changes)
     if not specs:
         return {}
@@ -226,7 +229,7 @@ def _device(cfg: Any) -> torch.device:
     return torch.device("cpu")
 
 
-def _model_and_task(path: str, state: Dict[str, Any], saved_cfg: Any, changes: Mapping[str, Any]) -> Any:
+def _model_and_task(path: str, state: dict[str, Any], saved_cfg: Any, changes: Mapping[str, Any]) -> Any:
     with data_refusals():
         task = tasks.setup_task(saved_cfg.task)
     try:
@@ -247,7 +250,7 @@ def with_stacks(model: Any) -> None:
                 with_layerdrop(part, stack)
 
 
-def stacks_of(model: Any) -> Dict[str, LayerDropStack]:
+def stacks_of(model: Any) -> dict[str, LayerDropStack]:
     """Return a model's stacks by name: the encoder, which runs first, before the decoder.
 
     Raises:
@@ -260,7 +263,7 @@ def stacks_of(model: Any) -> Dict[str, LayerDropStack]:
     return {name: found[name] for name in ("encoder", "decoder") if name in found}
 
 
-def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> Dict[str, Rates]:
+def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> dict[str, Rates]:
     """Return the drop rates of the layers of each stack that learned them."""
     found = {name: stack.learned_rates for name, stack in stacks.items()}
     return {name: rates for name, rates in found.items() if rates is not None}

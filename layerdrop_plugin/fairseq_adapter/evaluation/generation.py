@@ -1,8 +1,11 @@
 """BLEU of the translations that `fairseq-generate` would give, by the layers that run at the time."""
 
+from __future__ import annotations
+
 import contextlib
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, NamedTuple
 
 import torch
 from fairseq import utils
@@ -35,8 +38,8 @@ def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
         ValueError: as `check`, or fairseq refuses the options of generation.
     """
     metric = _metric(evaluation.cfg.scoring)
-    hypotheses: List[str] = []
-    references: List[str] = []
+    hypotheses: list[str] = []
+    references: list[str] = []
     tokens, seconds = 0, 0.0
     padding = evaluation.task.target_dictionary.pad()
     with _generating(evaluation) as generator:
@@ -50,7 +53,7 @@ def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
     return Bleu(score, str(metric.get_signature()), tokens, seconds)
 
 
-def time_generation(evaluation: Evaluation, batch: Sample) -> Tuple[int, float]:
+def time_generation(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
     """Return how many tokens the best hypotheses for a batch have, and how many seconds it took to generate them."""
     with _generating(evaluation) as generator:
         found, seconds = _generate(evaluation, generator, batch)
@@ -99,7 +102,7 @@ def _metric(scoring: Any) -> Any:
     name = scoring._name if scoring is not None else "bleu"
     if name not in ("bleu", "sacrebleu"):
         raise ValueError(f"`--scoring` must be sacrebleu or left out with --bleu, but is {name!r} instead.")
-    how: Dict[str, Any] = {"force": True}  # no warning that the text looks tokenized
+    how: dict[str, Any] = {"force": True}  # no warning that the text looks tokenized
     if name == "sacrebleu":
         if scoring.sacrebleu_char_level:
             raise ValueError(
@@ -113,7 +116,7 @@ def _metric(scoring: Any) -> Any:
         raise ValueError(f"`--sacrebleu-tokenizer` must be at hand, but {how['tokenize']!r} is not: {why}") from None
 
 
-def _generate(evaluation: Evaluation, generator: Any, batch: Sample) -> Tuple[List[torch.Tensor], float]:
+def _generate(evaluation: Evaluation, generator: Any, batch: Sample) -> tuple[list[torch.Tensor], float]:
     """The tokens of the best hypothesis of each sentence, and the seconds that it took."""
     sample = evaluation.to_device(batch)
     size = evaluation.cfg.generation.prefix_size
@@ -163,7 +166,7 @@ def _prepared_for_inference(evaluation: Evaluation) -> Iterator[None]:
 
     Left in place, the beam size makes cross-attention read one sentence of each so many (fairseq 0.12.2).
     """
-    before: List[Tuple[torch.nn.Module, Any]] = [(m, dict(vars(m))) for m in evaluation.model.modules()]
+    before: list[tuple[torch.nn.Module, Any]] = [(m, dict(vars(m))) for m in evaluation.model.modules()]
     try:
         evaluation.model.prepare_for_inference_(evaluation.cfg)
         yield

@@ -1,7 +1,10 @@
 """How much each layer changes what passes through it."""
 
+from __future__ import annotations
+
 import contextlib
-from typing import Any, Callable, Dict, Iterator, List, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +15,7 @@ from .evaluation import Evaluation, Sample
 @torch.no_grad()
 def cosine_distances(
     evaluation: Evaluation, batches: Sequence[Sample], done: Callable[[int], Any] = lambda count: None
-) -> Dict[str, List[float]]:
+) -> dict[str, list[float]]:
     """Return by stack, for each layer, 1 - cos(input, output), from 0 to 2: the mean over all tokens, no padding.
 
     All layers run. What is compared is the hidden state, residual connection and all, of width embed_dim.
@@ -34,7 +37,7 @@ def cosine_distances(
     return {name: (total / tokens[name]).tolist() for name, total in sums.items()}
 
 
-def _tokens(evaluation: Evaluation, sample: Sample) -> Dict[str, Tensor]:
+def _tokens(evaluation: Evaluation, sample: Sample) -> dict[str, Tensor]:
     """By stack, where its input holds a token, as the hidden states lie: positions x sentences."""
     given = sample["net_input"]
     inputs = {"encoder": given["src_tokens"], "decoder": given.get("prev_output_tokens", given["src_tokens"])}
@@ -43,7 +46,7 @@ def _tokens(evaluation: Evaluation, sample: Sample) -> Dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def _watching(evaluation: Evaluation, sums: Dict[str, Tensor], masks: Dict[str, Tensor]) -> Iterator[None]:
+def _watching(evaluation: Evaluation, sums: dict[str, Tensor], masks: dict[str, Tensor]) -> Iterator[None]:
     """Add up, into `sums`, the distances of all tokens at each layer that runs."""
 
     def hook_of(name: str, layer: int) -> Callable[..., None]:

@@ -1,6 +1,9 @@
 """How much each layer of a checkpoint matters (paper, figure 5): losses without it, and how much it changes."""
 
-from typing import Any, Callable, Dict, List, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from ... import importance
 from ...candidates import Candidate
@@ -18,7 +21,7 @@ def measure(
     swept: Sequence[str],
     samples: int,
     done: Callable[[int], Any] = lambda count: None,
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Return a row, as `importance.rows` has it, for each layer of the swept stacks of each checkpoint.
 
     The sub-networks are drawn by fairseq's `--seed`.
@@ -34,13 +37,13 @@ def measure(
     return rows
 
 
-def _networks(subject: Subject, swept: Sequence[str], samples: int) -> List[Candidate]:
+def _networks(subject: Subject, swept: Sequence[str], samples: int) -> list[Candidate]:
     numbers = [i for i, name in enumerate(subject.depths) if name in swept]
     seed = subject.evaluation.cfg.common.seed
     return importance.random_halves(list(subject.depths.values()), numbers, samples, seed, subject.needed)
 
 
-def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candidate]) -> List[Candidate]:
+def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candidate]) -> list[Candidate]:
     """The full model, it without each layer, and the sub-networks, each once."""
     depths = list(subject.depths.values())
     found = [importance.full(depths), *networks]

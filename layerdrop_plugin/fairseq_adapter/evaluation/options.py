@@ -1,9 +1,12 @@
 """What a command that evaluates a checkpoint is told, in fairseq's own terms, checked."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import logging
-from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, NoReturn
 
 from fairseq import options, utils
 from fairseq.dataclass.configs import EvalLMConfig
@@ -28,7 +31,7 @@ LARGEST = 2**63 - 1
 AT_LEAST_1 = ("max_tokens", "batch_size", "tokens_per_sample", "required_batch_size_multiple")
 
 
-def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> Optional[str]:
+def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> str | None:
     """Import what `--user-dir` names, which registers a user's own tasks, models and criterions; return it.
 
     Raises:
@@ -49,7 +52,7 @@ def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> O
     return args.user_dir
 
 
-def command_line(words: Sequence[str], saved_cfg: Any, error: Callable[[str], NoReturn]) -> Tuple[Any, Dict[str, Any]]:
+def command_line(words: Sequence[str], saved_cfg: Any, error: Callable[[str], NoReturn]) -> tuple[Any, dict[str, Any]]:
     """Return what fairseq's parser makes of `words`, complete, and those options alone that `words` give.
 
     Args:
@@ -98,7 +101,7 @@ def check_values(args: argparse.Namespace) -> None:
         ValueError: one line with the option, the rule and the value.
     """
     for name, given in vars(args).items():
-        values: List[Any] = given if isinstance(given, list) else [given]
+        values: list[Any] = given if isinstance(given, list) else [given]
         for value in values:
             if isinstance(value, int) and abs(value) > LARGEST:
                 raise ValueError(f"`{flag(name)}` must be at most {LARGEST} for fairseq, but is {value} instead.")
@@ -108,7 +111,7 @@ def check_values(args: argparse.Namespace) -> None:
         raise ValueError("`DATA` must be the folder of the data, but is '' instead.")
 
 
-def _check(given: Dict[str, Any], task: str) -> None:
+def _check(given: dict[str, Any], task: str) -> None:
     if given.get("task", task) != task:
         raise ValueError(f"`--task` must be the checkpoint's, {task}, but is {given['task']!r} instead.")
     if "data" in given and given["data"] is None:  # fairseq would take the place where the training data lay
@@ -126,7 +129,7 @@ def flag(option: str) -> str:
     return "DATA" if option == "data" else f"--{option.replace('_', '-')}"
 
 
-def overrides(text: str, option: str = "--model-overrides") -> Dict[str, Any]:
+def overrides(text: str, option: str = "--model-overrides") -> dict[str, Any]:
     """Return what an option says that holds a dict of others.
 
     Raises:

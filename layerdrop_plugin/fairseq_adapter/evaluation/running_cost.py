@@ -1,8 +1,11 @@
 """What it takes to run a model with only some of its layers: parameters, time, memory."""
 
+from __future__ import annotations
+
 import statistics
 import time
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, NamedTuple
 
 import torch
 
@@ -16,8 +19,8 @@ class FirstPass(NamedTuple):
     """What one pass over some batches gives."""
 
     total: Tally
-    bleu: Optional[generation.Bleu]
-    peak_memory: Optional[int]  # bytes, weights that do not run included; None where the system does not tell
+    bleu: generation.Bleu | None
+    peak_memory: int | None  # bytes, weights that do not run included; None where the system does not tell
 
 
 class Turn(NamedTuple):
@@ -43,7 +46,7 @@ def first_pass(turn: Turn, with_bleu: bool) -> FirstPass:
 
 def tokens_per_second(
     turns: Sequence[Turn], repeats: int, translating: bool, done: Callable[[int], Any] = lambda count: None
-) -> List[float]:
+) -> list[float]:
     """Return how many tokens each of the turns evaluates, or generates, in a second, measured in alternation.
 
     All take their turn on a batch before the next batch comes, every second time in the opposite order, so that a
@@ -55,8 +58,8 @@ def tokens_per_second(
         done: is called with 1 after each batch.
     """
     step = generation.time_generation if translating else _evaluate
-    seconds: Dict[Tuple[int, int], List[float]] = {}
-    tokens: Dict[Tuple[int, int], int] = {}
+    seconds: dict[tuple[int, int], list[float]] = {}
+    tokens: dict[tuple[int, int], int] = {}
     for repeat in range(repeats):
         for number in range(max(len(turn.batches) for turn in turns)):
             order = [i for i, turn in enumerate(turns) if number < len(turn.batches)]
@@ -91,7 +94,7 @@ def _running(turn: Turn) -> Any:
     return turn.evaluation.running(dict(zip(turn.evaluation.stacks, turn.candidate)))
 
 
-def _evaluate(evaluation: Evaluation, batch: Sample) -> Tuple[int, float]:
+def _evaluate(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
     sample = evaluation.to_device(batch)
     generation.wait_for(evaluation.device)
     start = time.perf_counter()
@@ -100,18 +103,18 @@ def _evaluate(evaluation: Evaluation, batch: Sample) -> Tuple[int, float]:
     return tokens_in([batch]), time.perf_counter() - start
 
 
-def _in_use(evaluation: Evaluation, candidate: Candidate) -> List[torch.Tensor]:
+def _in_use(evaluation: Evaluation, candidate: Candidate) -> list[torch.Tensor]:
     """Parameters and buffers of the layers that run and of all that is outside the stacks."""
-    idle: Set[torch.nn.Module] = set()
+    idle: set[torch.nn.Module] = set()
     for stack, kept in zip(evaluation.stacks.values(), candidate):
         for layer in set(range(len(stack))) - set(kept):
             idle.update(stack[layer].modules())
     return _tensors(module for module in evaluation.model.modules() if module not in idle)
 
 
-def _tensors(modules: Iterable[torch.nn.Module]) -> List[torch.Tensor]:
+def _tensors(modules: Iterable[torch.nn.Module]) -> list[torch.Tensor]:
     """What is shared, say with the output layer, comes once."""
-    found: Dict[int, torch.Tensor] = {}
+    found: dict[int, torch.Tensor] = {}
     for module in modules:
         for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
             found[id(tensor)] = tensor

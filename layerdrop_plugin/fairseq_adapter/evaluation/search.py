@@ -1,9 +1,12 @@
 """Search on Valid (paper, section 3.2.3) for a checkpoint: scores on its task's data, references, a second split."""
 
+from __future__ import annotations
+
 import hashlib
 import random
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, NamedTuple
 
 import numpy
 import torch
@@ -25,19 +28,19 @@ REFERENCES = ("every_other", "first", "last", "learned")
 class Plan(NamedTuple):
     """What to search: the stacks whose layers are chosen, how many of each to keep, and how."""
 
-    stacks: Tuple[str, ...]
-    depths: Tuple[int, ...]
-    keep: Tuple[int, ...]
+    stacks: tuple[str, ...]
+    depths: tuple[int, ...]
+    keep: tuple[int, ...]
     strategy: str
     metric: str
-    candidates: Tuple[Candidate, ...]  # to begin with; greedy makes its own
+    candidates: tuple[Candidate, ...]  # to begin with; greedy makes its own
     held: Mapping[str, Kept] = {}  # by stack that --model-overrides prunes, the checkpoint's layers that are left
     overrides: Mapping[str, Any] = {}  # what it says
     learned: Mapping[str, Rates] = {}  # by stack that learned them, the layers' drop rates
-    needed: Tuple[Kept, ...] = ()  # by stack, layers without which the model can't be built
+    needed: tuple[Kept, ...] = ()  # by stack, layers without which the model can't be built
 
     @property
-    def named(self) -> Dict[str, Candidate]:
+    def named(self) -> dict[str, Candidate]:
         """Every Other, first K, last K, and the layers of the lowest learned rates where there are such.
 
         One that lacks a layer that is needed is left out.
@@ -52,7 +55,7 @@ class Plan(NamedTuple):
         }
         return {name: candidate for name, candidate in found.items() if holds(candidate, self.needed)}
 
-    def specs(self, candidate: Candidate) -> Dict[str, str]:
+    def specs(self, candidate: Candidate) -> dict[str, str]:
         """Return the specification of each stack, in layers of the checkpoint."""
         return {
             stack: layer_spec.describe([self.held[stack][i] for i in kept] if stack in self.held else kept)
@@ -66,9 +69,9 @@ class Plan(NamedTuple):
 
 def plan(
     evaluation: Evaluation,
-    stack: Optional[str],
+    stack: str | None,
     keep: Sequence[int],
-    strategy: Optional[str],
+    strategy: str | None,
     metric: str,
     batches: int,
 ) -> Plan:
@@ -109,7 +112,7 @@ def plan(
 
 def _first_candidates(
     strategy: str, depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept], evaluation: Evaluation
-) -> Tuple[Candidate, ...]:
+) -> tuple[Candidate, ...]:
     number = count_candidates(depths, keep, needed)
     if strategy == "greedy":
         return ()
@@ -140,10 +143,10 @@ class Scoring:
 
     def __init__(self, evaluation: Evaluation, plan: Plan, batches: Sequence[Sample]) -> None:
         self.evaluation, self.plan, self.batches = evaluation, plan, batches
-        self.counters: Dict[str, float] = {}
+        self.counters: dict[str, float] = {}
 
     @torch.no_grad()
-    def __call__(self, batch: int, candidates: Sequence[Candidate]) -> Iterator[Tuple[float, int, int]]:
+    def __call__(self, batch: int, candidates: Sequence[Candidate]) -> Iterator[tuple[float, int, int]]:
         """Yield the loss in bits, the count and the correct ones of each candidate, which are sorted."""
         started = time.perf_counter()
         sample = self.evaluation.to_device(self.batches[batch])
@@ -172,11 +175,11 @@ class Scoring:
         return Ranked(candidate, sums)
 
 
-def run(plan: Plan, measure: Measuring, batches: int) -> List[Ranked]:
+def run(plan: Plan, measure: Measuring, batches: int) -> list[Ranked]:
     """Search; return the candidates that were scored on all batches, the best first."""
     if plan.strategy == "greedy":
         return search.greedy(measure, plan.depths, plan.keep, batches, plan.metric, plan.needed)
-    strategy: Callable[..., List[Ranked]] = search.racing if plan.strategy == "racing" else search.exhaustive
+    strategy: Callable[..., list[Ranked]] = search.racing if plan.strategy == "racing" else search.exhaustive
     return strategy(measure, plan.candidates, batches, plan.metric)
 
 
@@ -198,7 +201,7 @@ def work(plan: Plan, batches: int) -> int:
     return total
 
 
-def chosen_batches(evaluation: Evaluation, subset: str, number: Optional[int]) -> List[Sample]:
+def chosen_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:
     """Return the batches of a split in an order drawn by `--seed`, the first `number` of them."""
     found = evaluation.batches(subset, search.ROUNDS_FROM)
     random.Random(evaluation.cfg.common.seed).shuffle(found)
@@ -216,7 +219,7 @@ def fingerprint(path: str) -> str:
 
 def settings(
     plan: Plan, evaluation: Evaluation, path: str, model_overrides: str, subset: str, batches: Sequence[Sample]
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Return what the result of a search depends on, ready for JSON."""
     contents = hashlib.blake2b(digest_size=8)
     for batch in batches:

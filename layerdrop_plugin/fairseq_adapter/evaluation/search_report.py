@@ -1,7 +1,10 @@
 """What a search found, as plain data: the best sets of layers beside Every Other, first K and last K."""
 
+from __future__ import annotations
+
 import math
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ... import prefixes, search
 from ...candidates import Candidate, all_candidates, count_candidates
@@ -20,9 +23,9 @@ def report(
     ranked: Sequence[Ranked],
     counted: Mapping[str, float],
     bleu: bool = False,
-    report_split: Optional[str] = None,
+    report_split: str | None = None,
     report_batches: Sequence[Sample] = (),
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Return the results of a search, ready for JSON.
 
     Args:
@@ -42,7 +45,7 @@ def report(
         for row, r in zip(rows, [*finalists.values(), *references.values()]):
             with scoring.evaluation.running(dict(zip(plan.stacks, r.candidate))):
                 row["bleu"] = generation.bleu(scoring.evaluation, scoring.batches).score
-    found: Dict[str, Any] = {
+    found: dict[str, Any] = {
         "stacks": dict(zip(plan.stacks, plan.depths)),
         "keep": dict(zip(plan.stacks, plan.keep)),
         "strategy": plan.strategy,
@@ -60,7 +63,7 @@ def report(
     return found
 
 
-def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> Dict[str, Any]:
+def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> dict[str, Any]:
     values = {"loss": r.loss, "perplexity": r.perplexity}
     if scoring.evaluation.classifies:
         values["accuracy"] = 100 * r.accuracy
@@ -69,9 +72,9 @@ def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> Dict[str, Any]:
     return {"rank": name, **plan.specs(r.candidate), **finite}
 
 
-def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Dict[str, Any]:
+def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> dict[str, Any]:
     number = count_candidates(plan.depths, plan.keep, plan.needed)
-    cost: Dict[str, Any] = {
+    cost: dict[str, Any] = {
         "layer_evaluations": int(counted["layer_evaluations"]),
         "seconds": counted["seconds"],
         "candidates": number,
@@ -83,7 +86,7 @@ def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Dict[st
     return cost
 
 
-def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> List[str]:
+def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> list[str]:
     """Say where a difference between candidates is as large as what the two halves of the data disagree by."""
     every_other = next((r for name, r in references.items() if name.startswith("every_other:")), None)
     best = ranked[0]
@@ -103,7 +106,7 @@ def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ran
     return found
 
 
-def _noise(name: str, d: search.Difference, metric: str) -> List[str]:
+def _noise(name: str, d: search.Difference, metric: str) -> list[str]:
     if not d.is_noise:
         return []
     return [
@@ -116,8 +119,8 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} bits"
 
 
-def _second_split(plan: Plan, scoring: Scoring, best: Ranked, batches: Sequence[Sample]) -> List[Dict[str, Any]]:
+def _second_split(plan: Plan, scoring: Scoring, best: Ranked, batches: Sequence[Sample]) -> list[dict[str, Any]]:
     other = Scoring(scoring.evaluation, plan, batches)
     every_other = {name: c for name, c in plan.named.items() if name.startswith("every_other:")}
-    pairs: Dict[str, Candidate] = {"1": best.candidate, **every_other}
+    pairs: dict[str, Candidate] = {"1": best.candidate, **every_other}
     return [_row(rank, other.totals(candidate), plan, other) for rank, candidate in pairs.items()]

@@ -1,7 +1,10 @@
 """A sweep over depths of one checkpoint or several, each loaded once: loss, BLEU, speed and memory of each point."""
 
+from __future__ import annotations
+
 import random
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, NamedTuple
 
 import torch
 
@@ -27,21 +30,21 @@ class Subject(NamedTuple):
     points: Sequence[Point]
 
     @property
-    def candidates(self) -> List[Candidate]:
+    def candidates(self) -> list[Candidate]:
         """The sets of layers of all points; two strategies may keep the same."""
         return list(dict.fromkeys(point.kept for point in self.points))
 
     @property
-    def depths(self) -> Dict[str, int]:
+    def depths(self) -> dict[str, int]:
         return {name: len(stack) for name, stack in self.evaluation.stacks.items()}
 
     @property
-    def needed(self) -> List[Kept]:
+    def needed(self) -> list[Kept]:
         """By stack, the layers without which the model can't be built."""
         return [self.evaluation.needed.get(name, ()) for name in self.evaluation.stacks]
 
 
-def swept(depths: Mapping[str, Mapping[str, int]], stack: Optional[str]) -> List[str]:
+def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[str]:
     """Return which stacks lose layers: "encoder", "decoder" or "both"; None takes all that the models have.
 
     Args:
@@ -63,7 +66,7 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: Optional[str]) -> List
     return wanted
 
 
-def some_batches(evaluation: Evaluation, subset: str, number: Optional[int]) -> List[Sample]:
+def some_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:
     """Return the batches of a split, or `number` of them, drawn by `--seed`, in fairseq's order."""
     found = evaluation.batches(subset)
     if number is None or number >= len(found):
@@ -95,7 +98,7 @@ def work(subjects: Sequence[Subject], repeats: int, with_bleu: bool) -> int:
 
 def measure(
     subjects: Sequence[Subject], repeats: int, with_bleu: bool, done: Done = lambda count: None
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Return the `rows`, as `sweep.rows` makes them, and on what they were measured.
 
     Speed, and with BLEU it is that of generation, is measured after all else, when everything is warm. Memory
@@ -111,7 +114,7 @@ def measure(
     speeds = tokens_per_second(turns, repeats, with_bleu, done)
     loaded = sum(bytes_in_use(s.evaluation, full(list(s.depths.values()))) for s in subjects)
     measured = [_measured(turn, one, speed, loaded) for turn, one, speed in zip(turns, first, speeds)]
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for s in subjects:
         found = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
         rows += sweep.rows(s.label, list(s.depths), s.points, found)
@@ -125,9 +128,9 @@ def total_losses(
     batches: Sequence[Sample],
     candidates: Sequence[Candidate],
     done: Done = lambda count: None,
-) -> Dict[Candidate, Tally]:
+) -> dict[Candidate, Tally]:
     """Return the sums over all batches of each candidate; they share the layers that they begin with."""
-    sums: Dict[Candidate, Tally] = dict.fromkeys(sorted(candidates), Tally(0.0, 0, 0))
+    sums: dict[Candidate, Tally] = dict.fromkeys(sorted(candidates), Tally(0.0, 0, 0))
 
     def add(sample: Sample) -> None:
         shared = SharedPrefixes(list(evaluation.stacks.values()), lambda: evaluation.tally(sample))
@@ -140,7 +143,7 @@ def total_losses(
     return sums
 
 
-def _setting(subject: Subject) -> Dict[str, Any]:
+def _setting(subject: Subject) -> dict[str, Any]:
     device = subject.evaluation.device
     threads = torch.get_num_threads()
     on_cpu = "cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads"

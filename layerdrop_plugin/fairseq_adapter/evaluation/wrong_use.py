@@ -1,5 +1,7 @@
 """What fairseq's commands are told, checked before they begin; fairseq would find out late, and with a traceback."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 from typing import Any
 

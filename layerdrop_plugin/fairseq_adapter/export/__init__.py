@@ -1,5 +1,7 @@
 """Hand models over to CTranslate2 and Hugging Face: prepare what they read, refuse what they can't express."""
 
+from __future__ import annotations
+
 VOCABULARIES = tuple(f"{side}vocabulary.json" for side in ("", "shared_", "source_", "target_"))
 
 MARKS = {"model.bin": ("config.json", *VOCABULARIES), "model.safetensors": ("config.json",)}

@@ -1,7 +1,10 @@
 """What a target can express of fairseq's models: rules for options, one list for each target and family."""
 
+from __future__ import annotations
+
 from argparse import Namespace
-from typing import Any, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
@@ -11,14 +14,14 @@ class Rule(NamedTuple):
     """
 
     option: str  # with underscores
-    allowed: Tuple[Any, ...]  # (None,) stands for every value that is off: None, False, 0, ""
+    allowed: tuple[Any, ...]  # (None,) stands for every value that is off: None, False, 0, ""
 
 
-def on(*options: str) -> Tuple[Rule, ...]:
+def on(*options: str) -> tuple[Rule, ...]:
     return tuple(Rule(option, (True,)) for option in options)
 
 
-def off(*options: str) -> Tuple[Rule, ...]:
+def off(*options: str) -> tuple[Rule, ...]:
     return tuple(Rule(option, (None,)) for option in options)
 
 

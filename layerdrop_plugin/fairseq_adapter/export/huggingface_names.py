@@ -3,8 +3,10 @@
 transformers ships no converter for it any more (5.x), or one that has to go online (4.x).
 """
 
+from __future__ import annotations
+
 from argparse import Namespace
-from typing import Any, Dict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,12 +35,12 @@ CLASSIFICATION_HEAD = {part: part for part in ("dense", "out_proj")}
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "tanh": "tanh", "gelu_accurate": "gelu_new", "gelu_fast": "gelu_new"}
 
 
-def weights(ours: Any, head: str) -> Dict[str, Tensor]:
+def weights(ours: Any, head: str) -> dict[str, Tensor]:
     """Return the weights of fairseq's model, with one of its heads, under Hugging Face's names."""
     state = ours.state_dict()
-    found: Dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
 
-    def take(new: str, old: str, parts: Dict[str, str]) -> None:
+    def take(new: str, old: str, parts: dict[str, str]) -> None:
         for part, name in parts.items():
             for kind in ("weight", "bias"):
                 if f"{old}.{name}.{kind}" in state:
@@ -58,7 +60,7 @@ def weights(ours: Any, head: str) -> Dict[str, Tensor]:
     return found
 
 
-def config(options: Namespace, ours: Any, head: str) -> Dict[str, Any]:
+def config(options: Namespace, ours: Any, head: str) -> dict[str, Any]:
     """Return what `transformers.RobertaConfig` takes."""
     encoder = ours.encoder.sentence_encoder
     settings = {

@@ -1,8 +1,11 @@
 """What is to be exported: a pruned checkpoint, with all options of its model and task in one place."""
 
+from __future__ import annotations
+
 import contextlib
 from argparse import Namespace
-from typing import Any, Dict, Iterator, Mapping, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -25,7 +28,7 @@ class Source(NamedTuple):
     """
 
     state: State
-    kept: Dict[str, Pruned]
+    kept: dict[str, Pruned]
     options: Namespace
     family: str
 
@@ -88,5 +91,5 @@ def _options(state: State) -> Namespace:
     return Namespace(**merged)
 
 
-def _plain(options: Any) -> Dict[str, Any]:
+def _plain(options: Any) -> dict[str, Any]:
     return dict(vars(options) if isinstance(options, Namespace) else options or {})

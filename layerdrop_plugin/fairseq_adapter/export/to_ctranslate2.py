@@ -1,12 +1,14 @@
 """Export translation and language models to CTranslate2, whose own converter for fairseq does the work."""
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import os
 import sys
 import tempfile
 from argparse import Namespace
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -28,11 +30,11 @@ def export(
     path: str,
     out: str,
     specs: Mapping[str, LayerSpec],
-    data: Optional[str] = None,
-    languages: Tuple[Optional[str], Optional[str]] = (None, None),
-    quantization: Optional[str] = None,
+    data: str | None = None,
+    languages: tuple[str | None, str | None] = (None, None),
+    quantization: str | None = None,
     force: bool = False,
-) -> Dict[str, Pruned]:
+) -> dict[str, Pruned]:
     """Write a folder that `ctranslate2.Translator`, or `Generator`, loads; return what was pruned.
 
     fairseq and ctranslate2 must be installed, and our models registered.
@@ -66,7 +68,7 @@ def export(
     return model.kept
 
 
-def _work_folder() -> "tempfile.TemporaryDirectory[str]":
+def _work_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a new folder, after those of exports that were killed are removed."""
     whole_files.remove_leftovers(tempfile.gettempdir(), WORK)
     return tempfile.TemporaryDirectory(prefix=f".{WORK}.", suffix=".tmp")
@@ -105,7 +107,7 @@ def _check_projections(options: Namespace) -> None:
         expressible.refuse("decoder_output_dim", f"{other}{width}, as `--decoder-input-dim` is,", TARGET, last)
 
 
-def _data_folder(options: Namespace, data: Optional[str]) -> str:
+def _data_folder(options: Namespace, data: str | None) -> str:
     if data is not None:
         if os.pathsep in data:  # fairseq would split it there
             raise ValueError(f"`--data` must be one folder, with no {os.pathsep!r} in its name, but is {data!r}.")
@@ -119,7 +121,7 @@ def _data_folder(options: Namespace, data: Optional[str]) -> str:
     return trained_on
 
 
-def _set_languages(options: Namespace, given: Tuple[Optional[str], Optional[str]], folder: str) -> None:
+def _set_languages(options: Namespace, given: tuple[str | None, str | None], folder: str) -> None:
     """Set both languages, in place: fairseq leaves them out where it finds them by itself, too."""
     from fairseq.data.data_utils import infer_language_pair
 
@@ -135,7 +137,7 @@ def _set_languages(options: Namespace, given: Tuple[Optional[str], Optional[str]
     options.source_lang, options.target_lang = known
 
 
-def _named(given: Iterable[Optional[str]], found: Iterable[Optional[str]], who: str) -> List[Optional[str]]:
+def _named(given: Iterable[str | None], found: Iterable[str | None], who: str) -> list[str | None]:
     """Return what either names; with the wrong dictionary, of the same size perhaps, all words would be wrong ones."""
     known = []
     for side, one, other in zip(("source", "target"), given, found):
@@ -169,14 +171,14 @@ def _check_dictionaries(model: Source, folder: str) -> None:
             )
 
 
-def _dictionaries(model: Source) -> Dict[str, str]:
+def _dictionaries(model: Source) -> dict[str, str]:
     """Return the file of each stack's dictionary."""
     if model.family == "transformer_lm":
         return {"decoder": "dict.txt"}
     return {"encoder": f"dict.{model.options.source_lang}.txt", "decoder": f"dict.{model.options.target_lang}.txt"}
 
 
-def _convert(checkpoint: str, data: str, out: str, quantization: Optional[str]) -> None:
+def _convert(checkpoint: str, data: str, out: str, quantization: str | None) -> None:
     from ctranslate2.converters import FairseqConverter
 
     # ctranslate2 4.8 lets torch load nothing but tensors; torch 2.5 and older can't then read the Namespace beside them

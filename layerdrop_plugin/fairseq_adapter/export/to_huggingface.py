@@ -1,8 +1,11 @@
 """Export RoBERTa to Hugging Face's transformers, which make its model and write it."""
 
+from __future__ import annotations
+
 from argparse import Namespace
+from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,11 +25,11 @@ class Exported(NamedTuple):
 
     kind: str
     head: str
-    kept: Dict[str, Pruned]
+    kept: dict[str, Pruned]
 
 
 def export(
-    path: str, out: str, specs: Mapping[str, LayerSpec], head: Optional[str] = None, force: bool = False
+    path: str, out: str, specs: Mapping[str, LayerSpec], head: str | None = None, force: bool = False
 ) -> Exported:
     """Write a folder that `AutoModel...from_pretrained` loads.
 
@@ -69,7 +72,7 @@ def check(model: Source, head: str) -> None:
             raise ValueError(f"`--head` must be as wide inside as the model, {width}, for {TARGET}, but is {inner}.")
 
 
-def _head(model: Source, wanted: Optional[str]) -> str:
+def _head(model: Source, wanted: str | None) -> str:
     names = [name.split(".")[1] for name in model.state["model"] if name.startswith("classification_heads.")]
     heads = [*dict.fromkeys(names), MASKED_LM]
     if wanted is None and len(heads) > 2:

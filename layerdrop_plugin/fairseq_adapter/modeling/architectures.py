@@ -1,7 +1,9 @@
 """Register a `layerdrop_*` architecture for each of fairseq's, taken from its registry."""
 
+from __future__ import annotations
+
 from argparse import ArgumentParser, Namespace
-from typing import Any, Callable, Set
+from typing import Any, Callable
 
 from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
@@ -60,7 +62,7 @@ def check_names(cfg: Any, arch: str) -> None:
         raise ValueError(f"`model.{unknown[0]}` must be an option of {arch}, but is none.")
 
 
-def known_names(arch: str) -> Set[str]:
+def known_names(arch: str) -> set[str]:
     """Return the options of one of our architectures, with underscores."""
     parser = ArgumentParser(add_help=False)
     ARCH_MODEL_REGISTRY[arch].add_args(parser)

@@ -1,5 +1,7 @@
 """`layerdrop_roberta`: fairseq's RoBERTa with LayerDrop, and its architectures."""
 
+from __future__ import annotations
+
 from fairseq.models import register_model
 from fairseq.models.roberta import RobertaModel
 

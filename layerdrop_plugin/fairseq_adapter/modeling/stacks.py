@@ -1,8 +1,11 @@
 """Put a LayerDrop stack in the place of the layers that fairseq has built."""
 
+from __future__ import annotations
+
 import contextlib
 from argparse import Namespace
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
 

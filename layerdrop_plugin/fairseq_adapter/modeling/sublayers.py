@@ -10,9 +10,12 @@ has nothing to work on, and only both save time. So it is the FFN's part of sub-
 fairseq's own `forward` runs, with what is dropped replaced on the layer for as long as it takes.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from fairseq.modules.checkpoint_activations import _checkpointed_forward
@@ -54,7 +57,7 @@ def configure(model: nn.Module, cfg: ModelConfig) -> nn.Module:
     return model
 
 
-def _groups(layers: List[nn.Module], stack: str, cfg: ModelConfig) -> Iterator[Groups]:
+def _groups(layers: list[nn.Module], stack: str, cfg: ModelConfig) -> Iterator[Groups]:
     sublayers = [name for name, (module, *_) in MODULES.items() if getattr(layers[0], module, None) is not None]
     attentions = [name for name in sublayers if name != "ffn"]
     heads = {name: getattr(layers[0], name).num_heads for name in attentions}
@@ -68,7 +71,7 @@ def _groups(layers: List[nn.Module], stack: str, cfg: ModelConfig) -> Iterator[G
             yield from (Groups(name, found, size) for name, size in named.items())
 
 
-def run_without(layer: nn.Module, dropped: Dict[str, Mask], x: Tensor, *args: Any, **kwargs: Any) -> Any:
+def run_without(layer: nn.Module, dropped: dict[str, Mask], x: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Call a layer of fairseq's without its dropped groups; a layer of another kind runs whole.
 
     Args:
@@ -90,7 +93,7 @@ def run_without(layer: nn.Module, dropped: Dict[str, Mask], x: Tensor, *args: An
     return _forward(layer, layer, skipped, heads, x, *args, **kwargs)
 
 
-def _unused(layer: nn.Module, skipped: Set[str], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Iterator[Any]:
+def _unused(layer: nn.Module, skipped: set[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
     for sublayer in sorted(skipped):
         for name in MODULES[sublayer]:
             yield from getattr(layer, name).parameters()
@@ -102,7 +105,7 @@ def _unused(layer: nn.Module, skipped: Set[str], args: Tuple[Any, ...], kwargs: 
         yield from kwargs.values()
 
 
-def _forward(whole: Any, layer: nn.Module, skipped: Set[str], heads: Dict[str, Mask], *args: Any, **kwargs: Any) -> Any:
+def _forward(whole: Any, layer: nn.Module, skipped: set[str], heads: dict[str, Mask], *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as until_done:
         for attention, mask in heads.items():
             module = getattr(layer, attention)
@@ -112,10 +115,10 @@ def _forward(whole: Any, layer: nn.Module, skipped: Set[str], heads: Dict[str, M
         return whole(*args, **kwargs)
 
 
-def _without(layer: Any, skipped: Set[str]) -> Dict[str, Any]:
+def _without(layer: Any, skipped: set[str]) -> dict[str, Any]:
     """What stands in for a layer's parts: nothing, an empty tensor, goes through a skipped sub-layer."""
     add = layer.residual_connection
-    found: Dict[str, Any] = {"residual_connection": lambda x, residual: add(x, residual) if x.numel() else residual}
+    found: dict[str, Any] = {"residual_connection": lambda x, residual: add(x, residual) if x.numel() else residual}
     for sublayer in skipped:
         for name in MODULES[sublayer]:
             found[name] = _SkippedAttention(getattr(layer, name)) if name == sublayer else _handed_on
@@ -139,7 +142,7 @@ class _SkippedAttention:
     def __init__(self, attention: nn.Module) -> None:
         self._attention = attention
 
-    def __call__(self, query: Tensor, *args: Any, **kwargs: Any) -> Tuple[Tensor, None]:
+    def __call__(self, query: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
         return _nothing(query), None
 
     def __getattr__(self, name: str) -> Any:

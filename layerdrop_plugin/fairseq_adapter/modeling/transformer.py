@@ -1,5 +1,7 @@
 """`layerdrop_transformer`: fairseq's encoder-decoder with LayerDrop, and its architectures."""
 
+from __future__ import annotations
+
 from fairseq.models import register_model
 from fairseq.models.transformer import TransformerModel
 

@@ -1,5 +1,7 @@
 """`layerdrop_transformer_lm`: fairseq's language model with LayerDrop, and its architectures."""
 
+from __future__ import annotations
+
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig

@@ -1,5 +1,7 @@
 """Look into a checkpoint's file before any of it is unpickled: how large it gets, which objects it names."""
 
+from __future__ import annotations
+
 import mmap
 import os
 import re
@@ -7,7 +9,8 @@ import struct
 import tarfile
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from typing import Any, BinaryIO, Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import Malformed
 
@@ -17,7 +20,7 @@ LARGEST = 16 * 2**20
 BYTES_PER_OPERATION = 4
 """At least, over a whole pickle. An operation of one byte may make an object of 64."""
 
-ARGUMENTS: Dict[int, int] = {
+ARGUMENTS: dict[int, int] = {
     **dict.fromkeys(b"\x81Rbaesu(t\x85\x86\x87N\x89\x88)]}\x8fQ", 0),
     **dict.fromkeys(b"\x80KhqU\x8a", 1),
     ord("M"): 2,
@@ -61,11 +64,11 @@ class Content(NamedTuple):
         sizes: of the tensors' memory, in bytes, by name; None in the format before torch 1.6.
     """
 
-    objects: FrozenSet[str]
+    objects: frozenset[str]
     tensor_bytes: int
     rest_bytes: int
     stored: bool = True
-    sizes: Optional[Mapping[str, int]] = None
+    sizes: Mapping[str, int] | None = None
 
 
 def content_of(path: str) -> Content:
@@ -144,15 +147,15 @@ def _stored(file: BinaryIO, record: zipfile.ZipInfo) -> bytes:
     return file.read(record.file_size)
 
 
-def _scan(content: Any, pickles: int, allowed: int) -> FrozenSet[str]:
-    found: Set[str] = set()
+def _scan(content: Any, pickles: int, allowed: int) -> frozenset[str]:
+    found: set[str] = set()
     at = 0
     for _ in range(pickles):
         at = _scan_pickle(content, at, allowed, found)
     return frozenset(found)
 
 
-def _scan_pickle(content: Any, at: int, allowed: int, found: Set[str]) -> int:
+def _scan_pickle(content: Any, at: int, allowed: int, found: set[str]) -> int:
     """Note the objects that the pickle which begins at a place names; return where it ends."""
     end, operations = at + allowed, allowed // BYTES_PER_OPERATION
     for number in range(operations):
@@ -177,7 +180,7 @@ def _scan_pickle(content: Any, at: int, allowed: int, found: Set[str]) -> int:
     raise Malformed(f"has beside its tensors more than {operations:,} values, or than {allowed:,} bytes")
 
 
-def _name(content: Any, at: int) -> Tuple[int, str]:
+def _name(content: Any, at: int) -> tuple[int, str]:
     """Return where a GLOBAL's two lines end, and the object's name."""
     middle = content.find(b"\n", at, at + LONGEST_NAME)
     end = content.find(b"\n", middle + 1, at + LONGEST_NAME)

@@ -1,9 +1,12 @@
 """Of which kinds the entries of a checkpoint must be, and how to say that one is not."""
 
+from __future__ import annotations
+
 import reprlib
 from argparse import Namespace
+from collections.abc import Mapping
 from numbers import Real
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +32,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_whole(value: Any) -> bool:
-    listed: List[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+    listed: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
     return {*map(type, listed)} <= {int}
 
 
@@ -60,7 +63,7 @@ OPTIMIZER = {"state": DICT, "param_groups": LIST}
 GROUP = {"params": LIST}
 
 
-def of_stack(stack: str) -> Dict[str, Kind]:
+def of_stack(stack: str) -> dict[str, Kind]:
     """Return of which kinds a model's options of one stack are."""
     kinds = {f"{stack}_layers": WHOLE, f"{stack}_attention_heads": WHOLE, KEEP[stack]: LAYERS}
     return {**kinds, **{f"{stack}_{kind}": RATE for kind in DROPS}}

@@ -4,6 +4,8 @@ All are plain data: making one of them of whatever a stranger put into the file 
 define is read as stand-ins, so that reading needs neither.
 """
 
+from __future__ import annotations
+
 import argparse
 import collections
 import importlib
@@ -11,7 +13,8 @@ import logging
 import os
 import re
 import sys
-from typing import Any, Dict, Iterable, List, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy
 import torch
@@ -73,7 +76,7 @@ bytes may say that there are more numbers than anybody could read.
 class Dictionary:
     """What is read of fairseq's class of this name while fairseq is not imported; saved again, it is the true one."""
 
-    def __reduce__(self) -> Tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
         before = logging.root.manager.disable
         logging.disable(logging.INFO)  # fairseq says which packages it could also use
         try:
@@ -126,13 +129,13 @@ def is_of_tensors(name: str) -> bool:
     )
 
 
-def true_objects() -> Dict[str, Any]:
+def true_objects() -> dict[str, Any]:
     """Return the objects that are read as what they are, by name: harmless ones, and those that the user allows."""
-    found: Dict[str, Any] = {name: _import(name) for name in _from_environment()}
+    found: dict[str, Any] = {name: _import(name) for name in _from_environment()}
     found["argparse.Namespace"] = argparse.Namespace  # configurations
     found["_codecs.encode"] = importlib.import_module("_codecs").encode  # numpy scalars: a best value, a metric
     found["collections.defaultdict"] = collections.defaultdict
-    kinds: Tuple[Any, ...] = (numpy.dtype, numpy.ndarray, *(type(numpy.dtype(c)) for c in "?bBhHiIlLqQefdgFDSU"))
+    kinds: tuple[Any, ...] = (numpy.dtype, numpy.ndarray, *(type(numpy.dtype(c)) for c in "?bBhHiIlLqQefdgFDSU"))
     for kind in kinds:
         found[f"{kind.__module__}.{kind.__name__}"] = kind
     for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -143,7 +146,7 @@ def true_objects() -> Dict[str, Any]:
     return found
 
 
-def allowed() -> Dict[str, Any]:
+def allowed() -> dict[str, Any]:
     """Return what becomes of each object that a checkpoint may hold, but for parts of tensors, by its name."""
     stand_in = {f"{DICTIONARY}.Dictionary": Dictionary, "builtins.bytes": bytes}
     return {**stand_in, **true_objects(), **omegaconf_objects.NODES, **omegaconf_objects.KINDS}
@@ -167,7 +170,7 @@ def refusal(path: str, unknown: Iterable[str]) -> str:
     )
 
 
-def _from_environment() -> List[str]:
+def _from_environment() -> list[str]:
     return [name.strip() for name in os.environ.get(ALLOW, "").split(",") if name.strip()]
 
 

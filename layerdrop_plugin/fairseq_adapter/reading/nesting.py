@@ -3,10 +3,13 @@
 The numbers in tensors are not read.
 """
 
+from __future__ import annotations
+
 import itertools
 from argparse import Namespace
 from collections import OrderedDict
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy
 import torch
@@ -45,7 +48,7 @@ def check(value: Any, content: Content) -> bool:
     return walk.nodes
 
 
-def parts(value: Any) -> Optional[Iterable[Any]]:
+def parts(value: Any) -> Iterable[Any] | None:
     """Return what a value of a file holds, None if it holds nothing or is an object that the user allowed."""
     if isinstance(value, dict):
         attributes = vars(value).values() if isinstance(value, OrderedDict) else ()  # `_metadata`, of weights
@@ -61,13 +64,13 @@ class _Walk:
     """Measures each value once, and notes what else there is to know."""
 
     def __init__(self) -> None:
-        self.begun: Set[int] = set()
-        self.measured: Dict[int, Tuple[int, int]] = {}
-        self.tensors: List[Tensor] = []
-        self.arrays: List[Any] = []
+        self.begun: set[int] = set()
+        self.measured: dict[int, tuple[int, int]] = {}
+        self.tensors: list[Tensor] = []
+        self.arrays: list[Any] = []
         self.nodes = False
 
-    def over(self, value: Any, depth: int) -> Tuple[int, int]:
+    def over(self, value: Any, depth: int) -> tuple[int, int]:
         """Return how many values this one is, with all that it holds, and how deep they lie in it."""
         held = parts(value)
         if held is None:
@@ -88,7 +91,7 @@ class _Walk:
             raise Malformed(f"has values that hold each other more than {MOST:,} times or {DEEPEST} deep")
         return count, height
 
-    def _measure(self, held: Iterable[Any], depth: int) -> Tuple[int, int]:
+    def _measure(self, held: Iterable[Any], depth: int) -> tuple[int, int]:
         count, height = 1, 0
         for part in held:
             if type(part) in PLAIN:
@@ -111,7 +114,7 @@ class _Walk:
 
 def _check_tensors(tensors: Sequence[Tensor], stored: int) -> None:
     """Compare what tensors have with what is stored for them; tied weights, say, are several tensors over the same."""
-    memory: Dict[int, int] = {}
+    memory: dict[int, int] = {}
     claimed = 0
     for tensor in tensors:
         if tensor.layout is torch.strided and tensor.device.type == "cpu":

@@ -4,10 +4,12 @@ fairseq's reader makes such containers of a configuration; a checkpoint that a s
 their values in nodes, which also refer to types, flags and parents, in the same form in omegaconf 2.0 and 2.3.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from argparse import Namespace
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf import __version__ as version
@@ -41,14 +43,14 @@ class Kind:
     """A type to which nodes refer, and of which no object is made."""
 
 
-NODES: Dict[str, Any] = {
+NODES: dict[str, Any] = {
     "omegaconf.dictconfig.DictConfig": Node,
     "omegaconf.listconfig.ListConfig": Node,
     **{f"omegaconf.nodes.{kind}Node": Node for kind in ("Any", "String", "Integer", "Float", "Boolean", "Bytes")},
     "omegaconf.base.Metadata": Node,
     "omegaconf.base.ContainerMetadata": Node,
 }
-KINDS: Dict[str, Any] = {"typing.Any": Kind, "builtins.dict": dict, "builtins.list": list, "builtins.int": int}
+KINDS: dict[str, Any] = {"typing.Any": Kind, "builtins.dict": dict, "builtins.list": list, "builtins.int": int}
 """What stands for the objects that a file names, omegaconf's own and those to which they refer."""
 
 
@@ -82,9 +84,9 @@ class _Expansion:
 
     def __init__(self, options: Any) -> None:
         self.options = options
-        self.measured: Dict[Tuple[str, ...], float] = {}
+        self.measured: dict[tuple[str, ...], float] = {}
 
-    def of(self, value: Any, place: Tuple[str, ...]) -> float:
+    def of(self, value: Any, place: tuple[str, ...]) -> float:
         if isinstance(value, dict):
             return 1 + sum(self.of(part, (*place, str(name))) for name, part in value.items())
         if isinstance(value, (list, tuple)):
@@ -93,13 +95,13 @@ class _Expansion:
             return 1
         return len(value) + sum(COST + self._at(_absolute(key, place)) for key in LOOKUP.findall(value))
 
-    def _at(self, place: Tuple[str, ...]) -> float:
+    def _at(self, place: tuple[str, ...]) -> float:
         if place not in self.measured:
             self.measured[place] = math.inf  # for one that leads to itself
             self.measured[place] = self.of(self._value(place), place)
         return self.measured[place]
 
-    def _value(self, place: Tuple[str, ...]) -> Any:
+    def _value(self, place: tuple[str, ...]) -> Any:
         value = self.options
         for name in place:
             if isinstance(value, (list, tuple)) and name.isdecimal() and int(name) < len(value):
@@ -109,7 +111,7 @@ class _Expansion:
         return value
 
 
-def _absolute(key: str, place: Tuple[str, ...]) -> Tuple[str, ...]:
+def _absolute(key: str, place: tuple[str, ...]) -> tuple[str, ...]:
     """Return where a reference leads: with dots before it, it begins so far above its own place.
 
     >>> _absolute("task.x[0]", ("model", "y")), _absolute("..x", ("model", "y", "z"))
@@ -125,7 +127,7 @@ class _Plain:
     """Turns nodes into values, each once."""
 
     def __init__(self) -> None:
-        self.made: Dict[Tuple[int, bool], Tuple[Any, Any]] = {}  # with what it was made of, whose id no other may get
+        self.made: dict[tuple[int, bool], tuple[Any, Any]] = {}  # with what it was made of, whose id no other may get
 
     def of(self, value: Any, in_namespace: bool) -> Any:
         if not isinstance(value, (Node, Namespace, dict, list, tuple)):

@@ -5,13 +5,16 @@ to it: a write changes the numbers, and a shorter file ends the process with SIG
 is not mapped, and who uses a mapped one does it in the context `unchanged`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import os
 import re
 import time
 import types
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, Callable
 
 import torch
 
@@ -29,7 +32,7 @@ WRITTEN_JUST_NOW = 2.0
 """Seconds since a file was written to in which it may be written still."""
 
 
-def read(path: str, option: str = "path", mapped: bool = True) -> Dict[str, Any]:
+def read(path: str, option: str = "path", mapped: bool = True) -> dict[str, Any]:
     """Return the content of a fairseq checkpoint, its tensors on the CPU.
 
     Args:
@@ -56,7 +59,7 @@ def read_any(path: str, map_location: Any = None) -> Any:
     return _read(path, "path", False, map_location)[0]
 
 
-def _read(path: str, option: str, mapped: bool, map_location: Any = "cpu") -> Tuple[Any, archive.Content]:
+def _read(path: str, option: str, mapped: bool, map_location: Any = "cpu") -> tuple[Any, archive.Content]:
     check_file(path, option)
     with unchanged(path):
         return _read_once(path, option, mapped, map_location)
@@ -83,7 +86,7 @@ def unchanged(*paths: str) -> Iterator[None]:
         raise failure
 
 
-def _stamp(path: str) -> Optional[Tuple[int, ...]]:
+def _stamp(path: str) -> tuple[int, ...] | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -91,7 +94,7 @@ def _stamp(path: str) -> Optional[Tuple[int, ...]]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> Tuple[Any, archive.Content]:
+def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> tuple[Any, archive.Content]:
     known = {**_told_to_torch(), **known_objects.allowed()}
     with _in_one_line(path, option):
         content = archive.content_of(path)
@@ -147,10 +150,10 @@ def check_name(path: str, option: str = "path") -> None:
         raise ValueError(f"`{option}` must be a path in UTF-8, but is {path!r} instead.") from None
 
 
-def _load(path: str, known: Dict[str, Any], content: archive.Content, mapped: bool, map_location: Any) -> Any:
+def _load(path: str, known: dict[str, Any], content: archive.Content, mapped: bool, map_location: Any) -> Any:
     with open(path, "rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"  # torch's format since 1.6; the one before can't be mapped
-    kwargs: Dict[str, Any] = {"map_location": map_location}
+    kwargs: dict[str, Any] = {"map_location": map_location}
     if mapped and zipped and "mmap" in inspect.signature(torch.load).parameters:
         kwargs["mmap"] = True
     return _load_by(restricted_pickle(known, content))(path, weights_only=True, **kwargs)
@@ -165,7 +168,7 @@ def _load_by(unpickler: Any) -> Callable[..., Any]:
     return guarded
 
 
-def _told_to_torch() -> Dict[str, Any]:
+def _told_to_torch() -> dict[str, Any]:
     """Return the objects that a program allowed by torch's own means, by name."""
     if not TORCH_TAKES_NAMES:
         return {}

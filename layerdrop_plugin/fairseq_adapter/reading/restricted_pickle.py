@@ -5,13 +5,15 @@ says: a file of some kilobytes may make Python hash a value, or encode a text, f
 believes what a file says of its types, and torch before 2.6 how many numbers there are: both then read beyond them.
 """
 
+from __future__ import annotations
+
 import pickle
 import re
 import sys
 import types
 from argparse import Namespace
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, Set
+from typing import Any, Callable
 
 import numpy
 import torch
@@ -35,7 +37,7 @@ ATTRIBUTES_OF_DICTS = frozenset(("_metadata",))
 ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
-def restricted_pickle(known: Dict[str, Any], content: Content) -> types.SimpleNamespace:
+def restricted_pickle(known: dict[str, Any], content: Content) -> types.SimpleNamespace:
     """Return a pickle module that makes tensors and what is `known`, for a file with this content."""
     guarded = {"_codecs.encode": _encoded, "builtins.bytes": _no_bytes, "numpy.dtype": _type_of_numbers}
     for package in ARRAYS:
@@ -59,9 +61,9 @@ def restricted_pickle(known: Dict[str, Any], content: Content) -> types.SimpleNa
 class _Allowed:
     """What one file may have, and what was found of it."""
 
-    def __init__(self, objects: Dict[str, Any], kinds: Set[type], content: Content) -> None:
+    def __init__(self, objects: dict[str, Any], kinds: set[type], content: Content) -> None:
         self.objects, self.kinds, self.content = objects, kinds, content
-        self.memory: Set[str] = set()  # names of tensors' memory
+        self.memory: set[str] = set()  # names of tensors' memory
         self.keys = 0
 
     def check_memory(self, name: Any) -> None:
@@ -133,7 +135,7 @@ def _is_not_called(function: Any) -> bool:
 
 def _check_attributes(value: Any, attributes: Any) -> None:
     """Check that no attribute hides a method."""
-    names: List[Any] = list(attributes) if type(attributes) is dict else [None]
+    names: list[Any] = list(attributes) if type(attributes) is dict else [None]
     well = {*map(type, names)} <= {str} and not any(hasattr(type(value), name) for name in names)
     if not well or (isinstance(value, OrderedDict) and not {*names} <= ATTRIBUTES_OF_DICTS):
         raise Malformed(f"has attributes of {type(value).__name__} that it can't have")
@@ -201,8 +203,8 @@ IN_PYTHON: Any = pickle._Unpickler
 
 class _Unpickler(IN_PYTHON):
     allowed: _Allowed
-    dispatch: Dict[int, Callable[[Any], None]] = dict(IN_PYTHON.dispatch)
-    stack: List[Any]
+    dispatch: dict[int, Callable[[Any], None]] = dict(IN_PYTHON.dispatch)
+    stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
         full = renamed(module, name)

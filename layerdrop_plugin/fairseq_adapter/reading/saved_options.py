@@ -9,12 +9,14 @@ So do addresses from which fairseq would fetch a file. All others are taken: siz
 (`data`, dictionaries, models of BPE, `w2v_path`, ...).
 """
 
+from __future__ import annotations
+
 import copy
 import logging
 import operator
 import re
 from argparse import Namespace
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -22,7 +24,7 @@ from .omegaconf_objects import container
 
 logger = logging.getLogger(__name__)
 
-NOT_TAKEN: Dict[str, Any] = {
+NOT_TAKEN: dict[str, Any] = {
     # files and folders that are written
     "save_predictions": None,  # by the criterion `sentence_ranking`, and by that of fairseq's WSC example
     "tensorboard_logdir": None,  # by training, and by the task `text_to_speech`
@@ -58,13 +60,13 @@ MAKES_OPTIONS = re.compile(r"\$\{\s*oc\s*\.\s*(create|decode)|\$\{[^:]*\$\{.*:",
 """Interpolations from which omegaconf makes further options, also those whose function has a made-up name."""
 
 
-def disarm(state: Dict[str, Any], path: str) -> Dict[str, Any]:
+def disarm(state: dict[str, Any], path: str) -> dict[str, Any]:
     """Return a checkpoint that was read, its configuration changed in place to what is taken from a file.
 
     Raises:
         ValueError: one line: the configuration holds text that would become further options.
     """
-    roots: Dict[str, Any] = {name: _plain(state[name]) for name in ("args", "cfg") if name in state}
+    roots: dict[str, Any] = {name: _plain(state[name]) for name in ("args", "cfg") if name in state}
     for name, value in roots.items():
         if isinstance(value, str):  # omegaconf would read it as YAML
             raise ValueError(f"`{name}` in a checkpoint must hold options, but in {path} is {value!r} instead.")
@@ -74,8 +76,8 @@ def disarm(state: Dict[str, Any], path: str) -> Dict[str, Any]:
 
 def _disarm(options: Any, path: str) -> None:
     """Change a dict or a list, in place, and all that it holds."""
-    waiting: List[Tuple[Any, bool]] = [(options, False)]
-    seen: Set[int] = set()  # for references in a circle
+    waiting: list[tuple[Any, bool]] = [(options, False)]
+    seen: set[int] = set()  # for references in a circle
     while waiting:
         entry = waiting.pop()
         if id(entry[0]) not in seen:
@@ -83,7 +85,7 @@ def _disarm(options: Any, path: str) -> None:
             waiting += _disarmed(*entry, path)
 
 
-def _disarmed(options: Any, in_namespace: bool, path: str) -> List[Tuple[Any, bool]]:
+def _disarmed(options: Any, in_namespace: bool, path: str) -> list[tuple[Any, bool]]:
     """Change a dict or a list, in place; return what it holds that may hold options, too."""
     found = []
     for name, value in list(options.items() if isinstance(options, dict) else enumerate(options)):

@@ -3,8 +3,11 @@
 What fairseq may leave out may be missing. The numbers in tensors are not read.
 """
 
+from __future__ import annotations
+
 from argparse import Namespace
-from typing import Any, Dict, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy
 import torch
@@ -30,7 +33,7 @@ from .entry_kinds import (
     shown,
 )
 
-State = Dict[str, Any]
+State = dict[str, Any]
 
 MOST_OPTIONS = 50_000
 """Values in a configuration, each counted as often as it is held. omegaconf copies every one of them, in 0.1 ms."""
@@ -80,7 +83,7 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(part)
 
 
-def _check_weights(state: State) -> Dict[str, Set[int]]:
+def _check_weights(state: State) -> dict[str, set[int]]:
     """Check the weights and their averages; return which layers each stack has."""
     extra = state.get("extra_state") or {}
     entry_kinds.check(extra, EXTRA_STATE, "extra_state.")
@@ -90,7 +93,7 @@ def _check_weights(state: State) -> Dict[str, Set[int]]:
     for name in ("ema", "ema_fp32_params"):
         _check_tensors(extra.get(name) or {}, f"extra_state.{name}.")
     entry_kinds.check(state.get("criterion") or {}, {}, "criterion.")
-    layers: Dict[str, Set[int]] = {}
+    layers: dict[str, set[int]] = {}
     for layer in filter(None, map(names.layer_of, state["model"])):
         layers.setdefault(layer[0], set()).add(layer[1])
     return layers
@@ -111,7 +114,7 @@ def _form(value: Tensor) -> str:
     return "a quantized" if value.is_quantized else "a sparse" if value.layout is not torch.strided else "an empty"
 
 
-def _check_configuration(state: State, layers: Mapping[str, Set[int]]) -> None:
+def _check_configuration(state: State, layers: Mapping[str, set[int]]) -> None:
     cfg = state.get("cfg") or {}
     entry_kinds.check(cfg, CFG, "cfg.")
     places = {"args.": state.get("args"), **{f"cfg.{group}.": cfg.get(group) for group in CFG}}
@@ -124,7 +127,7 @@ def _check_configuration(state: State, layers: Mapping[str, Set[int]]) -> None:
             _check_depth(places[where], stack, found, where)
 
 
-def _check_depth(options: Any, stack: str, found: Set[int], where: str) -> None:
+def _check_depth(options: Any, stack: str, found: set[int], where: str) -> None:
     """Check that a stack whose depth is known has its layers: another model may number them in its own way."""
     depth = (vars(options) if isinstance(options, Namespace) else options).get(f"{stack}_layers")
     if depth is not None and found != set(range(len(found))):

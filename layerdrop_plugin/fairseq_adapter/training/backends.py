@@ -1,5 +1,7 @@
 """Refuse the --ddp-backend choices under which LayerDrop was never seen to work, before any data is read."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 from typing import Any
 

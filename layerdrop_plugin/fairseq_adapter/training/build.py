@@ -1,5 +1,7 @@
 """Build the model of a training: the small one that the options ask for, with a note of the plan."""
 
+from __future__ import annotations
+
 import contextlib
 
 from fairseq import models

@@ -5,11 +5,12 @@
 checkpoint.
 """
 
+from __future__ import annotations
+
 import copy
 import functools
 import logging
 import os
-from typing import Dict, List, Optional
 
 from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
@@ -84,11 +85,11 @@ class TrainingRun:
         parameters: of the model, then the criterion; None where the optimizer starts fresh.
     """
 
-    def __init__(self, plan: Dict[str, Pruned], depths: Dict[str, int], parameters: Optional[List[Parameter]]) -> None:
+    def __init__(self, plan: dict[str, Pruned], depths: dict[str, int], parameters: list[Parameter] | None) -> None:
         self.plan = plan
         self.depths = depths
         self.parameters = parameters
-        self.origins: Dict[str, provenance.Origin] = {}
+        self.origins: dict[str, provenance.Origin] = {}
         self.stores_ema = False
 
 

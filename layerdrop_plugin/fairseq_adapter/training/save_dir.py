@@ -1,10 +1,13 @@
 """Look at what is in `--save-dir` before a training goes on from it, or writes over it."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
 import zipfile
-from typing import Any, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ..checkpoints import provenance, pruning
 from ..checkpoints.provenance import Pruned
@@ -14,12 +17,12 @@ from ..reading import reader
 DEFAULT_RESTORE_FILE = "checkpoint_last.pt"  # fairseq's, which may be missing
 
 
-def last_checkpoint(save_dir: Optional[str]) -> str:
+def last_checkpoint(save_dir: str | None) -> str:
     """Return the path of the checkpoint from which fairseq goes on."""
     return os.path.join(save_dir or "", DEFAULT_RESTORE_FILE)
 
 
-def own_checkpoint(save_dir: Optional[str], restore_file: Optional[str]) -> Optional[str]:
+def own_checkpoint(save_dir: str | None, restore_file: str | None) -> str | None:
     """Return the checkpoint of a run that is started again, None where it is its first start.
 
     Where the last one is half, as of a training that was killed without this package, it is the `--restore-file` if
@@ -64,9 +67,9 @@ class _Layers(NamedTuple):
     """A stack's depth, and which layers of the first model these are; None where there is no note of that."""
 
     depth: int
-    origin: Optional[Pruned]
+    origin: Pruned | None
 
-    def differ_from(self, other: "_Layers") -> bool:
+    def differ_from(self, other: _Layers) -> bool:
         if self.origin and other.origin:
             return self.origin != other.origin
         return bool(self.origin or other.origin) and self.depth != other.depth
@@ -91,7 +94,7 @@ def _is_half(path: str) -> bool:
     return start in (b"PK\x03\x04", b"\0\0\0\0", b"") and not zipfile.is_zipfile(path)
 
 
-def _newest_whole(folder: str) -> Optional[str]:
+def _newest_whole(folder: str) -> str | None:
     paths = [os.path.join(folder, name) for name in os.listdir(folder) if re.fullmatch(r"checkpoint.*\.pt", name)]
     for path in sorted(paths, key=os.path.getmtime, reverse=True):
         with contextlib.suppress(ValueError):

@@ -1,5 +1,7 @@
 """What a training begins with: its options, the checkpoint that it reads first, and the rates learned in that."""
 
+from __future__ import annotations
+
 import os
 
 from omegaconf import DictConfig

@@ -1,7 +1,9 @@
 """Structured dropout while fairseq trains: rates in the log, shares beside the loss, gradients of learned rates."""
 
+from __future__ import annotations
+
 import logging
-from typing import Any, List
+from typing import Any
 
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
@@ -52,7 +54,7 @@ def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
     return logged
 
 
-def _stacks(trainer: Any) -> List[LayerDropStack]:
+def _stacks(trainer: Any) -> list[LayerDropStack]:
     if not hasattr(trainer, "layerdrop_stacks"):
         trainer.layerdrop_stacks = [m for m in trainer._model.modules() if isinstance(m, LayerDropStack)]
         learning = [stack for stack in trainer.layerdrop_stacks if stack.learning is not None]
@@ -61,7 +63,7 @@ def _stacks(trainer: Any) -> List[LayerDropStack]:
     return trainer.layerdrop_stacks
 
 
-def _with_score_function_loss(stacks: List[LayerDropStack]) -> Any:
+def _with_score_function_loss(stacks: list[LayerDropStack]) -> Any:
     def hook(criterion: nn.Module, inputs: Any, output: Any) -> Any:
         loss, sample_size, logging_output = output
         mean = loss.detach() / max(sample_size, 1)

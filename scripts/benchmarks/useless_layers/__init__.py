@@ -3,6 +3,8 @@
 To see whether learned drop rates find them. The layers add to their input, as pre-norm ones do.
 """
 
+from __future__ import annotations
+
 import os
 
 from layerdrop_plugin.fairseq_adapter.hooks import wrap

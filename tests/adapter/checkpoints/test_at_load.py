@@ -1,5 +1,7 @@
 """Reading gives memory of its own to any caller; the file is mapped only where it is dropped at once."""
 
+from __future__ import annotations
+
 import copy
 import gc
 import inspect

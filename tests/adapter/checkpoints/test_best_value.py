@@ -1,5 +1,7 @@
 """The full model's best validation value goes with its layers, in each form of a checkpoint; a run's own one stays."""
 
+from __future__ import annotations
+
 import copy
 import math
 from argparse import Namespace

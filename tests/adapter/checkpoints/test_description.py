@@ -1,5 +1,7 @@
 """`layerdrop-describe` in this process: what it tells of checkpoints of every kind, what it refuses."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

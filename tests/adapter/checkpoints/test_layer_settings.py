@@ -1,5 +1,7 @@
 """What goes by layer beside the rates: `alignment_layer`, kernel sizes; and models whose layers can't be pruned."""
 
+from __future__ import annotations
+
 import copy
 import json
 import os

@@ -1,5 +1,7 @@
 """Before `layerdrop-prune` says that it is done, fairseq has loaded what it wrote; without data."""
 
+from __future__ import annotations
+
 import argparse
 
 import pytest

@@ -1,5 +1,7 @@
 """The optimizer's state follows the kept parameters: by hand on small states, by name on trained models."""
 
+from __future__ import annotations
+
 import logging
 
 import pytest

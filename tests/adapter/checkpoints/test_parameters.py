@@ -1,5 +1,7 @@
 """The parameters that weights tell of are those of the model, in its order."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 

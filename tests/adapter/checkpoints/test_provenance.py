@@ -1,5 +1,7 @@
 """Where a pruned checkpoint came from: written, read and composed."""
 
+from __future__ import annotations
+
 from layerdrop_plugin.fairseq_adapter.checkpoints import provenance
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Origin, Pruned
 

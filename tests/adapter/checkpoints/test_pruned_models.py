@@ -1,5 +1,7 @@
 """Models pruned at load, against the full model with the same layers."""
 
+from __future__ import annotations
+
 import logging
 
 import pytest

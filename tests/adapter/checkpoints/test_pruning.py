@@ -1,5 +1,7 @@
 """Pruning a checkpoint that was read: weights, configuration, outputs; against layers removed by hand."""
 
+from __future__ import annotations
+
 import copy
 from argparse import Namespace
 

@@ -1,5 +1,7 @@
 """`layerdrop-average` in this process: which checkpoints it takes, what it writes, what it refuses."""
 
+from __future__ import annotations
+
 import argparse
 import io
 import os

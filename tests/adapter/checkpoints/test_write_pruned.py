@@ -1,5 +1,7 @@
 """Checkpoints pruned into files: what these hold, that fairseq goes on from them, what is refused."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

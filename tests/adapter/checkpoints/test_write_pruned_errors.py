@@ -1,5 +1,7 @@
 """What layerdrop-prune refuses."""
 
+from __future__ import annotations
+
 import argparse
 import os
 

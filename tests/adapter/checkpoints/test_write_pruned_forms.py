@@ -1,5 +1,7 @@
 """layerdrop-prune on checkpoints of every form: old, in parts, of fp16, pruned already."""
 
+from __future__ import annotations
+
 import argparse
 import copy
 

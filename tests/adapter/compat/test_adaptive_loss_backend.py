@@ -1,5 +1,7 @@
 """adaptive_loss with the default --ddp-backend, also where a batch lacks the words of a cluster."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import pytest

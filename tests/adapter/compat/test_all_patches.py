@@ -1,5 +1,7 @@
 """What holds for every patch: an explicit list, documented, detected, applied at most once."""
 
+from __future__ import annotations
+
 import ast
 import re
 import subprocess

@@ -1,5 +1,7 @@
 """What one worker sends another is taken; what comes from elsewhere still is not."""
 
+from __future__ import annotations
+
 import io
 import pickle
 import types

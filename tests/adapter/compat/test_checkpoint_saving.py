@@ -1,5 +1,7 @@
 """A disk that is full while a checkpoint is saved: one line, nothing half, the file from before stays."""
 
+from __future__ import annotations
+
 import errno
 import resource
 import shutil

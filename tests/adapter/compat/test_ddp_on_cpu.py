@@ -1,5 +1,7 @@
 """DistributedDataParallel around a model on the CPU, through fairseq's own wrapper."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import pytest

@@ -1,5 +1,7 @@
 """The stock encoder layer in evaluation, with padding: it runs, and as in training without dropout."""
 
+from __future__ import annotations
+
 import torch
 from fairseq.models.transformer import TransformerConfig
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase

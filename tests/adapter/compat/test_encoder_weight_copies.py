@@ -1,5 +1,7 @@
 """Encoder layers hold their weights once, whoever builds them, and take stock checkpoints."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from fairseq.models.transformer import TransformerConfig

@@ -1,5 +1,7 @@
 """What a user got wrong ends any command of fairseq's in one line, also where the user dir was read late."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

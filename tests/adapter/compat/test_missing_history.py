@@ -1,5 +1,7 @@
 """Checkpoints without a history of their training: evaluated as they are, and a training begins with them."""
 
+from __future__ import annotations
+
 import logging
 
 import pytest

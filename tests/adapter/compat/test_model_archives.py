@@ -1,5 +1,7 @@
 """`from_pretrained` unpacks an archive into a folder of its own, and leaves the archive as it is."""
 
+from __future__ import annotations
+
 import gzip
 import io
 import os

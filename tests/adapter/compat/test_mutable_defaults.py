@@ -1,5 +1,7 @@
 """Dataclass instances as defaults: allowed to fairseq and hydra, refused to everybody else as Python has it."""
 
+from __future__ import annotations
+
 import dataclasses
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """The numpy aliases: those that fairseq uses and numpy lacks, and no others."""
 
+from __future__ import annotations
+
 import numpy
 import pytest
 

@@ -1,5 +1,7 @@
 """Option strings of a checkpoint are values, not code."""
 
+from __future__ import annotations
+
 import ast
 import importlib
 from pathlib import Path

@@ -1,5 +1,7 @@
 """translation_from_pretrained_bart, mBART's task: a model is trained, validated, generated with, and pruned at load."""
 
+from __future__ import annotations
+
 import logging
 import re
 from argparse import Namespace

@@ -1,5 +1,7 @@
 """A worker that has done its work closes its process group before gloo's threads could abort it."""
 
+from __future__ import annotations
+
 import pytest
 
 from layerdrop_plugin.fairseq_adapter.compat import process_group_end

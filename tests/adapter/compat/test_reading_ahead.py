@@ -1,5 +1,7 @@
 """A process that ends before its data do first stops the threads that read ahead."""
 
+from __future__ import annotations
+
 import gc
 import threading
 import weakref

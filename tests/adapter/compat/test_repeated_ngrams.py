@@ -1,5 +1,7 @@
 """`--no-repeat-ngram-size` blocks what would repeat an n-gram, in the buffer that the generator hands over."""
 
+from __future__ import annotations
+
 import math
 
 import pytest

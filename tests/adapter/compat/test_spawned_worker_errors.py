@@ -1,5 +1,7 @@
 """What ends a worker that fairseq started ends the command: with one line where a user's error did."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

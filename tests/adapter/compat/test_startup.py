@@ -1,5 +1,7 @@
 """What the start-up hook does, in processes of their own: it acts at interpreter start."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

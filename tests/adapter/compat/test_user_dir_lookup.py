@@ -1,5 +1,7 @@
 """--user-dir layerdrop_plugin, from folders of every kind; in forks of the server, for each imports only once."""
 
+from __future__ import annotations
+
 import argparse
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """A checkpoint with its task and data: losses are those of fairseq's own commands; what is wrong is one line."""
 
+from __future__ import annotations
+
 import math
 import sys
 from argparse import Namespace

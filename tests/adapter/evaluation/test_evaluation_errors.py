@@ -1,5 +1,7 @@
 """Models, data and options that evaluation refuses, each in one line."""
 
+from __future__ import annotations
+
 import math
 import sys
 

@@ -1,5 +1,7 @@
 """BLEU of a model as it stands: what fairseq-generate would say, and no trace of it afterwards."""
 
+from __future__ import annotations
+
 import re
 import sys
 

@@ -1,5 +1,7 @@
 """Cosine distances, on layers whose effect is known."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from torch import nn

@@ -1,5 +1,7 @@
 """The search over a real model: scores through shared prefixes, plans and their errors, what a result depends on."""
 
+from __future__ import annotations
+
 import functools
 import json
 import os

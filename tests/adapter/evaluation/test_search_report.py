@@ -1,5 +1,7 @@
 """The report of a search: its rows, its references and its warnings."""
 
+from __future__ import annotations
+
 import json
 
 import numpy

@@ -1,5 +1,7 @@
 """A sweep's measures: equal to fairseq's own of the pruned model, with the checkpoint loaded once."""
 
+from __future__ import annotations
+
 import math
 from types import SimpleNamespace
 

@@ -1,5 +1,7 @@
 """Exported to CTranslate2, a model scores every word as fairseq does; what would come out otherwise is refused."""
 
+from __future__ import annotations
+
 import argparse
 import os
 

@@ -1,5 +1,7 @@
 """Models and data that layerdrop-export refuses for CTranslate2."""
 
+from __future__ import annotations
+
 import os
 import shutil
 

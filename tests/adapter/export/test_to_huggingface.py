@@ -1,5 +1,7 @@
 """Exported to Hugging Face, RoBERTa gives the logits that it gives in fairseq; what it would not is refused."""
 
+from __future__ import annotations
+
 import json
 import os
 import resource

@@ -1,5 +1,7 @@
 """Heads of fairseq's attention that are dropped."""
 
+from __future__ import annotations
+
 import copy
 
 import pytest

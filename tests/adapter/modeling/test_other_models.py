@@ -1,5 +1,7 @@
 """Models outside the three families train and load as without the plugin."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 

@@ -1,5 +1,7 @@
 """LayerDrop stacks in fairseq's models, against the surviving layers run by hand."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 
 import pytest

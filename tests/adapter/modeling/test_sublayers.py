@@ -1,5 +1,7 @@
 """Heads, FFNs and sub-layers dropped in fairseq's own layers, against the same layers written out by hand."""
 
+from __future__ import annotations
+
 import copy
 import itertools
 

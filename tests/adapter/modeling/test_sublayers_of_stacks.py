@@ -1,5 +1,7 @@
 """Whole stacks that drop parts of their layers."""
 
+from __future__ import annotations
+
 import copy
 from argparse import Namespace
 

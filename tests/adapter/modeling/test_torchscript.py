@@ -1,5 +1,7 @@
 """torch.jit.script and torch.jit.trace: what stock fairseq can do works with the plugin, and with its own models."""
 
+from __future__ import annotations
+
 import io
 
 import pytest

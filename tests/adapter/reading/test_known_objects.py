@@ -1,5 +1,7 @@
 """What a checkpoint holds beside plain Python is read by default, and named all at once where it is not."""
 
+from __future__ import annotations
+
 import argparse
 import base64
 import datetime

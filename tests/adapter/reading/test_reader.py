@@ -1,5 +1,7 @@
 """Checkpoints are read safely: what a stranger put into one does not run, on any torch."""
 
+from __future__ import annotations
+
 import argparse
 import inspect
 import io

@@ -1,5 +1,7 @@
 """What a checkpoint's configuration names is not written and not imported; a user's own options are."""
 
+from __future__ import annotations
+
 import copy
 import shutil
 from argparse import Namespace

@@ -1,5 +1,7 @@
 """Hostile checkpoints, and those of other makers, in this process: one line in all that reads, or they are read."""
 
+from __future__ import annotations
+
 import os
 import sys
 

@@ -1,5 +1,7 @@
 """--ddp-backend: what works with LayerDrop passes, the rest is one line before any data is read."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import pytest

@@ -1,5 +1,7 @@
 """What is in --save-dir when a training starts: its own checkpoint, whole or half, or those of another model."""
 
+from __future__ import annotations
+
 import os
 
 import pytest

@@ -1,5 +1,7 @@
 """A pruned run that is started again, or never read a checkpoint, or reads one of another depth."""
 
+from __future__ import annotations
+
 import logging
 
 import pytest

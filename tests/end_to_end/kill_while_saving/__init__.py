@@ -1,5 +1,7 @@
 """A user's own --user-dir: imports the plugin, and kills the process when half of the checkpoint $KILL is written."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import signal

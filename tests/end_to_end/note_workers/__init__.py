@@ -1,5 +1,7 @@
 """A user's own --user-dir: imports the plugin, adds a criterion, notes workers' masks and weights, and kills one."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import signal

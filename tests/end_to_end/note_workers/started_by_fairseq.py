@@ -1,5 +1,7 @@
 """fairseq-train that starts a worker for each of two GPUs; with --cpu, all it asks of them is how many there are."""
 
+from __future__ import annotations
+
 import torch
 from fairseq_cli.train import cli_main
 

@@ -1,5 +1,7 @@
 """fairseq-train for each list of words in a JSON file, by name, one after the other: the workers start only once."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
