@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 from torch import Tensor, nn
 
-from .learned_rates import Learning, is_own, of_layer
+from . import learned_rates
+from .layer_stack import LayerStack
+from .learned_rates import Learning
 from .masks import Mask as Mask
 from .masks import dropped_groups as dropped_groups
-from .rates import Rates, Schedule, check_rate
+from .rates import ALWAYS, Rates, Schedule, check_rate, describe
 from .unused import mark_used
 
 hand_on = mark_used
@@ -35,17 +36,61 @@ RunWithout = Callable[..., Any]
 """
 
 
-class LayerDropStack(nn.ModuleList):
-    """A `torch.nn.ModuleList` whose layers, or parts of them, are dropped while training.
+@dataclass(frozen=True)
+class Dropping:
+    """What a stack drops while it trains.
+
+    Attributes:
+        rates: the drop rate p of a layer, 0 <= p < 1, or one for each layer.
+        groups: what else is dropped, inside of layers.
+        run_without: runs a layer without some of its groups.
+        schedule: of all rates over time.
+        seed: of the masks.
+        learned: whether the rates of the layers are learned, around the mean of `rates`.
+
+    Raises:
+        ValueError: a rate is out of range, or there are groups but no `run_without`.
+    """
+
+    rates: float | Sequence[float] = 0.0
+    groups: tuple[Groups, ...] = ()
+    run_without: RunWithout | None = None
+    schedule: Schedule = ALWAYS
+    seed: int = 0
+    learned: bool = False
+
+    def __post_init__(self) -> None:
+        one = isinstance(self.rates, (int, float, str))
+        rates = check_rate(self.rates) if one else tuple(map(check_rate, self.rates))  # type: ignore[arg-type]
+        object.__setattr__(self, "rates", rates)
+        if self.groups and self.run_without is None:
+            raise ValueError("`run_without` must be given where there are `groups`, but is None.")
+
+    def layer_rates(self, depth: int) -> Rates:
+        """Return the drop rate of each of `depth` layers.
+
+        Raises:
+            ValueError: there are not as many rates as layers, of the layers or of a kind of groups.
+        """
+        for name, rates in [("rates", self.rates), *((g.name, g.rates) for g in self.groups)]:
+            if isinstance(rates, tuple) and len(rates) != depth:
+                raise ValueError(f"`{name}` must be one rate, or one for each of {depth} layers, but is {rates}.")
+        return self.rates if isinstance(self.rates, tuple) else (self.rates,) * depth  # type: ignore[return-value]
+
+
+NOTHING = Dropping()
+
+
+class LayerDropStack(LayerStack):
+    """A `LayerStack` whose layers, or parts of them, are dropped while training.
 
     Iterate over it and call what comes, as one does with a `ModuleList`; there are always as
-    many items as layers, and a dropped one hands its input on:
+    many items as layers, and a dropped one passes its input through:
 
         for layer in stack:
             x = layer(x, padding_mask=mask)
 
-    In evaluation every layer runs, whole, or those chosen with `running`; the others hand their
-    input on, too, so that each layer keeps its place. Indexing, `len`, the state dict and
+    In evaluation every layer runs, whole, or those chosen with `running`. Indexing, `len`, the state dict and
     attributes of the items are those of the layers.
 
     `torch.jit.script` compiles a stack as fairseq's `LayerDropModuleList`: every layer runs, whole, in
@@ -54,80 +99,68 @@ class LayerDropStack(nn.ModuleList):
 
     Args:
         layers: the modules; the first argument of each is the hidden state.
-        rate: the drop rate p, 0 <= p < 1, or one for each layer.
+        dropping: what is dropped.
         name: sets this stack apart from others in the same model.
         extra_outputs: how many values a layer returns after the hidden state, in a tuple; a
             dropped layer returns None for each of them.
-        seed: of the masks.
 
     Attributes:
-        groups: what else is dropped, inside of layers; with `run_without`, which does it.
-        schedule: of all rates over time.
-        learning: learns the rates of the layers around the given mean; None where they are fixed. Each layer then
+        learning: learns the rates of the layers; None where they are fixed. Each layer then
             has a `LearnedRate`, `score_function_loss` is added to the loss, and `set_num_updates` ends an update.
 
     Raises:
-        ValueError: the rate is out of range, or there are not as many as layers.
+        ValueError: there are not as many rates as layers.
+
+    *Shape:* the hidden state may have any; fairseq's is T x B x C (length, batch, channels).
     """
 
-    # What torch.jit leaves alone; it could not compile the properties, and stops at some of the attributes.
-    __jit_unused_properties__ = ["rates", "learned_rates", "running_layers", "idle"]
+    __jit_unused_properties__ = [*LayerStack.__jit_unused_properties__, "rates", "learned_rates"]
     __jit_ignored_attributes__ = [
-        *("rate", "name", "extra_outputs", "seed", "groups", "run_without", "schedule", "learning"),
-        *("update", "forward_passes", "drawn", "dropped", "_running", "_instead"),
+        *LayerStack.__jit_ignored_attributes__,
+        *("name", "dropping", "learning", "update", "forward_passes", "drawn", "dropped"),
     ]
 
     def __init__(
         self,
         layers: Iterable[nn.Module] = (),
-        rate: float | Sequence[float] = 0.0,
+        dropping: Dropping = NOTHING,
         name: str = "stack",
         extra_outputs: int = 0,
-        seed: int = 0,
     ) -> None:
-        super().__init__(layers)
-        self.rate: float | Rates
-        if isinstance(rate, (int, float, str)):
-            self.rate = check_rate(rate)
-        else:
-            self.rate = tuple(map(check_rate, rate))
-        if isinstance(self.rate, tuple) and len(self.rate) != len(self):
-            raise ValueError(f"`rate` must be one, or one for each of {len(self)} layers, but is {self.rate}.")
+        super().__init__(layers, extra_outputs)
         self.name = name
-        self.extra_outputs = extra_outputs
-        self.seed = seed
-        self.groups: tuple[Groups, ...] = ()
-        self.run_without: RunWithout | None = None
-        self.schedule = Schedule()
+        self.dropping = dropping
+        mean = _mean(self.rates)
         self.learning: Learning | None = None
+        if dropping.learned and len(self):
+            learned_rates.add_to(self._layers(), mean)
+            self.learning = Learning(len(self))
         self.update = 0
         self.forward_passes = 0
         self.drawn = self.dropped = 0  # layers, since `take_share`
-        self._running: tuple[int, ...] | None = None
-        self._instead: tuple[Callable[..., Any], ...] | None = None
 
     @property
     def rates(self) -> Rates:
         """The drop rate of each layer, once the schedule's warm-up is over; of learned ones, the mean."""
-        return self.rate if isinstance(self.rate, tuple) else (self.rate,) * len(self)
+        return self.dropping.layer_rates(len(self))
 
     @property
     def learned_rates(self) -> Rates | None:
         """The drop rate of each layer after the last update, if they are learned: what layers are chosen by."""
         if self.learning is None:
             return None
-        return tuple(of_layer(self[i]).rate.item() for i in range(len(self)))
+        return tuple(learned_rates.of_layer(layer).rate.item() for layer in self._layers())
 
     def rates_now(self) -> Rates:
         """The drop rate of each layer in this update."""
         if self.learning is not None:
-            return self.learning.rates(list(self._modules.values()), self.mean_rate_now())
-        factor = self.schedule.factor(self.update)
+            return self.learning.rates(self._layers(), self.mean_rate_now())
+        factor = self.dropping.schedule.factor(self.update)
         return tuple(rate * factor for rate in self.rates)
 
     def mean_rate_now(self) -> float:
         """The mean over layers of their drop rates in this update."""
-        return _mean(self.rates) * self.schedule.factor(self.update)
+        return _mean(self.rates) * self.dropping.schedule.factor(self.update)
 
     def set_num_updates(self, num_updates: int) -> None:
         """Begin update `num_updates`: the forward passes are counted from 0 again."""
@@ -135,7 +168,7 @@ class LayerDropStack(nn.ModuleList):
             self.update = num_updates
             self.forward_passes = 0
             if self.learning is not None:
-                self.learning.finish_update(list(self._modules.values()), _mean(self.rates))
+                self.learning.finish_update(self._layers(), _mean(self.rates))
 
     def take_share(self) -> float | None:
         """Return the share of layers that were dropped since the last call, None if there was no forward pass."""
@@ -146,78 +179,38 @@ class LayerDropStack(nn.ModuleList):
     def score_function_loss(self, loss: Tensor) -> Tensor:
         """Return what to add to a training loss so that learned rates get their gradient; see `Learning`."""
         assert self.learning is not None
-        return self.learning.score_function_loss(list(self._modules.values()), loss)
+        return self.learning.score_function_loss(self._layers(), loss)
+
+    def _layers(self) -> list[nn.Module]:
+        return list(self._modules.values())  # type: ignore[arg-type]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Learned rates begin anew where a checkpoint has none, and are left out where none are learned here."""
-        for name in [n for n in state_dict if n.startswith(prefix) and is_own(n)]:
+        for name in [n for n in state_dict if n.startswith(prefix) and learned_rates.is_own(n)]:
             if self.learning is None:
                 del state_dict[name]
         if self.learning is not None:
             for name, value in self.state_dict(prefix=prefix).items():
-                if is_own(name):
+                if learned_rates.is_own(name):
                     state_dict.setdefault(name, value)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    @contextlib.contextmanager
-    def running(self, kept: Sequence[int]) -> Iterator[LayerDropStack]:
-        """Run only the layers `kept`, in ascending order, in evaluation and within this context.
-
-        Raises:
-            ValueError: `kept` is empty, or names a layer that does not exist, or one twice.
-        """
-        layers = tuple(sorted(kept))
-        if not layers or len(set(layers)) < len(layers) or not 0 <= layers[0] <= layers[-1] < len(self):
-            raise ValueError(f"`kept` must name layers from 0 to {len(self) - 1}, each once, but is {list(kept)}.")
-        before, self._running = self._running, layers
-        try:
-            yield self
-        finally:
-            self._running = before
-
-    @contextlib.contextmanager
-    def instead(self, layers: Sequence[Callable[..., Any]]) -> Iterator[LayerDropStack]:
-        """Call `layers`, any functions, in evaluation and within this context; they are called as the layers are."""
-        before, self._instead = self._instead, tuple(layers)
-        try:
-            yield self
-        finally:
-            self._instead = before
-
-    @property
-    def running_layers(self) -> tuple[int, ...]:
-        """The layers that an evaluation runs."""
-        return tuple(range(len(self))) if self._running is None else self._running
-
-    @property
-    def idle(self) -> Callable[..., Any]:
-        """What is called in place of a layer that does not run: it returns its input, None for each extra output."""
-        return functools.partial(_idle, self.extra_outputs)  # no method, whose text would hold that of the stack
-
-    def __prepare_scriptable__(self) -> LayerDropStack:
-        """Return what `torch.jit.script` is to compile.
-
-        Raises:
-            ValueError: some layers run now, or other functions do; a scripted stack would run every layer.
-        """
-        if self._running is not None or self._instead is not None:
-            raise ValueError("`torch.jit.script` must be called outside of `running` and `instead`, but is inside.")
-        return self
-
     def __iter__(self) -> Iterator[Any]:
-        layers = tuple(self._modules.values())
-        if self.training and (self.groups or any(self.rates)):
+        if self.training and (self.dropping.groups or any(self.rates)):
             one_pass = _ForwardPass(self)
-            return iter([_Droppable(one_pass, i, layer) for i, layer in enumerate(layers)])
-        if not self.training and self._instead is not None:
-            return iter(self._instead)
-        if not self.training and self._running is not None:
-            return iter([layer if i in self._running else self.idle for i, layer in enumerate(layers)])
-        return iter(layers)
+            return iter([_Droppable(one_pass, i, layer) for i, layer in enumerate(self._layers())])
+        return super().__iter__()
 
+    def extra_repr(self) -> str:
+        """What is dropped, of how many layers: `name=encoder, rates=0.2, ffn=0.1`."""
+        shown = {"name": self.name, "rates": describe(self.rates)}
+        shown.update({g.name: describe(g.rates) for g in self.dropping.groups})
+        return ", ".join(f"{name}={value}" for name, value in shown.items())
 
-def _idle(extra_outputs: int, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    return (x,) + (None,) * extra_outputs if extra_outputs else x
+    def __repr__(self) -> str:
+        shown, extra = super().__repr__(), self.extra_repr()
+        # From torch 2.0 on, a ModuleList's own does without extra_repr.
+        return shown if extra in shown else shown.replace("(", f"(\n  {extra}", 1)
 
 
 def _mean(rates: Rates) -> float:
@@ -239,16 +232,17 @@ class _ForwardPass:
 
     def drops_of(self, layer: int) -> dict[str, Mask]:
         """The masks of the groups in a layer, where one of them is dropped."""
-        found = {g.name: self.groups[g.name][layer * g.size : (layer + 1) * g.size] for g in self.stack.groups}
-        return {name: mask for name, mask in found.items() if any(mask)}
+        groups = self.stack.dropping.groups
+        masks = {g.name: self.groups[g.name][layer * g.size : (layer + 1) * g.size] for g in groups}
+        return {name: mask for name, mask in masks.items() if any(mask)}
 
     def _draw(self) -> Mask:
-        stack = self.stack
-        key = {"seed": stack.seed, "update": stack.update, "forward_pass": stack.forward_passes}
+        stack, dropping = self.stack, self.stack.dropping
+        key = {"seed": dropping.seed, "update": stack.update, "forward_pass": stack.forward_passes}
         rates = stack.rates_now()
         layers = dropped_groups(rates, **key, name=stack.name)
-        factor = stack.schedule.factor(stack.update)
-        for g in stack.groups:
+        factor = dropping.schedule.factor(stack.update)
+        for g in dropping.groups:
             of_groups = [rate * factor for rate in g.rates for _ in range(g.size)]
             self.groups[g.name] = dropped_groups(of_groups, **key, name=f"{stack.name}.{g.name}")
         stack.forward_passes += 1
@@ -260,7 +254,7 @@ class _ForwardPass:
 
 
 class _Droppable:
-    """A layer in one forward pass: called, it runs or hands its input on; else it is the layer."""
+    """A layer in one forward pass: called, it runs or passes its input through; else it is the layer."""
 
     def __init__(self, one_pass: _ForwardPass, index: int, layer: nn.Module) -> None:
         vars(self).update(_pass=one_pass, _index=index, _layer=layer)
@@ -278,8 +272,9 @@ class _Droppable:
 
     def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         dropped = self._pass.drops_of(self._index)
-        if dropped:
-            return self._pass.stack.run_without(self._layer, dropped, x, *args, **kwargs)
+        run_without = self._pass.stack.dropping.run_without
+        if dropped and run_without is not None:
+            return run_without(self._layer, dropped, x, *args, **kwargs)
         return self._layer(x, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -27,7 +27,7 @@ The more a layer is missed, the lower its rate gets. `learned:K` keeps the K lay
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -188,6 +188,12 @@ class Learning:
             distributed.all_reduce(both)
         means: list[float] = (both[0] / both[1]).tolist()
         return means
+
+
+def add_to(layers: Iterable[nn.Module], mean: float) -> None:
+    """Give each layer, in place, a `LearnedRate` that begins at the mean."""
+    for layer in layers:
+        setattr(layer, NAME, LearnedRate(mean))
 
 
 def of_layer(layer: nn.Module) -> LearnedRate:

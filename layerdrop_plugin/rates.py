@@ -161,6 +161,10 @@ class Schedule(NamedTuple):
         return self
 
 
+ALWAYS = Schedule()
+"""The same rates from the first update to the last."""
+
+
 def _ends(spec: str, option: str) -> tuple[float, float]:
     parts = spec.split(":")
     if len(parts) != 3:

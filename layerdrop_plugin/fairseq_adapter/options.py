@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any, Callable, NamedTuple
 
 from .. import layer_spec, rates
-from .config import ModelConfig, depths_of, get, has, put
 from .errors import one_line
 
 STACKS = ("encoder", "decoder")
@@ -180,91 +178,3 @@ class _Refuse(argparse.Action):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         assert self.type is not None
         self.type(True)  # type: ignore[operator, arg-type]
-
-
-def check_depths(cfg: ModelConfig) -> None:
-    """Refuse a stack without layers.
-
-    Raises:
-        ValueError: one line with the option, the rule and the value.
-    """
-    for stack in STACKS:
-        layers = get(cfg, f"{stack}_layers")
-        if layers is not None and not re.fullmatch("0*[1-9][0-9]*", str(layers)):
-            raise ValueError(f"`--{stack}-layers` must be a whole number of at least 1, but is {layers!r} instead.")
-
-
-def check_options(cfg: ModelConfig) -> None:
-    """Check all of them in a model configuration that is complete, and put their values in order, in place.
-
-    Raises:
-        ValueError: one line with the option, the rule and the value.
-    """
-    depths = depths_of(cfg)
-    for option in OPTIONS:
-        value = get(cfg, option.name)
-        if option.stack is not None and option.stack not in depths:
-            if value:
-                model = str(get(cfg, "_name") or get(cfg, "arch"))
-                lacks = option.stack if model.startswith("layerdrop_") else f"`{option.stack}_layers`"
-                raise ValueError(f"`{option.name}` must be left out: {model} has no {lacks} (got {value!r}).")
-        elif value is not None:
-            value = option.kind.read(value, option.flag)
-            if option.kind is LAYERS:
-                layer_spec.check(value, option.flag, depths[str(option.stack)])
-            else:
-                put(cfg, option.name, value)
-        elif option.kind is RATES and has(cfg, option.name):
-            put(cfg, option.name, 0.0)  # fairseq compares it with 0
-    for stack in depths:
-        for kind in DROPS:
-            drop_rates(cfg, stack, kind, depths[stack])
-
-
-def check_stock(cfg: ModelConfig) -> None:
-    """Refuse for a model of fairseq's own what only ours can do; it would ignore it, or fail on a rate that is text.
-
-    Raises:
-        ValueError: as `check_options`.
-    """
-    for option in OPTIONS:
-        value = get(cfg, option.name)
-        known = option.kind is LAYERS or (option.name.endswith("_layerdrop") and not isinstance(value, str))
-        if value and not known:
-            wanted = "one number" if option.name.endswith("_layerdrop") else "left out"
-            model = get(cfg, "_name") or get(cfg, "arch")
-            raise ValueError(f"`{option.flag}` must be {wanted} for {model}, which is fairseq's, but is {value!r}.")
-
-
-SCHEDULE = ("--layerdrop-warmup-updates", "--layerdrop-cooldown-updates", "--max-update")
-
-
-def check_training(cfg: ModelConfig, max_update: int) -> None:
-    """Check what matters only to a model that is trained.
-
-    Raises:
-        ValueError: as `check_options`.
-    """
-    schedule(cfg, max_update).check(SCHEDULE)
-    for stack, depth in depths_of(cfg).items():
-        if get(cfg, f"{stack}_layerdrop_learned") and not any(drop_rates(cfg, stack, "layerdrop", depth)):
-            raise ValueError(
-                f"`--{stack}-layerdrop-learned` must go with a `--{stack}-layerdrop` above 0, the mean of the rates."
-            )
-
-
-def drop_rates(cfg: ModelConfig, stack: str, kind: str, depth: int) -> rates.Rates:
-    """Return the rate of each of a stack's layers, for one kind of group of `DROPS`.
-
-    Raises:
-        ValueError: one line with the option, the rule and the value.
-    """
-    name = f"{stack}_{kind}"
-    heads = int(get(cfg, f"{stack}_attention_heads") or 0) if kind == "headdrop" else None
-    return rates.parse(get(cfg, name) or 0.0, depth, "--" + name.replace("_", "-"), heads)
-
-
-def schedule(cfg: ModelConfig, max_update: int) -> rates.Schedule:
-    """Return what becomes of the rates over time."""
-    warmup, cooldown = (int(get(cfg, f"layerdrop_{time}_updates") or 0) for time in ("warmup", "cooldown"))
-    return rates.Schedule(warmup, cooldown, max_update)

@@ -30,7 +30,7 @@ from report import (
 )
 from torch import distributed, multiprocessing, nn
 
-from layerdrop_plugin.dropping import LayerDropStack, dropped_groups
+from layerdrop_plugin.dropping import Dropping, LayerDropStack, dropped_groups
 
 WORDS = 1000
 KINDS = ("same", "independent")
@@ -180,7 +180,7 @@ def take_steps(
     """Both kinds take the same update numbers, so that the first worker drops the same layers in both."""
     stack = model.module.layers
     workers = distributed.get_world_size() if kind == "independent" else 1
-    stack.rate, stack.seed = rate, distributed.get_rank() if kind == "independent" else 0
+    stack.dropping = Dropping(rate, seed=distributed.get_rank() if kind == "independent" else 0)
     stack.set_num_updates(0)  # or it would count on from what the other kind did in the same update
     steps = []
     distributed.barrier()

@@ -85,6 +85,7 @@ ORDER = (
     ("modeling",),
     ("compat",),
     ("reading",),
+    ("model_options",),
     ("options",),
     ("user_errors",),
     ("config", "errors"),

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 from shared.grammar import LAYERS, RATES
 
-from layerdrop_plugin.fairseq_adapter import options
+from layerdrop_plugin.fairseq_adapter import model_options, options
 from layerdrop_plugin.fairseq_adapter.modeling.architectures import check_names, known_names
 
 BOTH = ("encoder", "decoder")
@@ -189,14 +189,14 @@ def test_a_model_without_the_stack_refuses_its_switch(words, in_fairseq_train, c
 )
 def test_a_configuration_is_checked_against_its_depths(config, change, message):
     values = {"arch": "layerdrop_x", "encoder_layers": 4, "decoder_layers": 2, "encoder_attention_heads": 8}
-    options.check_options(config(values))
+    model_options.read(config(values))
     with pytest.raises(ValueError) as error:
-        options.check_options(config({**values, **change}))
+        model_options.read(config({**values, **change}))
     assert str(error.value) == message
 
 
 def test_what_is_right_passes():
-    options.check_options(
+    model_options.read(
         Namespace(
             arch="a",
             encoder_layers=4,
@@ -238,7 +238,7 @@ def test_the_options_of_an_architecture_are_known(arch, some):
 def test_rates_from_yaml_and_overrides_become_numbers(given, rate):
     for make in (lambda **kw: Namespace(**kw), lambda **kw: OmegaConf.create(kw)):
         cfg = make(_name="layerdrop_transformer_lm", decoder_layers=4, decoder_layerdrop=given)
-        options.check_options(cfg)
+        model_options.read(cfg)
         assert cfg.decoder_layerdrop == rate and isinstance(cfg.decoder_layerdrop, float)
 
 
@@ -262,23 +262,23 @@ MAKERS = [lambda **values: Namespace(**values), lambda **values: OmegaConf.creat
 def test_rates_in_a_configuration(given, kept, by_layer, make):
     cfg = make(_name="layerdrop_transformer_lm", decoder_layers=3, decoder_layerdrop=given, decoder_ffndrop=given)
     for _ in range(2):  # fairseq builds from what was checked before, as from a checkpoint
-        options.check_options(cfg)
+        read = model_options.read(cfg)
         assert (cfg.decoder_layerdrop, cfg.decoder_ffndrop) == (kept, kept)
         assert type(cfg.decoder_ffndrop) is type(kept)
-    assert options.drop_rates(cfg, "decoder", "ffndrop", 3) == by_layer
-    assert options.drop_rates(cfg, "decoder", "headdrop", 3) == (0.0, 0.0, 0.0)  # an old checkpoint has no such option
+        assert read.stacks["decoder"].ffndrop == by_layer
+        assert read.stacks["decoder"].headdrop == (0.0, 0.0, 0.0)  # an old checkpoint has no such option
 
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_target_of_heads_is_of_those_of_an_attention(make):
     cfg = make(decoder_layers=2, decoder_attention_heads=8, decoder_headdrop="target:6", decoder_layerdrop="target:1")
-    assert options.drop_rates(cfg, "decoder", "headdrop", 2) == (0.25, 0.25)
-    assert options.drop_rates(cfg, "decoder", "layerdrop", 2) == (0.5, 0.5)
+    read = model_options.read(cfg).stacks["decoder"]
+    assert (read.headdrop, read.layerdrop) == ((0.25, 0.25), (0.5, 0.5))
 
 
 def test_sizes_that_are_no_depth_are_left_alone():
     cfg = Namespace(arch="fconv", encoder_layers="[(256, 3)] * 4", decoder_layers="[(256, 3)] * 3")
-    options.check_options(cfg)
+    model_options.read(cfg)
     assert vars(cfg) == {"arch": "fconv", "encoder_layers": "[(256, 3)] * 4", "decoder_layers": "[(256, 3)] * 3"}
 
 

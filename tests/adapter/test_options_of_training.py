@@ -5,20 +5,26 @@ from __future__ import annotations
 from argparse import Namespace
 
 import pytest
+from fairseq import tasks
 from omegaconf import OmegaConf
 
-from layerdrop_plugin.fairseq_adapter import options
+from layerdrop_plugin import rates
+from layerdrop_plugin.fairseq_adapter.model_options import read
 
 MAKERS = [lambda **values: Namespace(**values), lambda **values: OmegaConf.create(values)]
 
 
+def ending_at(max_update):
+    """The options of a training: beside the model's on the command line, in a group of their own in YAML."""
+    return {"max_update": max_update, "optimization": {"max_update": max_update}}
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_the_schedule_of_a_configuration(make):
-    cfg = make(layerdrop_warmup_updates="4", layerdrop_cooldown_updates=3, decoder_layers=2)
-    options.check_options(cfg)
+    cfg = make(layerdrop_warmup_updates="4", layerdrop_cooldown_updates=3, decoder_layers=2, **ending_at(10))
+    assert read(cfg).schedule == (4, 3, 10)
     assert (cfg.layerdrop_warmup_updates, cfg.layerdrop_cooldown_updates) == (4, 3)
-    assert options.schedule(cfg, 10) == (4, 3, 10)
-    assert options.schedule(make(layerdrop_warmup_updates=None), 0) == (0, 0, 0)
+    assert read(make(layerdrop_warmup_updates=None)).schedule == (0, 0, 0)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -49,19 +55,18 @@ def test_the_schedule_of_a_configuration(make):
     ],
 )
 def test_what_only_training_refuses(change, max_update, message, make):
-    values = {"arch": "layerdrop_x", "encoder_layers": 2, "decoder_layers": 2}
-    options.check_training(make(**values), max_update)
-    cfg = make(**{**values, **change})
-    options.check_options(cfg)
+    values = {"arch": "layerdrop_x", "encoder_layers": 2, "decoder_layers": 2, **ending_at(max_update)}
+    read(make(**values)).check_training()
+    wrong = read(make(**{**values, **change}))
     with pytest.raises(ValueError) as error:
-        options.check_training(cfg, max_update)
+        wrong.check_training()
     assert str(error.value) == message
 
 
 def test_what_training_takes():
     values = {"encoder_layers": 2, "encoder_layerdrop": "0,0.1", "encoder_layerdrop_learned": True}
-    options.check_training(Namespace(**values, layerdrop_warmup_updates=5, layerdrop_cooldown_updates=5), 10)
-    options.check_training(Namespace(**values, layerdrop_warmup_updates=5), 0)
+    read(Namespace(**values, layerdrop_warmup_updates=5, layerdrop_cooldown_updates=5, max_update=10)).check_training()
+    read(Namespace(**values, layerdrop_warmup_updates=5, max_update=0)).check_training()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +98,20 @@ def test_a_training_gets_the_schedule_and_the_rates_of_its_options(make_trainer,
     )
     stack = trainer.model.decoder.layers
     assert stack.rates == pytest.approx((0.0, 0.2, 0.4, 0.6))
-    assert stack.groups == (("self_attn.heads", (0.5,) * 4, 2),)
-    assert stack.schedule == (2, 3, 9)
+    assert stack.dropping.groups == (("self_attn.heads", (0.5,) * 4, 2),)
+    assert stack.dropping.schedule == (2, 3, 9)
     assert stack.learned_rates == pytest.approx((0.3,) * 4)
     cfg = trainer.cfg.model
     assert (cfg.decoder_layerdrop, cfg.decoder_headdrop) == ("linear:0:0.6", "target:1")  # as a checkpoint saves it
+
+
+@pytest.mark.parametrize("more", [[], ["--decoder-layers-to-keep", "0,2"]], ids=["full", "pruned"])
+def test_a_rate_is_parsed_once_for_each_model_that_is_built(more, configure, tiny, data, monkeypatch):
+    argv = ["--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], "--decoder-layerdrop", "linear:0:0.6", *more]
+    cfg = configure(data["transformer_lm"], *argv)
+    task = tasks.setup_task(cfg.task)
+    calls, parse = [], rates.parse
+    monkeypatch.setattr(rates, "parse", lambda *given, **named: calls.append(given) or parse(*given, **named))
+    model = task.build_model(cfg.model)
+    assert [given[:2] for given in calls] == [("linear:0:0.6", 4)]
+    assert model.decoder.layers.rates == pytest.approx((0.0, 0.4) if more else (0.0, 0.2, 0.4, 0.6))

@@ -10,7 +10,7 @@ from shared.toy_stacks import DEPTH, Layer, forward, make_stack, ran
 from torch import nn
 from torch.nn import functional
 
-from layerdrop_plugin.dropping import Groups, LayerDropStack, dropped_groups
+from layerdrop_plugin.dropping import Dropping, Groups, LayerDropStack, dropped_groups
 from layerdrop_plugin.rates import Schedule
 
 
@@ -22,7 +22,8 @@ class DecoderLayer(Layer):
 
 
 def survivors(stack, forward_pass=0, update=0):
-    mask = dropped_groups(stack.rates, seed=stack.seed, update=update, forward_pass=forward_pass, name=stack.name)
+    key = {"seed": stack.dropping.seed, "update": update, "forward_pass": forward_pass}
+    mask = dropped_groups(stack.rates, **key, name=stack.name)
     return [stack[i] for i in range(len(stack)) if not mask[i]]
 
 
@@ -130,14 +131,14 @@ def test_nothing_is_rescaled():
         def forward(self, x):
             return x + 1
 
-    stack = LayerDropStack([AddOne() for _ in range(DEPTH)], rate=0.5, name="encoder")
+    stack = LayerDropStack([AddOne() for _ in range(DEPTH)], Dropping(0.5), name="encoder")
     assert forward(stack, torch.zeros(1)).item() == 7.0  # seven zeros in 110001011000
     stack.eval()
     assert forward(stack, torch.zeros(1)).item() == 12.0
 
 
 def test_evaluation_and_rate_0_run_every_layer_and_draw_nothing():
-    for stack in (make_stack().eval(), make_stack(rate=0.0)):
+    for stack in (make_stack().eval(), make_stack(0.0)):
         x = torch.randn(2, 4)
         assert torch.equal(forward(stack, x), forward([stack[i] for i in range(DEPTH)], x))
         assert stack.forward_passes == 0
@@ -146,14 +147,50 @@ def test_evaluation_and_rate_0_run_every_layer_and_draw_nothing():
 @pytest.mark.parametrize("rate", [1.0, -0.1])
 def test_a_stack_refuses_what_is_no_rate(rate):
     with pytest.raises(ValueError) as error:
-        LayerDropStack([Layer()], rate=rate)
+        LayerDropStack([Layer()], Dropping(rate))
     assert str(error.value) == f"`rate` must be at least 0 and below 1, but is {rate} instead."
 
 
 def test_a_stack_refuses_what_is_no_rate_of_one_layer():
     with pytest.raises(ValueError) as error:
-        LayerDropStack([Layer(), Layer()], rate=[0.1, 1.0])
+        LayerDropStack([Layer(), Layer()], Dropping([0.1, 1.0]))
     assert str(error.value) == "`rate` must be at least 0 and below 1, but is 1.0 instead."
+
+
+@pytest.mark.parametrize(
+    ("dropping", "message"),
+    [
+        (
+            Dropping((0.1, 0.2, 0.3)),
+            "`rates` must be one rate, or one for each of 2 layers, but is (0.1, 0.2, 0.3).",
+        ),
+        (
+            Dropping(0.1, (Groups("ffn", (0.1,)),), run_without=lambda layer, dropped, x: x),
+            "`ffn` must be one rate, or one for each of 2 layers, but is (0.1,).",
+        ),
+    ],
+)
+def test_a_stack_refuses_rates_that_are_not_as_many_as_layers(dropping, message):
+    with pytest.raises(ValueError) as error:
+        LayerDropStack([Layer(), Layer()], dropping)
+    assert str(error.value) == message
+
+
+def test_groups_need_what_runs_a_layer_without_them():
+    with pytest.raises(ValueError) as error:
+        Dropping(0.1, (Groups("ffn", (0.1,)),))
+    assert str(error.value) == "`run_without` must be given where there are `groups`, but is None."
+
+
+def test_a_stack_shows_what_it_drops():
+    shown = repr(make_stack((0.0,) * 6 + (0.5,) * 6)).splitlines()
+    assert shown[0] == "LayerDropStack("
+    assert shown[1] == "  name=encoder, rates=0.0,0.0,0.0,0.0,0.0,0.0,0.5,0.5,0.5,0.5,0.5,0.5"
+    assert "(fc): Linear(in_features=4, out_features=4, bias=True)" in shown[3]
+    groups = (Groups("heads", (0.25,) * DEPTH, 2), Groups("ffn", (0.1,) * DEPTH))
+    grouped = make_stack(0.2, groups=groups, run_without=lambda layer, dropped, x: x)
+    assert repr(grouped).splitlines()[1] == "  name=encoder, rates=0.2, heads=0.25, ffn=0.1"
+    assert repr(nn.Sequential(grouped)).count("rates=0.2") == 1
 
 
 def test_dropped_layers_get_no_gradient_and_the_others_theirs_by_hand():
@@ -180,7 +217,7 @@ def test_every_layer_may_be_dropped():
         def forward(self, x):
             raise RuntimeError("a dropped layer computes nothing")
 
-    stack = LayerDropStack([Broken() for _ in range(3)], rate=0.999, name="encoder")
+    stack = LayerDropStack([Broken() for _ in range(3)], Dropping(0.999), name="encoder")
     x = torch.randn(2, 1, requires_grad=True)
     y = forward(stack, x)
     assert torch.equal(y, x)
@@ -201,7 +238,7 @@ def test_what_dropped_layers_read_stays_in_the_graph(as_keyword, monkeypatch):
             return x + encoded
 
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    encoder, stack = nn.Linear(2, 2), LayerDropStack([Reader() for _ in range(3)], rate=0.999, name="decoder")
+    encoder, stack = nn.Linear(2, 2), LayerDropStack([Reader() for _ in range(3)], Dropping(0.999), name="decoder")
     ready = []
     nodes = []
     for name, parameter in encoder.named_parameters():
@@ -219,13 +256,13 @@ def test_what_dropped_layers_read_stays_in_the_graph(as_keyword, monkeypatch):
 
 
 def test_a_dropped_layer_of_one_worker_costs_no_search_for_its_parameters():
-    stack = LayerDropStack([nn.Linear(2, 2) for _ in range(3)], rate=0.999)
+    stack = LayerDropStack([nn.Linear(2, 2) for _ in range(3)], Dropping(0.999))
     x = torch.randn(3, 2, requires_grad=True)
     assert all(layer(x) is x for layer in stack)
 
 
 def test_one_worker_can_go_backward_when_all_that_trains_is_dropped():
-    stack = LayerDropStack([nn.Linear(2, 2) for _ in range(3)], rate=0.999)
+    stack = LayerDropStack([nn.Linear(2, 2) for _ in range(3)], Dropping(0.999))
     x = torch.randn(3, 2)
     y = forward(stack, x)
     assert torch.equal(y, x)
@@ -276,7 +313,7 @@ def test_a_deep_copy_is_on_its_own():
     stack = make_stack(seed=3)
     stack.set_num_updates(5)
     twin = copy.deepcopy(stack)
-    assert (twin.rate, twin.name, twin.seed, twin.update, len(twin)) == (0.5, "encoder", 3, 5, DEPTH)
+    assert (twin.dropping.rates, twin.name, twin.dropping.seed, twin.update, len(twin)) == (0.5, "encoder", 3, 5, DEPTH)
     x = torch.randn(1, 4)
     forward(twin, x)
     assert (twin.forward_passes, stack.forward_passes) == (1, 0)
@@ -313,8 +350,7 @@ def test_the_share_of_dropped_layers_since_the_last_time():
 
 
 def test_rates_follow_the_schedule():
-    stack = make_stack((0.0, 0.4) + (0.8,) * 10)
-    stack.schedule = Schedule(warmup=4, cooldown=4, max_update=16)
+    stack = make_stack((0.0, 0.4) + (0.8,) * 10, schedule=Schedule(warmup=4, cooldown=4, max_update=16))
     found = {}
     for update in (0, 1, 4, 11, 14, 15):
         stack.set_num_updates(update)
@@ -326,9 +362,8 @@ def test_rates_follow_the_schedule():
 
 
 def test_rates_of_0_at_the_start_of_a_schedule_drop_nothing():
-    stack = make_stack(0.999)
-    stack.groups, stack.run_without = (Groups("ffn", (0.999,) * DEPTH),), None
-    stack.schedule = Schedule(warmup=10)
+    groups = (Groups("ffn", (0.999,) * DEPTH),)
+    stack = make_stack(0.999, groups=groups, run_without=lambda layer, dropped, x: x, schedule=Schedule(warmup=10))
     x = torch.randn(3, 4)
     assert torch.equal(forward(stack, x), forward([stack[i] for i in range(DEPTH)], x))
     assert stack.take_share() == 0.0

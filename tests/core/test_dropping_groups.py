@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
 from shared.toy_stacks import DEPTH, forward, make_stack
 from torch import nn
 
-from layerdrop_plugin.dropping import Groups, LayerDropStack, dropped_groups
-from layerdrop_plugin.learned_rates import LearnedRate, Learning
+from layerdrop_plugin.dropping import Dropping, Groups, LayerDropStack, dropped_groups
 from layerdrop_plugin.rates import Schedule
 
 
@@ -34,17 +34,15 @@ class Halves(nn.Module):
 
 def halves(depth=6, rate=0.0, **groups):
     """A stack named encoder, as a run with seed 0 begins with; `groups` are rates by name."""
-    stack = LayerDropStack([Halves(1) for _ in range(depth)], rate=rate, name="encoder")
-    sizes = {"heads": 2, "ffn": 1}
-    stack.groups = tuple(Groups(name, (p,) * depth, sizes[name]) for name, p in groups.items())
-    calls = []
+    sizes, calls = {"heads": 2, "ffn": 1}, []
 
     def run_without(layer, dropped, x, *args, **kwargs):
         calls.append(dropped)
         return layer.without(dropped, x, *args, **kwargs)
 
-    stack.run_without = run_without
-    return stack, calls
+    of_all = tuple(Groups(name, p if isinstance(p, tuple) else (p,) * depth, sizes[name]) for name, p in groups.items())
+    dropping = Dropping(rate, of_all, run_without)
+    return LayerDropStack([Halves(1) for _ in range(depth)], dropping, name="encoder"), calls
 
 
 def bits(mask):
@@ -99,11 +97,10 @@ def test_masks_of_one_kind_do_not_depend_on_the_others():
 
 
 def test_groups_have_rates_by_layer_and_follow_the_schedule():
-    stack, calls = halves()
-    stack.groups = (Groups("heads", (0.0, 0.999, 0.0, 0.0, 0.0, 0.0), 2),)
+    stack, calls = halves(heads=(0.0, 0.999, 0.0, 0.0, 0.0, 0.0))
     forward(stack, torch.zeros(1))
     assert calls == [{"heads": (True, True)}]
-    stack.schedule = Schedule(cooldown=1, max_update=1)
+    stack.dropping = replace(stack.dropping, schedule=Schedule(cooldown=1, max_update=1))
     stack.forward_passes = 0
     forward(stack, torch.zeros(1))
     assert len(calls) == 1
@@ -125,17 +122,15 @@ def run_less(layer, dropped, x):
 
 @pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda stack: pickle.loads(pickle.dumps(stack))])
 def test_a_copy_has_groups_schedule_and_learning_of_its_own(twin_of):
-    stack = make_stack()
-    for i in range(DEPTH):
-        stack[i].learned_rate = LearnedRate(0.5)
-    stack.learning = Learning(DEPTH)
-    stack.groups, stack.run_without = (Groups("ffn", (0.5,) * DEPTH),), run_less
-    stack.schedule = Schedule(warmup=2)
+    stack = make_stack(
+        groups=(Groups("ffn", (0.5,) * DEPTH),), run_without=run_less, schedule=Schedule(warmup=2), learned=True
+    )
     stack.set_num_updates(2)
     x = torch.randn(2, 4)
     forward(stack, x)
     twin = twin_of(stack)
-    assert (twin.groups, twin.run_without, twin.schedule) == (stack.groups, run_less, Schedule(warmup=2))
+    assert twin.dropping == stack.dropping
+    assert twin.dropping.run_without is run_less
     assert twin.learning.masks == stack.learning.masks != []
     assert torch.equal(forward(twin, x), forward(stack, x))
     forward(twin, x)

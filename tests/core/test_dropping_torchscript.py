@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 
 
 class Model(nn.Module):
@@ -25,7 +25,7 @@ class Model(nn.Module):
 @pytest.fixture
 def model():
     torch.manual_seed(1)
-    return Model(LayerDropStack([nn.Linear(4, 4) for _ in range(3)], rate=0.9)).eval()
+    return Model(LayerDropStack([nn.Linear(4, 4) for _ in range(3)], Dropping(0.9))).eval()
 
 
 def test_a_stack_is_scripted_saved_and_loaded(model):

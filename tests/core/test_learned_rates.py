@@ -11,8 +11,7 @@ from shared.learning_stacks import Residual, learning_stack
 from torch import nn
 
 from layerdrop_plugin import learned_rates
-from layerdrop_plugin.dropping import LayerDropStack, dropped_groups
-from layerdrop_plugin.learned_rates import LearnedRate, Learning
+from layerdrop_plugin.dropping import Dropping, LayerDropStack, dropped_groups
 from layerdrop_plugin.rates import Schedule
 
 
@@ -251,12 +250,11 @@ def test_an_update_without_a_loss_leaves_the_usual_loss_as_it_is():
 
 
 def test_rates_are_written_down_without_the_schedule():
-    stack = learning_stack(2, 0.4)
-    stack.schedule = Schedule(warmup=10)
+    stack = learning_stack(2, 0.4, schedule=Schedule(warmup=10))
     stack.set_num_updates(5)
     assert stack.learned_rates == pytest.approx((0.4, 0.4))
     assert (stack.rates_now(), stack.mean_rate_now()) == (pytest.approx((0.2, 0.2)), pytest.approx(0.2))
-    assert LayerDropStack([Residual()], rate=0.4).learned_rates is None
+    assert LayerDropStack([Residual()], Dropping(0.4)).learned_rates is None
 
 
 class Useless(nn.Module):
@@ -280,11 +278,9 @@ class Useful(Useless):
 def test_layers_that_do_nothing_for_the_loss_end_with_the_highest_rates(seed):
     torch.manual_seed(seed)
     useless = set(torch.randperm(8)[:2].tolist())
-    stack = LayerDropStack([Useless() if i in useless else Useful() for i in range(8)], 0.25, "decoder", seed=seed)
+    layers = [Useless() if i in useless else Useful() for i in range(8)]
+    stack = LayerDropStack(layers, Dropping(0.25, seed=seed, learned=True), "decoder")
     teacher = copy.deepcopy(stack).eval().requires_grad_(False)
-    for i in range(8):
-        stack[i].learned_rate = LearnedRate(0.25)
-    stack.learning = Learning(8)
     optimizer = torch.optim.Adam(stack.parameters(), lr=0.003)
     for update in range(200):
         stack.set_num_updates(update)

@@ -9,14 +9,16 @@ from torch import nn
 
 from layerdrop_plugin import learned_rates
 from layerdrop_plugin import state_dict as names
-from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 
 
 class Decoder(nn.Module):
     def __init__(self, learned):
         super().__init__()
         self.decoder = nn.Module()
-        self.decoder.layers = learning_stack(3) if learned else LayerDropStack([Residual() for _ in range(3)], 0.5)
+        self.decoder.layers = (
+            learning_stack(3) if learned else LayerDropStack([Residual() for _ in range(3)], Dropping(0.5))
+        )
 
 
 def test_a_stack_that_learns_begins_anew_from_a_checkpoint_without_learned_rates():

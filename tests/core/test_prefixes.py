@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from layerdrop_plugin.candidates import all_candidates
-from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 from layerdrop_plugin.prefixes import SharedPrefixes, layer_evaluations, layer_evaluations_apart
 
 
@@ -42,7 +42,7 @@ class Model(nn.Module):
         names = ["encoder", "decoder"][-len(depths) :]
         extra = [0, extra_outputs][-len(depths) :]
         self.stacks = nn.ModuleList(
-            LayerDropStack([Layer(e) for _ in range(depth)], rate=0.5, name=name, extra_outputs=e)
+            LayerDropStack([Layer(e) for _ in range(depth)], Dropping(0.5), name=name, extra_outputs=e)
             for name, depth, e in zip(names, depths, extra)
         )
         self.embeddings = nn.ModuleList(nn.Linear(5, 5) for _ in depths)

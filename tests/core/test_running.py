@@ -71,7 +71,7 @@ def test_other_functions_are_called_instead_as_the_layers_are():
 
 
 def test_what_runs_instead_is_undone_after_an_error_and_never_trained():
-    stack = make_stack(rate=0.0)
+    stack = make_stack(0.0)
     x = torch.randn(3, 4)
     with pytest.raises(KeyError), stack.instead([lambda x: x]):
         assert not torch.equal(forward(stack, x), x)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from layerdrop_plugin.dropping import LayerDropStack
-from layerdrop_plugin.learned_rates import LearnedRate, Learning
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 
 
 class Residual(nn.Module):
@@ -18,11 +17,7 @@ class Residual(nn.Module):
         return x + torch.tanh(self.fc(x))
 
 
-def learning_stack(depth, rate=0.5, name="decoder", layer=Residual):
+def learning_stack(depth, rate=0.5, name="decoder", layer=Residual, **dropping):
     """A stack that learns, with fresh rates."""
     torch.manual_seed(0)
-    stack = LayerDropStack([layer() for _ in range(depth)], rate=rate, name=name)
-    for i in range(depth):
-        stack[i].learned_rate = LearnedRate(rate)
-    stack.learning = Learning(depth)
-    return stack
+    return LayerDropStack([layer() for _ in range(depth)], Dropping(rate, learned=True, **dropping), name=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 
 DEPTH = 12
 
@@ -23,9 +23,10 @@ class Layer(nn.Module):
         return torch.tanh(self.fc(x)) * scale
 
 
-def make_stack(rate=0.5, layer=Layer, **options):
+def make_stack(rates=0.5, layer=Layer, extra_outputs=0, **dropping):
     torch.manual_seed(0)
-    return LayerDropStack([layer() for _ in range(DEPTH)], rate=rate, name="encoder", **options)
+    layers = [layer() for _ in range(DEPTH)]
+    return LayerDropStack(layers, Dropping(rates, **dropping), name="encoder", extra_outputs=extra_outputs)
 
 
 def forward(layers, x):

@@ -9,7 +9,8 @@ from typing import Any, Callable
 from ... import layer_spec, learned_rates, rates
 from ... import state_dict as names
 from ..config import ModelConfig, get, put
-from ..options import DROPS, KEEP, drop_rates
+from ..model_options import StackOptions, drop_rates
+from ..options import DROPS, KEEP
 from . import best_value, layer_settings, provenance
 from .provenance import Pruned
 
@@ -136,8 +137,11 @@ def change_weights(state: State, change: Callable[[Mapping[str, Any]], dict[str,
             averages[key] = change(averages[key])
 
 
-def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
+def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned], options: Mapping[str, StackOptions] = {}) -> None:
     """Make a configuration agree with pruned weights: smaller depth, nothing left to prune; rates stay with layers.
+
+    Args:
+        options: what was read of it before, of each stack; else its rates are read now.
 
     Raises:
         ValueError: one line: a layer that the model needs is not kept.
@@ -145,9 +149,12 @@ def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
     layer_settings.follow(cfg, pruned)
     for stack, p in pruned.items():
         for kind in DROPS:
-            if isinstance(get(cfg, f"{stack}_{kind}"), str):
-                before = drop_rates(cfg, stack, kind, p.depth)
-                put(cfg, f"{stack}_{kind}", rates.describe([before[i] for i in p.kept]))
+            spec = get(cfg, f"{stack}_{kind}")
+            if isinstance(spec, str):
+                read = (
+                    getattr(options[stack], kind) if stack in options else drop_rates(cfg, stack, kind, p.depth, spec)
+                )
+                put(cfg, f"{stack}_{kind}", rates.describe([read[i] for i in p.kept]))
         put(cfg, f"{stack}_layers", len(p.kept))
         put(cfg, KEEP[stack], None)
 

@@ -21,7 +21,7 @@ from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
 from ..checkpoints.whole import refuse_shard
 from ..config import get, has, put
-from ..modeling.stacks import with_layerdrop
+from ..modeling.stacks import as_stack
 from ..reading import reader
 from ..user_errors import overriding, reason
 from .adaptive_loss import adaptive_loss
@@ -247,7 +247,7 @@ def with_stacks(model: Any) -> None:
     for part in list(model.modules()):
         for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
             if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
-                with_layerdrop(part, stack)
+                as_stack(part, stack)
 
 
 def stacks_of(model: Any) -> dict[str, LayerDropStack]:

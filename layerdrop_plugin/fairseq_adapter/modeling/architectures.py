@@ -14,7 +14,7 @@ from fairseq.models import (
 
 from ..config import as_dict, put
 from ..errors import one_line
-from ..options import check_depths, check_options
+from ..model_options import ModelOptions, check_depths, of
 
 PREFIX = "layerdrop_"
 
@@ -32,8 +32,9 @@ def register_architectures(model: str, afterwards: Callable[[Any], None] = lambd
         )
 
 
-def _architecture(original: Callable[[Any], None], afterwards: Callable[[Any], None]) -> Callable[[Any], None]:
-    def architecture(args: Any) -> None:
+def _architecture(original: Callable[[Any], None], afterwards: Callable[[Any], None]) -> Callable[[Any], ModelOptions]:
+    def architecture(args: Any) -> ModelOptions:
+        """Fill in what is not set, in place, as fairseq wants it; return our options, which fairseq leaves."""
         # A Namespace, because `getattr(cfg, name, default)` of omegaconf 2.0 gives None for a
         # missing name, and fairseq's functions ask that way.
         filled = args if isinstance(args, Namespace) else Namespace(**as_dict(args))
@@ -41,12 +42,12 @@ def _architecture(original: Callable[[Any], None], afterwards: Callable[[Any], N
         afterwards(filled)
         if getattr(filled, "base_layers", None) is None:
             filled.base_layers = 0  # the trainer asks every model's configuration for it
-        with one_line():
-            check_depths(filled)
-            check_options(filled)
         if filled is not args:
             for name, value in vars(filled).items():
                 put(args, name, value)
+        with one_line():
+            check_depths(args)
+            return of(args)
 
     return architecture
 

@@ -6,19 +6,15 @@ from fairseq.models import register_model
 from fairseq.models.roberta import RobertaModel
 
 from ..config import take_from_task
+from ..model_options import of
 from ..options import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
-from .sublayers import configure
 
 
 @register_model("layerdrop_roberta")
 class LayerDropRobertaModel(RobertaModel):
     """Takes every option of fairseq's `roberta`; see `RobertaModel.from_pretrained` to load."""
-
-    def __init__(self, args, encoder):
-        with_layerdrop(encoder.sentence_encoder, "encoder")
-        super().__init__(args, encoder)
 
     @staticmethod
     def add_args(parser):
@@ -30,7 +26,7 @@ class LayerDropRobertaModel(RobertaModel):
         take_from_task(args, task, ("tokens_per_sample",))
         with without_rates(args) as options:
             model = super().build_model(options, task)
-        return configure(model, args)
+        return with_layerdrop(model, of(args), encoder=model.encoder.sentence_encoder)
 
 
 register_architectures("roberta")

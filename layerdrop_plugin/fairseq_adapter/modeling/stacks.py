@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
+from torch import nn
 
-from ...dropping import LayerDropStack
+from ...dropping import NOTHING, Dropping, LayerDropStack
 from ..config import ModelConfig, as_namespace, get, has
+from ..model_options import ModelOptions
 from ..options import STACKS
+from .sublayers import dropping
+
+Model = TypeVar("Model")
 
 
 class _EndsWithLastRunning:
@@ -41,20 +46,31 @@ class LayerDropDecoder(_EndsWithLastRunning, TransformerDecoder):
 DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: LayerDropDecoder}
 
 
-def with_layerdrop(part: Any, stack: str) -> Any:
-    """Return fairseq's transformer encoder or decoder, the same object, with a `LayerDropStack` of rate 0.
+def with_layerdrop(model: Model, options: ModelOptions, **parts: Any) -> Model:
+    """Let a model drop what its options ask for, in place, and return it.
+
+    Args:
+        parts: fairseq's transformer encoder and decoder, by the names of their stacks.
+    """
+    for stack, part in parts.items():
+        as_stack(part, stack, dropping(layers_of(part), stack, options))
+    return model
+
+
+def as_stack(part: Any, stack: str, dropped: Dropping = NOTHING) -> None:
+    """Put a `LayerDropStack` in the place of the layers of fairseq's transformer encoder or decoder, in place.
 
     fairseq's loops over `part.layers` stay: `enumerate` counts layers too that are dropped or do
     not run, so `alignment_layer` does not move, as it does with fairseq's own LayerDropModuleList.
     """
-    layers = [part.layers[i] for i in range(len(part.layers))]  # iterating might drop some
-    part.layers = LayerDropStack(
-        layers,
-        name=stack,
-        extra_outputs=2 if stack == "decoder" else 0,  # attention and incremental state
-    )
+    extra_outputs = 2 if stack == "decoder" else 0  # attention and incremental state
+    part.layers = LayerDropStack(layers_of(part), dropped, name=stack, extra_outputs=extra_outputs)
     part.__class__ = DECODERS.get(type(part), type(part))  # fairseq names the class to build itself
-    return part
+
+
+def layers_of(part: Any) -> list[nn.Module]:
+    """Return the layers of a part; iterating might drop some."""
+    return [part.layers[i] for i in range(len(part.layers))]
 
 
 @contextlib.contextmanager

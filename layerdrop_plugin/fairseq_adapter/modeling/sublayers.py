@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,12 +22,10 @@ from fairseq.modules.checkpoint_activations import _checkpointed_forward
 from fairseq.modules.transformer_layer import TransformerDecoderLayerBase, TransformerEncoderLayerBase
 from torch import Tensor, nn
 
-from ... import learned_rates
-from ...dropping import Groups, LayerDropStack
+from ...dropping import Dropping, Groups
 from ...masks import Mask
 from ...unused import mark_used
-from ..config import ModelConfig, get
-from ..options import drop_rates
+from ..model_options import ModelOptions, StackOptions
 
 MODULES = {
     "self_attn": ("self_attn", "self_attn_layer_norm"),
@@ -42,33 +40,30 @@ SKIPPED = {"ffn": "ffn", **{f"{sublayer}.sublayer": sublayer for sublayer in MOD
 """By the names of groups, which enter the masks: the attention, or the sub-layer, that they are part of."""
 
 
-def configure(model: nn.Module, cfg: ModelConfig) -> nn.Module:
-    """Give the stacks of a model, in place, the drop rates that its options ask for; return the model."""
-    for stack in model.modules():
-        if isinstance(stack, LayerDropStack):
-            layers = [stack[i] for i in range(len(stack))]
-            stack.rate = drop_rates(cfg, stack.name, "layerdrop", len(stack))
-            stack.groups = tuple(_groups(layers, stack.name, cfg)) if layers else ()
-            stack.run_without = run_without
-            if get(cfg, f"{stack.name}_layerdrop_learned"):
-                for layer in layers:
-                    setattr(layer, learned_rates.NAME, learned_rates.LearnedRate(sum(stack.rate) / len(stack)))
-                stack.learning = learned_rates.Learning(len(stack))
-    return model
+def dropping(layers: Sequence[nn.Module], stack: str, options: ModelOptions) -> Dropping:
+    """Return what is dropped of fairseq's layers of a stack."""
+    of_stack = options.stacks[stack]
+    return Dropping(
+        rates=of_stack.layerdrop,
+        groups=tuple(_groups(layers, of_stack)) if layers else (),
+        run_without=run_without,
+        schedule=options.schedule,
+        seed=options.seed,
+        learned=of_stack.layerdrop_learned,
+    )
 
 
-def _groups(layers: list[nn.Module], stack: str, cfg: ModelConfig) -> Iterator[Groups]:
+def _groups(layers: Sequence[nn.Module], options: StackOptions) -> Iterator[Groups]:
     sublayers = [name for name, (module, *_) in MODULES.items() if getattr(layers[0], module, None) is not None]
     attentions = [name for name in sublayers if name != "ffn"]
-    heads = {name: getattr(layers[0], name).num_heads for name in attentions}
-    for kind, named in (
-        ("headdrop", {f"{name}.heads": heads[name] for name in attentions}),
-        ("ffndrop", {"ffn": 1}),
-        ("sublayerdrop", {f"{name}.sublayer": 1 for name in sublayers}),
+    heads = {f"{name}.heads": getattr(layers[0], name).num_heads for name in attentions if any(options.headdrop)}
+    for rates, sizes in (
+        (options.headdrop, heads),
+        (options.ffndrop, {"ffn": 1}),
+        (options.sublayerdrop, {f"{name}.sublayer": 1 for name in sublayers}),
     ):
-        found = drop_rates(cfg, stack, kind, len(layers))
-        if any(found):
-            yield from (Groups(name, found, size) for name, size in named.items())
+        if any(rates):
+            yield from (Groups(name, rates, size) for name, size in sizes.items())
 
 
 def run_without(layer: nn.Module, dropped: dict[str, Mask], x: Tensor, *args: Any, **kwargs: Any) -> Any:

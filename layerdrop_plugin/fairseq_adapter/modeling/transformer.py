@@ -5,18 +5,15 @@ from __future__ import annotations
 from fairseq.models import register_model
 from fairseq.models.transformer import TransformerModel
 
+from ..model_options import of
 from ..options import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
-from .sublayers import configure
 
 
 @register_model("layerdrop_transformer")
 class LayerDropTransformerModel(TransformerModel):
     """Takes every option of fairseq's `transformer`; see `TransformerModel.from_pretrained` to load."""
-
-    def __init__(self, args, encoder, decoder):
-        super().__init__(args, with_layerdrop(encoder, "encoder"), with_layerdrop(decoder, "decoder"))
 
     @classmethod
     def add_args(cls, parser):
@@ -27,7 +24,7 @@ class LayerDropTransformerModel(TransformerModel):
     def build_model(cls, args, task):
         with without_rates(args) as options:
             model = super().build_model(options, task)
-        return configure(model, args)
+        return with_layerdrop(model, of(args), encoder=model.encoder, decoder=model.decoder)
 
 
 register_architectures("transformer")

@@ -7,10 +7,10 @@ from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 
 from ..config import take_from_task
+from ..model_options import of
 from ..options import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
-from .sublayers import configure
 
 
 # Registered without the dataclass of fairseq's own: with one, `_name: layerdrop_transformer_lm_wiki103`
@@ -18,9 +18,6 @@ from .sublayers import configure
 @register_model("layerdrop_transformer_lm")
 class LayerDropTransformerLanguageModel(TransformerLanguageModel):
     """Takes every option of fairseq's `transformer_lm`; see its `from_pretrained` to load."""
-
-    def __init__(self, decoder):
-        super().__init__(with_layerdrop(decoder, "decoder"))
 
     @classmethod
     def add_args(cls, parser):
@@ -32,7 +29,7 @@ class LayerDropTransformerLanguageModel(TransformerLanguageModel):
         take_from_task(args, task, ("tokens_per_sample", "max_target_positions"))
         with without_rates(args) as options:
             model = super().build_model(options, task)
-        return configure(model, args)
+        return with_layerdrop(model, of(args), decoder=model.decoder)
 
 
 def _set_dataclass_defaults(args):

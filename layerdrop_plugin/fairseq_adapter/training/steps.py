@@ -25,7 +25,7 @@ def install() -> None:
 
 def log(stack: LayerDropStack) -> None:
     """Say the drop rates of each layer once, those over the whole of a schedule's middle."""
-    named = {"layer": stack.rates, **{g.name: g.rates for g in stack.groups}}
+    named = {"layer": stack.rates, **{g.name: g.rates for g in stack.dropping.groups}}
     for name, rates in named.items():
         if any(rates):
             by_layer = " ".join(f"{rate:.4g}" for rate in rates)

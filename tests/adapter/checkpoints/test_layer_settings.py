@@ -25,7 +25,8 @@ from layerdrop_plugin.fairseq_adapter.config import get
 from layerdrop_plugin.fairseq_adapter.errors import UserError
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
-from layerdrop_plugin.fairseq_adapter.options import STACKS, check_options
+from layerdrop_plugin.fairseq_adapter.model_options import read
+from layerdrop_plugin.fairseq_adapter.options import STACKS
 
 DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 3 instead."
 SIZE = [
@@ -329,7 +330,7 @@ def test_a_search_refuses_a_model_that_can_not_be_pruned(arch, task, why, data, 
 
 def test_an_option_of_a_stack_without_a_depth_in_the_configuration():
     with pytest.raises(ValueError) as error:
-        check_options(Namespace(arch="roberta_enc_dec", encoder_layers=4, decoder_layers_to_keep="0,2"))
+        read(Namespace(arch="roberta_enc_dec", encoder_layers=4, decoder_layers_to_keep="0,2"))
     assert str(error.value) == (
         "`decoder_layers_to_keep` must be left out: roberta_enc_dec has no `decoder_layers` (got '0,2')."
     )

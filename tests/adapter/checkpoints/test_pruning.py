@@ -14,7 +14,7 @@ from layerdrop_plugin.fairseq_adapter.checkpoints import pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints import stock as stock_checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.config import get, put
-from layerdrop_plugin.fairseq_adapter.options import check_options
+from layerdrop_plugin.fairseq_adapter.model_options import read
 
 
 def small_state(cfg=None, **entries):
@@ -100,7 +100,7 @@ def test_rates_that_fall_to_0_can_be_read_again_from_a_pruned_configuration():
     cfg = Namespace(decoder_layers=4, decoder_layerdrop="linear:0.003:0")
     pruning.configure(cfg, {"decoder": Pruned(4, (0, 3))})
     assert cfg.decoder_layerdrop == "0.003,0.0"
-    check_options(cfg)
+    read(cfg)
 
 
 def learned_state(depth=4, **options):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 from layerdrop_plugin.fairseq_adapter.modeling import stacks as stacks_module
 
 
@@ -33,8 +33,8 @@ def stacks(model):
 )
 def test_each_stack_has_its_name_depth_rate_and_the_seed_of_the_run(load, family, found):
     model = load(family)
-    assert [(s.name, len(s), s.rate, s.extra_outputs) for s in stacks(model)] == found
-    assert {s.seed for s in stacks(model)} == {1}
+    assert [(s.name, len(s), s.rates, s.extra_outputs) for s in stacks(model)] == found
+    assert {s.dropping.seed for s in stacks(model)} == {1}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def transformer(load):
         if hasattr(module, "p"):
             module.p = 0.0
     for stack in stacks(model):
-        stack.rate, stack.seed = 0.5, 0
+        stack.dropping = Dropping(0.5)
         stack.set_num_updates(0)
     return model
 
@@ -117,5 +117,5 @@ def test_fairseq_builds_with_rates_of_0_that_are_the_users_again(make):
 
 def test_rates_of_each_layer_are_those_of_the_stack(full, load_model):
     model, cfg = load_model(full["transformer"], encoder_layerdrop="linear:0:0.6", decoder_layerdrop=[0.1, 0, 0, 0.5])
-    assert [s.rate for s in stacks(model)] == [pytest.approx((0.0, 0.2, 0.4, 0.6)), (0.1, 0.0, 0.0, 0.5)]
+    assert [s.rates for s in stacks(model)] == [pytest.approx((0.0, 0.2, 0.4, 0.6)), (0.1, 0.0, 0.0, 0.5)]
     assert (cfg.encoder_layerdrop, cfg.decoder_layerdrop) == ("linear:0:0.6", "0.1,0,0,0.5")

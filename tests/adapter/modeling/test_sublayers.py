@@ -26,7 +26,7 @@ from shared.single_layers import (
 )
 from torch import nn
 
-from layerdrop_plugin.dropping import Groups, LayerDropStack
+from layerdrop_plugin.dropping import Dropping, Groups, LayerDropStack
 from layerdrop_plugin.fairseq_adapter.modeling.sublayers import run_without
 
 GROUPS = {"self_attn": "self_attn.sublayer", "encoder_attn": "encoder_attn.sublayer", "ffn": "ffn.sublayer"}
@@ -232,8 +232,8 @@ def test_all_parameters_of_a_layer_are_ready_whatever_is_dropped(kind, skipped, 
 )
 @pytest.mark.parametrize("as_keyword", [True, False])
 def test_an_encoder_that_no_layer_reads_stays_in_the_graph(group, options, as_keyword, monkeypatch):
-    stack = LayerDropStack([make("decoder", **options) for _ in range(3)], name="decoder", extra_outputs=2)
-    stack.groups, stack.run_without = (Groups(group, (0.999,) * 3),), run_without
+    dropping = Dropping(groups=(Groups(group, (0.999,) * 3),), run_without=run_without)
+    stack = LayerDropStack([make("decoder", **options) for _ in range(3)], dropping, "decoder", extra_outputs=2)
     encoder = nn.Linear(WIDTH, WIDTH)
     x, kwargs = inputs("decoder")
     source = kwargs.pop("encoder_out")

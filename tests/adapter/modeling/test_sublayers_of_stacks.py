@@ -12,9 +12,9 @@ from shared.single_layers import HEADS, assert_equal, calls_in, inputs, make
 from torch import nn
 
 from layerdrop_plugin.dropping import Groups, LayerDropStack
-from layerdrop_plugin.fairseq_adapter.modeling import sublayers
+from layerdrop_plugin.fairseq_adapter import model_options
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_layerdrop
 from layerdrop_plugin.learned_rates import LearnedRate
-from layerdrop_plugin.rates import Schedule
 
 OPTIONS = {
     "heads": {"encoder_headdrop": 0.5, "decoder_headdrop": 0.5},
@@ -27,10 +27,12 @@ OPTIONS["all"] = {name: 0.3 for options in list(OPTIONS.values()) for name in op
 
 def stack_of(kind, depth=4, options=(), **layers):
     """A stack of layers of one model, as it is built for options."""
-    extra = {"encoder": 0, "decoder": 2}[kind]
-    stack = LayerDropStack([make(kind, **layers) for _ in range(depth)], name=kind, extra_outputs=extra)
-    heads = {"encoder_attention_heads": HEADS, "decoder_attention_heads": HEADS}
-    return sublayers.configure(nn.Sequential(stack), Namespace(**heads, **dict(options)))[0]
+    part = nn.Module()
+    part.layers = nn.ModuleList([make(kind, **layers) for _ in range(depth)])
+    sizes = {f"{stack}_layers": depth for stack in ("encoder", "decoder")}
+    heads = {f"{stack}_attention_heads": HEADS for stack in ("encoder", "decoder")}
+    options = model_options.read(Namespace(**sizes, **heads, **dict(options)))
+    return with_layerdrop(part, options, **{kind: part}).layers
 
 
 def forward(stack, x, kwargs):
@@ -86,7 +88,7 @@ def test_the_masks_of_two_passes_differ():
 
 def test_groups_that_options_ask_for():
     def groups(kind, options, **layers):
-        return stack_of(kind, 2, options.items(), **layers).groups
+        return stack_of(kind, 2, options.items(), **layers).dropping.groups
 
     assert groups("encoder", {}) == ()
     assert groups("encoder", {"encoder_headdrop": "target:3", "encoder_ffndrop": "0.1,0.2"}) == (
@@ -122,12 +124,11 @@ def test_layers_learn_their_rates_when_asked_to():
 def test_a_stack_without_layers_has_nothing_to_drop():
     """fairseq takes --encoder-layers 0."""
     stack = stack_of("encoder", 0, {"encoder_layerdrop": 0.2, "encoder_ffndrop": 0.2}.items())
-    assert (stack.rates, stack.groups, list(stack)) == ((), (), [])
+    assert (stack.rates, stack.dropping.groups, list(stack)) == ((), (), [])
 
 
 def test_rates_of_0_in_a_schedule_run_fairseqs_layers_as_they_are():
-    stack = stack_of("decoder", options=OPTIONS["all"].items())
-    stack.schedule = Schedule(warmup=10)
+    stack = stack_of("decoder", options={**OPTIONS["all"], "layerdrop_warmup_updates": 10}.items())
     x, kwargs = inputs("decoder")
     plain = x
     for i in range(4):
@@ -152,6 +153,6 @@ def test_evaluation_is_that_of_a_model_without_these_options(family, full, load_
     with_drops, _ = load_model(full[family], **options, layerdrop_warmup_updates=10)
     found = [module for module in with_drops.modules() if isinstance(module, LayerDropStack)]
     assert [stack.name for stack in found] == list(stacks)
-    assert all(stack.groups and stack.learning is not None for stack in found)
+    assert all(stack.dropping.groups and stack.learning is not None for stack in found)
     plain, _ = load_model(full[family])
     assert torch.equal(outputs(with_drops, family), outputs(plain, family))

@@ -1,0 +1,168 @@
+"""The values of our options for one model: checked and read once, where its architecture is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import layer_spec, rates
+from .config import ModelConfig, depths_of, get, has, put, root_option
+from .options import DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What is asked for of one stack: the rates of each layer, named as the options, and which layers to keep."""
+
+    layerdrop: rates.Rates
+    headdrop: rates.Rates
+    ffndrop: rates.Rates
+    sublayerdrop: rates.Rates
+    layerdrop_learned: bool
+    layers_to_keep: layer_spec.LayerSpec | None
+
+    def pruned(self, kept: tuple[int, ...]) -> StackOptions:
+        """Return the options of the layers that are kept; nothing is left to prune."""
+        rates_of_kept: dict[str, Any] = {kind: tuple(getattr(self, kind)[i] for i in kept) for kind in DROPS}
+        return replace(self, **rates_of_kept, layers_to_keep=None)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is asked for of a model: of each of its stacks, of the rates over time, and the seed of the masks."""
+
+    stacks: Mapping[str, StackOptions]
+    depths: Mapping[str, int]
+    schedule: rates.Schedule
+    seed: int
+
+    @property
+    def layers_to_keep(self) -> dict[str, layer_spec.LayerSpec]:
+        """The specification of each stack that is to be pruned."""
+        specs = {stack: options.layers_to_keep for stack, options in self.stacks.items()}
+        return {stack: spec for stack, spec in specs.items() if spec is not None}
+
+    def check_training(self) -> None:
+        """Check what matters only to a model that is trained.
+
+        Raises:
+            ValueError: one line with the option, the rule and the value.
+        """
+        self.schedule.check(("--layerdrop-warmup-updates", "--layerdrop-cooldown-updates", "--max-update"))
+        for stack, options in self.stacks.items():
+            if options.layerdrop_learned and not any(options.layerdrop):
+                rate = f"--{stack}-layerdrop"
+                raise ValueError(f"`{rate}-learned` must go with a `{rate}` above 0, the mean of the rates.")
+
+    def pruned(self, kept: Mapping[str, tuple[int, ...]]) -> ModelOptions:
+        """Return the options of the model that has only the layers `kept` of these stacks."""
+        stacks = {s: o.pruned(kept[s]) if s in kept else o for s, o in self.stacks.items()}
+        return replace(self, stacks=stacks, depths={**self.depths, **{s: len(layers) for s, layers in kept.items()}})
+
+
+_being_built: ContextVar[tuple[ModelConfig, ModelOptions] | None] = ContextVar("being_built", default=None)
+
+
+@contextlib.contextmanager
+def being_built(cfg: ModelConfig, options: ModelOptions) -> Iterator[None]:
+    """Let `of` return these options of `cfg` inside, where fairseq builds the model."""
+    token = _being_built.set((cfg, options))
+    try:
+        yield
+    finally:
+        _being_built.reset(token)
+
+
+def of(cfg: ModelConfig) -> ModelOptions:
+    """Return the options of a model: as they were read where fairseq builds it now, else as `read` does."""
+    built = _being_built.get()
+    return built[1] if built is not None and built[0] is cfg else read(cfg)
+
+
+def read(cfg: ModelConfig) -> ModelOptions:
+    """Check the options in a complete configuration of a model, put their values in order, in place, and return them.
+
+    Raises:
+        ValueError: one line with the option, the rule and the value.
+    """
+    depths = depths_of(cfg)
+    values = {option.name: get(cfg, option.name) for option in OPTIONS}
+    for option in OPTIONS:
+        value = values[option.name]
+        if option.stack is not None and option.stack not in depths:
+            if value:
+                raise ValueError(f"`{option.name}` must be left out: {_without(cfg, option.stack)} (got {value!r}).")
+        elif value is not None:
+            values[option.name] = option.kind.read(value, option.flag)
+            if option.kind is not LAYERS:
+                put(cfg, option.name, values[option.name])
+        elif option.kind is RATES and has(cfg, option.name):
+            put(cfg, option.name, 0.0)  # fairseq compares it with 0
+    warmup, cooldown = (values[f"layerdrop_{time}_updates"] or 0 for time in ("warmup", "cooldown"))
+    max_update = int(root_option(cfg, "optimization", "max_update") or 0)
+    return ModelOptions(
+        {stack: _stack_options(cfg, stack, depth, values) for stack, depth in depths.items()},
+        depths,
+        rates.Schedule(warmup, cooldown, max_update),
+        int(root_option(cfg, "common", "seed") or 0),
+    )
+
+
+def _without(cfg: ModelConfig, stack: str) -> str:
+    model = str(get(cfg, "_name") or get(cfg, "arch"))
+    return f"{model} has no {stack if model.startswith('layerdrop_') else f'`{stack}_layers`'}"
+
+
+def _stack_options(cfg: ModelConfig, stack: str, depth: int, values: Mapping[str, Any]) -> StackOptions:
+    base = int(get(cfg, "base_layers") or 0) if stack == "decoder" else 0  # fairseq puts them between the others
+    spec = values[KEEP[stack]]
+    if spec is not None:
+        layer_spec.check(spec, "--" + KEEP[stack].replace("_", "-"), depth)
+    return StackOptions(
+        **{kind: drop_rates(cfg, stack, kind, depth + base, values[f"{stack}_{kind}"]) for kind in DROPS},
+        layerdrop_learned=bool(values[f"{stack}_layerdrop_learned"]),
+        layers_to_keep=spec,
+    )
+
+
+def drop_rates(cfg: ModelConfig, stack: str, kind: str, depth: int, spec: rates.RateSpec | None) -> rates.Rates:
+    """Return the rate of each of a stack's layers, for one kind of group of `DROPS`.
+
+    Raises:
+        ValueError: one line with the option, the rule and the value.
+    """
+    if not spec:
+        return (0.0,) * depth
+    heads = int(get(cfg, f"{stack}_attention_heads") or 0) if kind == "headdrop" else None
+    return rates.parse(spec, depth, f"--{stack}-{kind}", heads)
+
+
+def check_depths(cfg: ModelConfig) -> None:
+    """Refuse a stack without layers.
+
+    Raises:
+        ValueError: one line with the option, the rule and the value.
+    """
+    for stack in STACKS:
+        layers = get(cfg, f"{stack}_layers")
+        if layers is not None and not re.fullmatch("0*[1-9][0-9]*", str(layers)):
+            raise ValueError(f"`--{stack}-layers` must be a whole number of at least 1, but is {layers!r} instead.")
+
+
+def check_stock(cfg: ModelConfig) -> None:
+    """Refuse for a model of fairseq's own what only ours can do; it would ignore it, or fail on a rate that is text.
+
+    Raises:
+        ValueError: one line with the option, the rule and the value.
+    """
+    for option in OPTIONS:
+        value = get(cfg, option.name)
+        known = option.kind is LAYERS or (option.name.endswith("_layerdrop") and not isinstance(value, str))
+        if value and not known:
+            wanted = "one number" if option.name.endswith("_layerdrop") else "left out"
+            model = get(cfg, "_name") or get(cfg, "arch")
+            raise ValueError(f"`{option.flag}` must be {wanted} for {model}, which is fairseq's, but is {value!r}.")

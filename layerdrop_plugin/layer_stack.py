@@ -1,0 +1,92 @@
+"""A stack of layers of which an evaluation runs some: pruning without a copy of the weights."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Callable
+
+from torch import Tensor, nn
+
+
+class LayerStack(nn.ModuleList):
+    """A `torch.nn.ModuleList` that runs every layer, or those chosen with `running`.
+
+    Iterate over it and call what comes. There are always as many items as layers: a layer that does not run returns
+    its input, so that each layer keeps its place.
+
+    Args:
+        layers: the modules; the first argument of each is the hidden state.
+        extra_outputs: how many values a layer returns after the hidden state, in a tuple; a layer that does not run
+            returns None for each of them.
+
+    *Shape:* the hidden state may have any; fairseq's is T x B x C (length, batch, channels).
+    """
+
+    # What torch.jit leaves alone; it could not compile the properties, and stops at some of the attributes.
+    __jit_unused_properties__ = ["running_layers", "idle"]
+    __jit_ignored_attributes__ = ["extra_outputs", "_running", "_instead"]
+
+    def __init__(self, layers: Iterable[nn.Module] = (), extra_outputs: int = 0) -> None:
+        super().__init__(layers)
+        self.extra_outputs = extra_outputs
+        self._running: tuple[int, ...] | None = None
+        self._instead: tuple[Callable[..., Any], ...] | None = None
+
+    @contextlib.contextmanager
+    def running(self, kept: Sequence[int]) -> Iterator[LayerStack]:
+        """Run only the layers `kept`, in ascending order, in evaluation and within this context.
+
+        Raises:
+            ValueError: `kept` is empty, or names a layer that does not exist, or one twice.
+        """
+        layers = tuple(sorted(kept))
+        if not layers or len(set(layers)) < len(layers) or not 0 <= layers[0] <= layers[-1] < len(self):
+            raise ValueError(f"`kept` must name layers from 0 to {len(self) - 1}, each once, but is {list(kept)}.")
+        before, self._running = self._running, layers
+        try:
+            yield self
+        finally:
+            self._running = before
+
+    @contextlib.contextmanager
+    def instead(self, layers: Sequence[Callable[..., Any]]) -> Iterator[LayerStack]:
+        """Call `layers`, any functions, in evaluation and within this context; they are called as the layers are."""
+        before, self._instead = self._instead, tuple(layers)
+        try:
+            yield self
+        finally:
+            self._instead = before
+
+    @property
+    def running_layers(self) -> tuple[int, ...]:
+        """The layers that an evaluation runs."""
+        return tuple(range(len(self))) if self._running is None else self._running
+
+    @property
+    def idle(self) -> Callable[..., Any]:
+        """What is called in place of a layer that does not run: it returns its input, None for each extra output."""
+        return functools.partial(_idle, self.extra_outputs)  # no method, whose text would hold that of the stack
+
+    def __iter__(self) -> Iterator[Any]:
+        layers = tuple(self._modules.values())
+        if not self.training and self._instead is not None:
+            return iter(self._instead)
+        if not self.training and self._running is not None:
+            return iter([layer if i in self._running else self.idle for i, layer in enumerate(layers)])
+        return iter(layers)
+
+    def __prepare_scriptable__(self) -> LayerStack:
+        """Return what `torch.jit.script` is to compile.
+
+        Raises:
+            ValueError: some layers run now, or other functions do; a scripted stack would run every layer.
+        """
+        if self._running is not None or self._instead is not None:
+            raise ValueError("`torch.jit.script` must be called outside of `running` and `instead`, but is inside.")
+        return self
+
+
+def _idle(extra_outputs: int, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    return (x,) + (None,) * extra_outputs if extra_outputs else x
