@@ -7,11 +7,19 @@ import argparse
 import pytest
 import torch
 
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import pruned
+
 SPECS = {
     "transformer": {"encoder": "0,3", "decoder": "1-2"},
     "transformer_lm": {"decoder": "every_other:2"},
     "roberta": {"encoder": "last:2"},
 }
+
+
+def pruned_state(*args, **kwargs):
+    """What `pruned` returns, the checkpoint as fairseq's dict."""
+    checkpoint, kept = pruned(*args, **kwargs)
+    return checkpoint.as_state(), kept
 
 
 def same(value, other):

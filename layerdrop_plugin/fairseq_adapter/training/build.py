@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 from ...dropping import LayerDropStack
 from ...message import did_you_mean
 from ..checkpoints import at_load, pruning, registered, usable
-from ..config import depths_of, get, root_option
+from ..config import depths_of, get, put, root_option
 from ..errors import in_command, one_line
 from ..hooks import wrap
 from ..modeling.roberta import LayerDropRobertaModel
@@ -51,7 +51,8 @@ def _build_model(original, cfg, task, *args, **kwargs):
             specs, learned = start.with_learned(cfg, specs)
         plan = pruning.plan(specs, depths_of(cfg), learned, arch=arch)
         if plan:
-            pruning.configure(cfg, plan)
+            for name, value in pruning.changed_options(cfg, plan).items():
+                put(cfg, name, value)  # in place: fairseq shows and saves this very object
             pruning.log(plan)
     owner = models.ARCH_MODEL_REGISTRY.get(arch) or models.MODEL_REGISTRY.get(arch)
     with usable.building(owner) if at_load.is_loading() else contextlib.nullcontext():
