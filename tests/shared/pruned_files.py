@@ -27,8 +27,10 @@ def same(value, other):
     if isinstance(value, torch.Tensor):
         return torch.equal(value, other)
     if isinstance(value, dict):
-        return list(value) == list(other) and all(
-            same(value[k], other[k]) for k in value if not str(k).endswith("_float_tensor")
+        return (
+            isinstance(other, dict)
+            and list(value) == list(other)
+            and all(same(value[k], other[k]) for k in value if not str(k).endswith("_float_tensor"))
         )
     return value == other
 

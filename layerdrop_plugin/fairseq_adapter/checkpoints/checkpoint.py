@@ -144,6 +144,9 @@ def _with_model(cfg: Any, changes: Mapping[str, Any]) -> Any:
     if isinstance(cfg, dict):
         return {**cfg, "model": _updated(cfg["model"], changes)}
     new = copy.deepcopy(cfg)  # all of it: a group looks options up in others
+    if isinstance(cfg["model"], Namespace):  # which omegaconf shares between copies, and lets nobody replace
+        new._get_node("model")._val = _updated(cfg["model"], changes)
+        return new
     for name, value in changes.items():
         put(new["model"], name, value)
     return new
