@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import whole_files
 from . import description_text, results
 from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.checkpoints.description import Description
 
 DESCRIPTION = """\
 Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
@@ -30,17 +33,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         specs = stack_specs(args)
         _check(args, specs)
         with needing_fairseq():
-            from ..fairseq_adapter.checkpoints import description, write_pruned  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints.describe import describe  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
-        before = description.describe(args.checkpoint)
+        before = describe(args.checkpoint)
         load_fairseq()
         how = (args.stock, args.dtype, args.keep_optimizer, args.force, parser.warn)
-        write_pruned.prune_checkpoint(args.checkpoint, args.output, specs, *how)
-        after = description.describe(args.output)
+        prune_checkpoint(args.checkpoint, args.output, specs, *how)
+        after = describe(args.output)
         print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
-        results.write(
-            args, {"before": before, "after": after}, [description_text.row(before), description_text.row(after)]
-        )
+        data = {"before": before.as_json(), "after": after.as_json()}
+        results.write(args, data, [description_text.row(before), description_text.row(after)])
 
 
 def _check(args: Namespace, specs: Mapping[str, str]) -> None:
@@ -51,22 +54,23 @@ def _check(args: Namespace, specs: Mapping[str, str]) -> None:
     results.check(args, args.checkpoint, args.output)
 
 
-def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(before: Description, after: Description) -> list[dict[str, Any]]:
     """Return a line for each thing that is worth comparing."""
     rows = [
         {
             "": f"{stack} layers",
-            "before": before["stacks"][stack]["depth"],
-            "after": s["depth"],
-            "kept": description_text.kept(s["pruned"]),
+            "before": before.stacks[stack].depth,
+            "after": s.depth,
+            "kept": description_text.kept(s),
         }
-        for stack, s in after["stacks"].items()
+        for stack, s in after.stacks.items()
     ]
-    for name in ("architecture", "dtype"):
-        if before[name] != after[name]:
-            rows.append({"": name, "before": before[name], "after": after[name]})
-    rows.append({"": "parameters", "before": before["parameters"], "after": after["parameters"]})
-    rows.append({"": "bytes", "before": before["bytes"]["file"], "after": after["bytes"]["file"]})
+    if before.architecture != after.architecture:
+        rows.append({"": "architecture", "before": before.architecture, "after": after.architecture})
+    if before.dtype != after.dtype:
+        rows.append({"": "dtype", "before": before.dtype, "after": after.dtype})
+    rows.append({"": "parameters", "before": before.parameters, "after": after.parameters})
+    rows.append({"": "bytes", "before": before.bytes.file, "after": after.bytes.file})
     return rows
 
 

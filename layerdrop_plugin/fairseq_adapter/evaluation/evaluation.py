@@ -14,11 +14,11 @@ from fairseq.criterions.adaptive_loss import AdaptiveLoss
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
-from ... import learned_rates
 from ...dropping import LayerDropStack
 from ...rates import Rates
 from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
+from ..checkpoints.checkpoint import Checkpoint, depths_or_none
 from ..checkpoints.whole import refuse_shard
 from ..config import get, has, put
 from ..modeling.stacks import as_stack
@@ -186,10 +186,11 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
 def _load(path: str, changes: dict[str, Any], words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
     with at_load.mapping(path):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
-    refuse_shard(path, "--path", state["model"])
-    usable.check_options(state, path, "model", "task", "criterion")
-    registered.check_checkpoint(state, path, "task", "model", "criterion")
-    saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
+    checkpoint = Checkpoint.of(state)
+    refuse_shard(path, "--path", checkpoint.weights)
+    usable.check_options(checkpoint, path, "model", "task", "criterion")
+    registered.check_checkpoint(checkpoint, path, "task", "model", "criterion")
+    saved_cfg = checkpoint.cfg if checkpoint.args is None else convert_namespace_to_omegaconf(checkpoint.args)
     cfg, given = command_line(words, saved_cfg, error)
     device = _device(cfg)
     for part in (saved_cfg.task, saved_cfg.criterion):
@@ -201,7 +202,7 @@ def _load(path: str, changes: dict[str, Any], words: Sequence[str], error: Calla
         put(saved_cfg.task, "tokens_per_sample", shorter)
     if get(saved_cfg.task, "regression_target"):
         raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
-    arch = pruning.architecture(state)
+    arch = checkpoint.architecture
     if arch in pruning.SHARED_DEPTH:
         raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")
     model, task = _model_and_task(path, state, saved_cfg, changes)
@@ -216,8 +217,8 @@ def _held(path: str, changes: Mapping[str, Any]) -> dict[str, Kept]:
     specs = pruning.requested(changes)
     if not specs:
         return {}
-    weights = reader.read(path, "--path")["model"]
-    plan = pruning.plan(specs, pruning.depths_or_none(weights), learned_rates.saved(weights), weights)
+    checkpoint = Checkpoint.of(reader.read(path, "--path"))
+    plan = pruning.plan(specs, checkpoint.depths, checkpoint.learned_rates, checkpoint.weights)
     return {stack: pruned.kept for stack, pruned in plan.items()}
 
 
@@ -257,7 +258,7 @@ def stacks_of(model: Any) -> dict[str, LayerDropStack]:
         ValueError: one line: the model has none, or none that could be pruned.
     """
     found = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
-    depths = pruning.depths_or_none(dict(model.named_parameters()))
+    depths = depths_or_none(dict(model.named_parameters()))
     if not found or {name: len(stack) for name, stack in found.items()} != depths:  # say, one for each language
         raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
     return {name: found[name] for name in ("encoder", "decoder") if name in found}

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -63,7 +64,7 @@ def export(
     with _work_folder() as work, whole_folders.writing(out, force, MARKS) as passing:
         checkpoint = os.path.join(work, "checkpoint.pt")
         with whole_files.writing(checkpoint, option="TMPDIR") as file:  # its errors are one line
-            torch.save({**model.state, "args": model.options, "cfg": None}, file)
+            torch.save(replace(model.checkpoint, args=model.options, cfg=None).as_state(), file)
         _convert(checkpoint, folder, passing, quantization)
     return model.kept
 

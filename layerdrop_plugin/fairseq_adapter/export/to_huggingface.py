@@ -73,7 +73,7 @@ def check(model: Source, head: str) -> None:
 
 
 def _head(model: Source, wanted: str | None) -> str:
-    names = [name.split(".")[1] for name in model.state["model"] if name.startswith("classification_heads.")]
+    names = [name.split(".")[1] for name in model.checkpoint.weights if name.startswith("classification_heads.")]
     heads = [*dict.fromkeys(names), MASKED_LM]
     if wanted is None and len(heads) > 2:
         raise ValueError(f"`--head` must be given, as the checkpoint has several: {', '.join(heads)}.")
@@ -87,7 +87,7 @@ def _fairseqs(model: Source) -> Any:
     from fairseq.data import Dictionary
     from fairseq.models import build_model
 
-    names = [name for name in model.state["model"] if name.endswith("encoder.embed_tokens.weight")]
+    names = [name for name in model.checkpoint.weights if name.endswith("encoder.embed_tokens.weight")]
     rows = len(source.weight(model, names[0] if names else "encoder.sentence_encoder.embed_tokens.weight"))
     dictionary = Dictionary()
     for number in range(rows - len(dictionary)):
@@ -95,7 +95,7 @@ def _fairseqs(model: Source) -> Any:
     options = Namespace(**{**vars(model.options), "load_checkpoint_heads": True, "encoder_layerdrop": 0.0})
     ours = build_model(options, SimpleNamespace(source_dictionary=dictionary))
     with source.fitting():
-        ours.load_state_dict(dict(model.state["model"]))
+        ours.load_state_dict(dict(model.checkpoint.weights))
     return ours
 
 

@@ -10,7 +10,7 @@ import torch
 from shared.hostile_files import FILES
 from shared.hostile_states import FOR_MODELS, STATES
 
-from layerdrop_plugin.fairseq_adapter.checkpoints.description import describe
+from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_average import average_checkpoints
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 from layerdrop_plugin.fairseq_adapter.reading import reader
@@ -80,7 +80,7 @@ def test_what_no_model_can_be_made_of(damage, words, good, load_model, tmp_path)
     damage(state)
     path = tmp_path / "bad.pt"
     torch.save(state, path)
-    assert describe(str(path))["parameters"] > 0
+    assert describe(str(path)).parameters > 0
     with pytest.raises(ValueError) as error:
         load_model(path)
     assert str(error.value).startswith(words.format(path)) and "\n" not in str(error.value)
