@@ -20,5 +20,5 @@ class BuildWithStartUpLine(build_py):
         self.copy_file(START_UP_LINE, folder)
 
 
-# In pyproject.toml a license is either a table, which newer setuptools refuses from 2027 on, or a string, which needs 77.
+# In pyproject.toml, a license is a table, which new versions of setuptools will refuse, or a text, which needs 77.
 setup(license="MIT", cmdclass={"build_py": BuildWithStartUpLine})

@@ -17,10 +17,10 @@ CHOICES = re.compile(r"invalid choice: (.+?) \(choose from (.*)\)", re.DOTALL)  
 
 
 def one_line(text: str) -> str:
-    """Return a message as one line: each value of it, quoted or a word, is cut in the middle where it is long.
+    r"""Return a message as one line: each value of it, quoted or a word, is cut in the middle where it is long.
 
-    >>> one_line("`--path` must exist,\\n but is '\\x1b[2J' instead.")
-    "`--path` must exist, but is '\\\\x1b[2J' instead."
+    >>> one_line("`--path` must exist,\n but is '\x1b[2J' instead.")
+    "`--path` must exist, but is '\\x1b[2J' instead."
     """
     text = CHOICES.sub(lambda match: _choices(match[1], match[2]), text)
     line = QUOTED.sub(lambda match: cut(match[0]), printable(" ".join(text.split())))
@@ -28,18 +28,18 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text in which control characters, which could move the cursor or change colors, are written as escapes.
+    r"""Return text in which control characters, which could move the cursor or change colors, are written as escapes.
 
-    >>> printable("a\\x1b[31mb\\n")
-    'a\\\\x1b[31mb\\\\n'
+    >>> printable("a\x1b[31mb\n")
+    'a\\x1b[31mb\\n'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def is_text(value: str) -> bool:
-    """Return whether an argument was in the system's encoding: Python keeps other bytes as lone surrogates.
+    r"""Return whether an argument was in the system's encoding: Python keeps other bytes as lone surrogates.
 
-    >>> is_text("a"), is_text("\\udcff")
+    >>> is_text("a"), is_text("\udcff")
     (True, False)
     """
     return not any("\ud800" <= c <= "\udfff" for c in value)
@@ -58,9 +58,9 @@ def cut(text: str, most: int = VALUE) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of what a library says, without the period.
+    r"""Return the first sentence of what a library says, without the period.
 
-    >>> first_sentence("failed finding central directory. This is an internal error.\\nframe #0: ...")
+    >>> first_sentence("failed finding central directory. This is an internal error.\nframe #0: ...")
     'failed finding central directory'
     """
     first = next(iter(text.strip().splitlines()), "")

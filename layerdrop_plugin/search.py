@@ -46,10 +46,12 @@ class Ranked(NamedTuple):
 
     @property
     def perplexity(self) -> float:
-        return math.inf if self.loss >= 1024 else 2.0**self.loss  # no float is as high
+        """2 to the power of the loss; infinity where no float is as high."""
+        return math.inf if self.loss >= 1024 else 2.0**self.loss
 
     @property
     def accuracy(self) -> float:
+        """The share of predictions that are right, from 0 to 1."""
         return float(self.totals[:, 2].sum() / self.totals[:, 1].sum())
 
     def value(self, metric: str) -> float:

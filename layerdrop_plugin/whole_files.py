@@ -87,6 +87,7 @@ class Guarded:
         self._error: BaseException | None = None
 
     def write(self, data: Any) -> int:
+        """Write the data; after an error, take them and do nothing."""
         if self._error is None:
             try:
                 return self._file.write(data)
@@ -95,6 +96,7 @@ class Guarded:
         return memoryview(data).nbytes
 
     def flush(self) -> None:
+        """Raise the first error, if there was one."""
         if self._error is not None:
             raise self._error
         self._file.flush()

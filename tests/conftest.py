@@ -189,7 +189,7 @@ def configure():
 
 @contextlib.contextmanager
 def words(*argv):
-    """fairseq's parsers look at the command line for --user-dir; let them see this one."""
+    """Let fairseq's parsers, which look at the command line for --user-dir, see this one."""
     before, sys.argv = sys.argv, [str(word) for word in argv]
     try:
         yield

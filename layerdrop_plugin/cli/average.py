@@ -21,6 +21,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Average the checkpoints that the command line names, and print their paths."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():

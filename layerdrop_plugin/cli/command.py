@@ -38,6 +38,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, text: str) -> NoReturn:
+        """End the command with exit status 2 and one line on standard error, without the usage."""
         self.exit(2, f"{self.prog}: error: {message.one_line(text)}\n")
 
     def parse_known_args(  # type: ignore[override]

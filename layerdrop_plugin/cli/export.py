@@ -33,6 +33,7 @@ NO_TOKENIZER = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Write the folder that the command line asks for, and print what is in it."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():

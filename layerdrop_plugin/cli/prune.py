@@ -24,6 +24,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Write the smaller checkpoint, and print it beside the one that it was made of."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
@@ -62,9 +63,8 @@ def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str,
         }
         for stack, s in after["stacks"].items()
     ]
-    for name in ("architecture", "dtype"):
-        if before[name] != after[name]:
-            rows.append({"": name, "before": before[name], "after": after[name]})
+    changed = (name for name in ("architecture", "dtype") if before[name] != after[name])
+    rows.extend({"": name, "before": before[name], "after": after[name]} for name in changed)
     rows.append({"": "parameters", "before": before["parameters"], "after": after["parameters"]})
     rows.append({"": "bytes", "before": before["bytes"]["file"], "after": after["bytes"]["file"]})
     return rows

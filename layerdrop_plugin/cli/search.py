@@ -36,6 +36,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Search on validation data, and print the best sets of layers."""
     parser = _parser()
     args, words = parser.parse_known_args(argv)
     with parser.errors(), workers("--cpu" in words) as first:

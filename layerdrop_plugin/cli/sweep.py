@@ -37,6 +37,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Measure each checkpoint at each depth, print tables, and draw the plots that are asked for."""
     parser = _parser()
     args, words = parser.parse_known_args(argv)
     with parser.errors():

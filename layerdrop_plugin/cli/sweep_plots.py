@@ -29,6 +29,7 @@ def check(args: Namespace) -> None:
 
 
 def draw(args: Namespace, found: dict[str, Any]) -> None:
+    """Write the plots that --plot and --importance ask for."""
     title = f"{found['split']}, {found['tokens']:,} tokens"
     if len(found["checkpoints"]) == 1:
         title = f"{args.labels[0]} on {title}"

@@ -68,7 +68,8 @@ class Process:
             )
 
     def take(self, count: int) -> list[Step]:
-        assert self.popen.stdin and self.popen.stdout
+        assert self.popen.stdin
+        assert self.popen.stdout
         try:
             print(count, file=self.popen.stdin, flush=True)
         except BrokenPipeError:

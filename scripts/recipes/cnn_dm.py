@@ -68,8 +68,9 @@ def stories(raw: Path) -> Iterator[tuple[str, str]]:
 
 
 def article_and_summary(story: str) -> tuple[str, str]:
-    """
-    >>> article_and_summary("Rain fell\\n\\nAll day .\\n\\n@highlight\\n\\nIt rained\\n\\n@highlight\\n\\nMuch")
+    r"""Return the two parts of a story, a line each.
+
+    >>> article_and_summary("Rain fell\n\nAll day .\n\n@highlight\n\nIt rained\n\n@highlight\n\nMuch")
     ('Rain fell. All day .', 'It rained. ¶ Much.')
     """
     article, *highlights = story.replace(BETWEEN_SENTENCES, " ").split("@highlight")
@@ -77,7 +78,8 @@ def article_and_summary(story: str) -> tuple[str, str]:
 
 
 def first_tokens(text: str, number: int) -> str:
-    """
+    """Return the beginning of a text, up to the end of a token.
+
     >>> first_tokens("It's 1,000 (one thousand), isn't it?", 5)
     "It's 1,000 (one thousand"
     """

@@ -75,8 +75,11 @@ def test_help_has_each_option_once_with_an_example():
             assert text.count(f"{option.flag} {option.kind.metavar}") == 2  # usage and description
             example = helps[option.flag].rpartition("(e.g. ")[2].rstrip(")")
             assert option.kind.read(example, option.flag) is not None
-    assert "(e.g. 0.2)" in text and "(e.g. every_other:3)" in text and "(e.g. linear:0:0.4)" in text
-    assert "(self-attention, FFN)" in text and "(self-attention, cross-attention, FFN)" in text
+    assert "(e.g. 0.2)" in text
+    assert "(e.g. every_other:3)" in text
+    assert "(e.g. linear:0:0.4)" in text
+    assert "(self-attention, FFN)" in text
+    assert "(self-attention, cross-attention, FFN)" in text
     assert "--encoder" not in parser(("decoder",), "layerdrop_transformer_lm").format_help()
 
 
@@ -239,7 +242,8 @@ def test_rates_from_yaml_and_overrides_become_numbers(given, rate):
     for make in (lambda **kw: Namespace(**kw), lambda **kw: OmegaConf.create(kw)):
         cfg = make(_name="layerdrop_transformer_lm", decoder_layers=4, decoder_layerdrop=given)
         options.check_options(cfg)
-        assert cfg.decoder_layerdrop == rate and isinstance(cfg.decoder_layerdrop, float)
+        assert cfg.decoder_layerdrop == rate
+        assert isinstance(cfg.decoder_layerdrop, float)
 
 
 MAKERS = [lambda **values: Namespace(**values), lambda **values: OmegaConf.create(values)]
@@ -310,7 +314,7 @@ def test_yaml_takes_a_list_for_a_stock_language_model(data, tiny):
     ],
 )
 def test_a_stock_model_refuses_in_one_line_what_only_ours_can_do(name, value):
-    """fairseq would compare a rate that is text with 0, and never look at what it does not know."""
+    """Unchecked, fairseq would compare a rate that is text with 0, and never look at what it does not know."""
     from fairseq import models
     from fairseq.data import Dictionary
 

@@ -95,11 +95,13 @@ def test_a_file_that_exists_is_kept_unless_forced(folder, option):
         with pytest.raises(ValueError) as error:
             step(parse(option, "old"))
         assert str(error.value) == message
-    assert (folder / "old").read_text() == "old" and os.listdir() == ["old"]
+    assert (folder / "old").read_text() == "old"
+    assert os.listdir() == ["old"]
     forced = parse(option, "old", "--force")
     results.check(forced)
     results.write(forced, DATA, ROWS)
-    assert (folder / "old").read_text() != "old" and os.listdir() == ["old"]
+    assert (folder / "old").read_text() != "old"
+    assert os.listdir() == ["old"]
 
 
 @pytest.mark.parametrize(

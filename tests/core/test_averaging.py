@@ -120,7 +120,8 @@ def test_views_of_one_memory_are_not_taken_for_the_same():
 def test_parameters_leave_no_graph_behind():
     model = {"w": torch.nn.Parameter(torch.tensor([1.0]))}
     averaged = average(named(model, model))["w"]
-    assert not averaged.requires_grad and averaged.tolist() == [1.0]
+    assert not averaged.requires_grad
+    assert averaged.tolist() == [1.0]
 
 
 def test_one_model_at_a_time_is_in_memory():

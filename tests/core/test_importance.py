@@ -38,7 +38,8 @@ def test_random_halves_come_from_a_generator_of_their_own():
     assert importance.random_halves([16], swept=[0], samples=5, seed=9) == first
     random.setstate(before), torch.set_rng_state(torch_before)
     importance.random_halves([16], swept=[0], samples=5, seed=9)
-    assert random.getstate() == before and torch.equal(torch.get_rng_state(), torch_before)
+    assert random.getstate() == before
+    assert torch.equal(torch.get_rng_state(), torch_before)
 
 
 def test_means_with_a_layer_and_without_it():

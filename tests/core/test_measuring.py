@@ -147,7 +147,8 @@ def test_a_state_is_left_as_it_was_read(path):
     state = read_state(path)
     before = json.dumps(state)
     results = [plain(STRATEGIES["exhaustive"](measure(Scores(), path, state))) for _ in range(2)]
-    assert results[0] == results[1] and json.dumps(state) == before
+    assert results[0] == results[1]
+    assert json.dumps(state) == before
 
 
 def test_losses_that_are_no_numbers_are_kept(path):

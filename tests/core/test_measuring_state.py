@@ -58,7 +58,8 @@ def test_a_state_that_is_saved_is_whole_and_alone(path):
     with open(path) as file:
         state = json.load(file)
     assert sorted(state) == ["calls", "checksum", "counters", "settings"]
-    assert state["settings"] == SETTINGS and state["counters"] == {"scored": 12}
+    assert state["settings"] == SETTINGS
+    assert state["counters"] == {"scored": 12}
     assert [(call["done"], call["partial"]) for call in state["calls"]] == [(2, [])]
     one.forget()
     assert os.listdir(os.path.dirname(path)) == []
@@ -81,7 +82,8 @@ def test_a_state_that_cannot_be_saved_leaves_the_one_before(path, monkeypatch):
     assert (
         str(error.value) == f"`--state` must be a file that can be written, but {path} can't: No space left on device."
     )
-    assert read_state(path) == before and os.listdir(os.path.dirname(path)) == ["state.json"]
+    assert read_state(path) == before
+    assert os.listdir(os.path.dirname(path)) == ["state.json"]
 
 
 def test_nothing_to_save(path):

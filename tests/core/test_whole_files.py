@@ -49,20 +49,24 @@ def test_permissions_follow_the_umask(path):
     assert os.stat(path).st_mode & 0o777 == 0o640
 
 
+def write_and_stop(path, error, force=False):
+    with whole_files.writing(path, force) as file:
+        file.write(b"half")
+        raise error
+
+
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, RuntimeError])
 def test_what_stops_the_writing_leaves_nothing(path, stop):
-    with pytest.raises(stop, match="enough"), whole_files.writing(path) as file:
-        file.write(b"half")
-        raise stop("enough")
+    with pytest.raises(stop, match="enough"):
+        write_and_stop(path, stop("enough"))
     assert os.listdir(os.path.dirname(path)) == []
 
 
 def test_what_stops_the_writing_leaves_an_existing_file(path):
     with whole_files.writing(path) as file:
         file.write(b"old")
-    with pytest.raises(KeyboardInterrupt), whole_files.writing(path, force=True) as file:
-        file.write(b"new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_stop(path, KeyboardInterrupt(), force=True)
     assert content(path) == b"old"
     with whole_files.writing(path, force=True) as file:
         file.write(b"new")
@@ -96,9 +100,14 @@ def test_ctrl_c_within_torch_save_is_no_error_of_torch(path, monkeypatch):
             return len(data)
 
     file = Interrupted()
-    with pytest.raises(KeyboardInterrupt), whole_files.writing(path) as guarded:
-        monkeypatch.setattr(guarded, "_file", file)
-        torch.save({"w": torch.zeros(1000)}, guarded)
+
+    def save():
+        with whole_files.writing(path) as guarded:
+            monkeypatch.setattr(guarded, "_file", file)
+            torch.save({"w": torch.zeros(1000)}, guarded)
+
+    with pytest.raises(KeyboardInterrupt):
+        save()
     assert file.writes == 3
     assert os.listdir(os.path.dirname(path)) == []
 
@@ -126,10 +135,14 @@ def test_a_file_that_exists_needs_force(path):
 
 
 def test_a_file_that_appears_meanwhile_stays(path):
-    with pytest.raises(ValueError, match="must be a new file"), whole_files.writing(path) as file:
-        file.write(b"ours")
-        with open(path, "wb") as other:
-            other.write(b"theirs")
+    def write_both():
+        with whole_files.writing(path) as file:
+            file.write(b"ours")
+            with open(path, "wb") as other:
+                other.write(b"theirs")
+
+    with pytest.raises(ValueError, match="must be a new file"):
+        write_both()
     assert content(path) == b"theirs"
     assert os.listdir(os.path.dirname(path)) == ["out.pt"]
 

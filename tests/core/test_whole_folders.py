@@ -64,18 +64,22 @@ def test_permissions_follow_the_umask(path):
     assert os.stat(path).st_mode & 0o777 == 0o750
 
 
+def write_and_stop(path, error, *how):
+    with whole_folders.writing(path, *how) as folder:
+        write(folder, "half")
+        raise error
+
+
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, RuntimeError])
 def test_what_stops_the_writing_leaves_nothing(path, stop):
-    with pytest.raises(stop, match="enough"), whole_folders.writing(path) as folder:
-        write(folder, "half")
-        raise stop("enough")
+    with pytest.raises(stop, match="enough"):
+        write_and_stop(path, stop("enough"))
     assert os.listdir(os.path.dirname(path)) == []
 
 
 def test_what_stops_the_writing_leaves_an_existing_folder(old):
-    with pytest.raises(KeyboardInterrupt), whole_folders.writing(old, True, MARKS) as folder:
-        write(folder, "new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_stop(old, KeyboardInterrupt(), True, MARKS)
     assert content(old) == "old"
     with whole_folders.writing(old, True, MARKS) as folder:
         write(folder, "new")
@@ -206,10 +210,14 @@ def test_a_folder_that_exists_needs_force(old):
 
 
 def test_a_folder_that_appears_meanwhile_stays(path):
-    with pytest.raises(ValueError, match="must be a new folder"), whole_folders.writing(path) as folder:
-        write(folder, "ours")
-        os.mkdir(path)
-        write(path, "theirs")
+    def write_both():
+        with whole_folders.writing(path) as folder:
+            write(folder, "ours")
+            os.mkdir(path)
+            write(path, "theirs")
+
+    with pytest.raises(ValueError, match="must be a new folder"):
+        write_both()
     assert content(path) == "theirs"
     assert os.listdir(os.path.dirname(path)) == ["out"]
 

@@ -117,7 +117,8 @@ def test_both_backends_leave_the_same_weights_on_both_workers(family, trained):
     """Without any flag, and exactly: half the sum of two workers' gradients does not depend on the order."""
     folder, log = trained[family]
     assert "training on 2 devices" in log
-    assert "'ddp_backend': 'pytorch_ddp'" in log and "'find_unused_parameters': False" in log
+    assert "'ddp_backend': 'pytorch_ddp'" in log
+    assert "'find_unused_parameters': False" in log
     legacy_folder, legacy_log = trained[f"{family} legacy_ddp"]
     assert "'ddp_backend': 'legacy_ddp'" in legacy_log
     assert weights(folder, 30) == weights(legacy_folder, 30)
@@ -220,7 +221,8 @@ def test_checkpointed_activations_change_no_mask_and_no_rate(trained):
 def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(trained):
     first, again = trained["pruned"][1], trained["pruned once more"][1]
     assert "decoder keeps layers 0,2 of 4" in first
-    assert "Loaded checkpoint" in first and "@ 12 updates" in first
+    assert "Loaded checkpoint" in first
+    assert "@ 12 updates" in first
     assert "@ 14 updates" in again
     assert weights(trained["pruned once more"][0], 16)
 

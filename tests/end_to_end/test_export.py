@@ -95,7 +95,8 @@ def test_killed_in_the_middle_of_the_write(number, full, command, tmp_path):
     (out / "README").write_bytes(b"mine")
     argv = [full["transformer_lm"], "--to", "ctranslate2", out, "--force"]
     command("python", "-c", KILLED, int(number), *argv, status=-number, env={"TMPDIR": str(work)})
-    assert sorted(os.listdir(out)) == ["README", "model.bin"] and (out / "model.bin").read_bytes() == b"old"
+    assert sorted(os.listdir(out)) == ["README", "model.bin"]
+    assert (out / "model.bin").read_bytes() == b"old"
     left = [*work.iterdir(), *tmp_path.glob(".out.*")]
     assert len(left) == (2 if number == signal.SIGKILL else 0)
     for folder in left:

@@ -50,7 +50,8 @@ def test_both_stacks_of_a_translation_model(translation):
         "exhaustive_layer_evaluations_a_batch": 63,  # 9 in the encoder; 9 in the decoder for each of 6
         "one_by_one_layer_evaluations_a_batch": 144,
     }
-    assert lines[15].startswith("1,512 layer evaluations, ") and lines[16] == "test, not searched on:"
+    assert lines[15].startswith("1,512 layer evaluations, ")
+    assert lines[16] == "test, not searched on:"
     assert [row["rank"] for row in found["report"]["rows"]] == ["1", "every_other:2,2"]
     warnings = [line.split("warning: ")[1] for line in process.stderr.splitlines() if "warning: " in line]
     assert warnings == found["warnings"]
@@ -135,7 +136,8 @@ def test_accuracy_of_a_classifier(classifier, capsys, folder):
     found = [(row["accuracy"], row["loss"]) for row in read("a.json")["ranking"][:6]]
     assert found == sorted(found, key=lambda pair: (-pair[0], pair[1]))
     assert all((24 * accuracy / 100) == pytest.approx(round(24 * accuracy / 100)) for accuracy, _ in found)
-    assert rows[0][4] == f"{found[0][0]:.2f}" and found[0][0] > 40
+    assert rows[0][4] == f"{found[0][0]:.2f}"
+    assert found[0][0] > 40
 
 
 def test_bleu(full, data, capsys, folder, monkeypatch):
@@ -193,4 +195,5 @@ def test_two_workers_find_the_same(translation, full, data, command, tmp_path):
     assert found["cost"]["layer_evaluations"] == expected["cost"]["layer_evaluations"]  # of both workers
     assert (tmp_path / "found.csv").read_bytes() == (folder / "found.csv").read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["found.csv", "found.json"]
-    assert process.stdout.count("--model-overrides") == 1 and table_of(process.stdout) == table_of(alone.stdout)
+    assert process.stdout.count("--model-overrides") == 1
+    assert table_of(process.stdout) == table_of(alone.stdout)

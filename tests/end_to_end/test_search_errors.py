@@ -20,7 +20,9 @@ def test_output_that_nobody_reads(words, folder, fork_server):
     process.stdout.close()
     said = process.stderr.read()
     assert process.wait(timeout=60) == 141
-    assert "Broken" not in said and "Traceback" not in said and os.listdir() == ["a.json"]
+    assert "Broken" not in said
+    assert "Traceback" not in said
+    assert os.listdir() == ["a.json"]
 
 
 SAME = "`{}` must be another file than --{}, but is {} too."
@@ -79,7 +81,8 @@ def test_one_line_for_what_is_wrong(words, data, capsys, folder, options, said):
     assert found.out == ""
     line = re.sub(r"\(choose from .*\)", "(choose from *)", found.err)
     assert line == f"layerdrop-search: error: {said}\n".replace("DATA", str(data["transformer_lm"]))
-    assert os.listdir() == ["old"] and (folder / "old").read_text() == "old"
+    assert os.listdir() == ["old"]
+    assert (folder / "old").read_text() == "old"
 
 
 @pytest.mark.parametrize(
@@ -118,4 +121,5 @@ def test_the_handlers_of_signals_are_given_back(words, capsys, folder):
 
 def test_help_has_examples(capsys):
     examples = inside(capsys, "--help", status=0).out.split("\nexamples:\n")[1].splitlines()
-    assert len(examples) == 4 and all("--path" in line and "--keep" in line for line in examples)
+    assert len(examples) == 4
+    assert all("--path" in line and "--keep" in line for line in examples)

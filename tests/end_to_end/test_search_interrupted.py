@@ -48,7 +48,8 @@ def progress_in(path):
 def wait_for_progress(process, path, before):
     deadline = time.monotonic() + 300
     while progress_in(path) < before + 60:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 

@@ -91,7 +91,8 @@ def test_rates_and_shares_of_dropped_layers_are_logged_beside_the_loss(stack, ev
     assert [float(entry[f"{name}_rate"]) for entry in entries] == pytest.approx(rates, abs=6e-4)
     assert [float(entry[name]) for entry in entries] == shares(stack)
     ends = [0, *(int(float(epoch["train_num_updates"])) for epoch in log.epochs)]
-    assert len(ends) > 2 and ends[-1] == 12
+    assert len(ends) > 2
+    assert ends[-1] == 12
     for begin, end, epoch in zip(ends, ends[1:], log.epochs):
         mean_rate, mean_share = (sum(of[begin:end]) / (end - begin) for of in (rates, shares(stack)))
         assert float(epoch[f"train_{name}_rate"]) == pytest.approx(mean_rate, abs=6e-4)
@@ -202,8 +203,10 @@ def test_rates_by_layer_stay_with_their_layers(everything, run, command, data, l
     log = run("transformer", *EVERYTHING, *keep, "--max-update", 14, "--save-dir", tmp_path)
     assert sorted(log.updates) == [13, 14]
     found = re.findall(r"drop rates of the (\w+), (\S+), from the first layer to the last: (.*)", log.messages)
-    assert ("decoder", "layer", "0.5 0.7") in found and ("encoder", "layer", "0 0.4") in found
-    assert ("decoder", "self_attn.heads", "0.2 0.4") in found and ("decoder", "ffn", "0.3 0.1") in found
+    assert ("decoder", "layer", "0.5 0.7") in found
+    assert ("encoder", "layer", "0 0.4") in found
+    assert ("decoder", "self_attn.heads", "0.2 0.4") in found
+    assert ("decoder", "ffn", "0.3 0.1") in found
     assert float(log.updates[13]["layerdrop_dec_rate"]) == pytest.approx(0.6 * 0.25, abs=6e-4)
     generate = ["--cpu", "--beam", 1, "--max-len-b", 6, "--batch-size", 24]
     process = command("fairseq-generate", data["transformer"], *USER, *generate, "--path", small)

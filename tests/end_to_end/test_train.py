@@ -57,7 +57,8 @@ def test_masks_and_losses_are_those_of_the_same_command_again(family, command, a
     process = command("fairseq-train", *argv(family), "--max-update", 12, "--save-dir", tmp_path)
     assert sorted(losses(process)) == list(range(1, 13))
     theirs, ours = (torch.load(path)["model"] for path in (full[family], tmp_path / "checkpoint_last.pt"))
-    assert count(process) > 0 and LINE not in process.stdout
+    assert count(process) > 0
+    assert LINE not in process.stdout
     for name, value in ours.items():
         if not name.endswith("_float_tensor"):
             assert torch.equal(value, theirs[name]), name

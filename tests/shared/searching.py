@@ -25,13 +25,14 @@ def words(full, data):
 
 def inside(capsys, *argv, status=None):
     """Run the command in this process; return what it writes."""
+    ended = None
     try:
         command_line.main([str(word) for word in argv])
     except SystemExit as end:
-        assert end.code == status, capsys.readouterr()
-    else:
-        assert status is None, capsys.readouterr()
-    return capsys.readouterr()
+        ended = end.code
+    written = capsys.readouterr()
+    assert ended == status, written
+    return written
 
 
 def read(path):

@@ -116,5 +116,6 @@ def refused(argv, monkeypatch, capfd):
     assert end.value.code == 2
     assert not any("examples from" in line for line in lines)
     written = capfd.readouterr().err.splitlines()
-    assert written[-1].startswith("fairseq-train: error: ") and "Traceback" not in written
+    assert written[-1].startswith("fairseq-train: error: ")
+    assert "Traceback" not in written
     return written[-1][len("fairseq-train: error: ") :]

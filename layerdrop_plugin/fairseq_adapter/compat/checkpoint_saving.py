@@ -1,9 +1,10 @@
-"""A disk that is full while training saves a checkpoint: tracebacks, a `.tmp` left, half a checkpoint for a whole one.
-So does a process that is killed then; started again, the training can't read the half checkpoint.
+"""A full disk leaves half a checkpoint under the name of a complete one, a `.tmp` file, and tracebacks.
 
-fairseq 0.12.2 and main, any torch. It tries three times to write into the same file and logs a traceback; the file that
-it writes to, checkpoint_last.pt.tmp, stays; and checkpoint_best.pt is a copy that is written over the one before.
-With torch 1.13, a failed write aborts the process.
+A process that is killed while it saves also leaves half a checkpoint; started again, the training can't read it.
+
+fairseq 0.12.2 and main, any torch. fairseq tries three times to write into the same file, and logs a traceback. The
+file that it writes to, checkpoint_last.pt.tmp, stays, and checkpoint_best.pt is a copy that is written over the one
+before. With torch 1.13, a failed write aborts the process.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ COPIES = tuple(f"{of}_{kind}" for of in ("in_proj", "out_proj", "fc1", "fc2") fo
 
 
 def needed() -> str | None:
+    """Return the reason, where an encoder layer registers its weights twice."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     if "in_proj_weight" in inspect.unwrap(Layer.__init__).__code__.co_names:
@@ -27,6 +28,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Build encoder layers without the copies, and load checkpoints without them."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     wrap(Layer, "__init__", _init)

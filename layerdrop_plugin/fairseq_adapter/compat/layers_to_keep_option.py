@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 
 def needed() -> str | None:
+    """Return the reason, where the option is declared as a list of ints."""
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
 
     if EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type == Optional[list[int]]:
@@ -19,6 +20,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Declare the option as `Any`, in both dataclasses."""
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
     from fairseq.models.transformer_lm import TransformerLanguageModelConfig
 

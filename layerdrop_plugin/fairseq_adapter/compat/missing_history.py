@@ -16,6 +16,7 @@ State = dict[str, Any]
 
 
 def needed() -> str | None:
+    """Return the reason, where fairseq fails to upgrade a checkpoint that has weights only."""
     from fairseq import checkpoint_utils
 
     try:
@@ -26,6 +27,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Complete each checkpoint before fairseq upgrades it."""
     from fairseq import checkpoint_utils
 
     wrap(checkpoint_utils, "_upgrade_state_dict", _upgrade_state_dict)

@@ -53,6 +53,7 @@ MOST = 100_000
 
 
 def needed() -> str | None:
+    """Return the reason, where fairseq still evaluates by Python's own `eval`."""
     from fairseq import utils
 
     if utils.__dict__.get("eval") is evaluate:
@@ -61,6 +62,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Replace `eval` in the modules that use it, and name the option's rule when a list is wrong."""
     for name in MODULES:
         with contextlib.suppress(ImportError):  # what can't be imported can't be used either
             importlib.import_module(name).__dict__["eval"] = evaluate  # found before the builtin

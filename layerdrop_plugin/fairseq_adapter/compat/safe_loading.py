@@ -43,6 +43,7 @@ def reading(option: str, mapped: bool) -> Iterator[None]:
 
 
 def needed() -> str | None:
+    """Return the reason, where fairseq still reads checkpoints by torch's own `load`."""
     from fairseq import checkpoint_utils
 
     if isinstance(checkpoint_utils.torch, _SafeTorch):
@@ -51,6 +52,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Let fairseq's modules read files by functions of ours; torch learns the known objects for a user's own calls."""
     from fairseq import checkpoint_utils
 
     if not isinstance(checkpoint_utils.torch, _SafeTorch):

@@ -1,4 +1,5 @@
 """`--user-dir layerdrop_plugin` fails away from the checkout: FileNotFoundError, or "not globally unique".
+
 A folder that does not exist ends fairseq's commands with a traceback.
 
 fairseq 0.12.2, any Python. It looks for a relative path in the working directory, which fairseq-hydra-train changes,

@@ -186,7 +186,7 @@ def _seeded(evaluation: Evaluation) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """fairseq checks the options of generation with assertions."""
+    """Turn fairseq's assertions about the options of generation into one line, a ValueError."""
     try:
         yield
     except AssertionError as error:

@@ -36,6 +36,7 @@ class Subject(NamedTuple):
 
     @property
     def depths(self) -> dict[str, int]:
+        """The number of layers of each stack, in the order in which the stacks run."""
         return {name: len(stack) for name, stack in self.evaluation.stacks.items()}
 
     @property

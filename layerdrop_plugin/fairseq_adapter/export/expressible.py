@@ -18,10 +18,12 @@ class Rule(NamedTuple):
 
 
 def on(*options: str) -> tuple[Rule, ...]:
+    """Return a rule for each of these options: it must be set."""
     return tuple(Rule(option, (True,)) for option in options)
 
 
 def off(*options: str) -> tuple[Rule, ...]:
+    """Return a rule for each of these options: it must not be set."""
     return tuple(Rule(option, (None,)) for option in options)
 
 

@@ -245,7 +245,8 @@ def test_help_has_examples(capsys):
         main(["--help"])
     assert end.value.code == 0
     examples = capsys.readouterr().out.split("\nexamples:\n")[1].splitlines()
-    assert len(examples) == 3 and all(line.startswith("  layerdrop-average --inputs ") for line in examples)
+    assert len(examples) == 3
+    assert all(line.startswith("  layerdrop-average --inputs ") for line in examples)
 
 
 class Terminal(io.StringIO):

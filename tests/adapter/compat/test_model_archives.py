@@ -82,7 +82,8 @@ def test_entries_that_lie_elsewhere(entries, words, tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         file_utils.load_archive_file(path)
     assert words.format(path) in str(error.value)
-    assert sorted(os.listdir(tmp_path)) == ["stranger.tar.gz", "temporary"] and not os.listdir(tmp_path / "temporary")
+    assert sorted(os.listdir(tmp_path)) == ["stranger.tar.gz", "temporary"]
+    assert not os.listdir(tmp_path / "temporary")
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["Python checks links", "it does not"])

@@ -39,7 +39,7 @@ HALF = {
 
 @pytest.fixture(autouse=True)
 def no_command_line(monkeypatch):
-    """fairseq looks for --user-dir on it."""
+    """Empty the command line, on which fairseq looks for --user-dir."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
 
 
@@ -95,7 +95,8 @@ def test_losses_of_fairseq_validate(monkeypatch, full, data, family, task, kept)
     stats = by_validate(monkeypatch, full[family], data[family], task, overrides=overrides_for(kept[family]))
     name = "nll_loss" if family == "transformer" else "loss"  # not the one with label smoothing
     assert tally.loss / tally.count == pytest.approx(value(stats, name), abs=6e-4)
-    assert tally.correct == 0 and not model.classifies
+    assert tally.correct == 0
+    assert not model.classifies
 
 
 def test_it_is_not_the_loss_with_label_smoothing(monkeypatch, full, data):
@@ -124,8 +125,8 @@ def test_losses_of_fairseq_eval_lm(full, data, words, kept):
     assert tally.count == 160
 
 
-def test_a_context_window(full, data, window=8):
-    family = "transformer_lm"
+def test_a_context_window(full, data):
+    family, window = "transformer_lm", 8
     model, without = (load(full[family], data[family], *words) for words in (["--context-window", window], []))
     tally = total(model, model.batches("valid"))
     words = ["--context-window", window, "--tokens-per-sample", 32, "--max-tokens", 64]
@@ -183,7 +184,8 @@ def test_accuracy(monkeypatch, classifier):
     stats = by_validate(monkeypatch, path, folder, "sentence_prediction", *words, overrides=overrides)
     assert tally.loss / tally.count == pytest.approx(value(stats), abs=6e-4)
     assert 100 * tally.correct / tally.count == pytest.approx(value(stats, "accuracy"), abs=0.06)
-    assert tally.count == 24 and 0 < tally.correct < 24
+    assert tally.count == 24
+    assert 0 < tally.correct < 24
 
 
 @pytest.mark.slow
@@ -271,7 +273,8 @@ def test_sizes_of_batches(full, data):
         return sizes(model.batches("valid", at_least))
 
     assert found() == [16, 8]
-    assert len(found(at_least=128)) == 23 and max(found(at_least=128)) == 2  # no more than there are sentences
+    assert len(found(at_least=128)) == 23
+    assert max(found(at_least=128)) == 2
     assert len(found(at_least=4)) in (4, 5, 6)
     assert found("--batch-size", 10, at_least=128) == [8, 8, 8]  # in multiples of eight
     assert found("--batch-size", 10, "--required-batch-size-multiple", 1) == [10, 10, 4]
@@ -295,9 +298,15 @@ def test_running_does_not_reload_and_is_undone(full, data):
     batches = model.batches("valid")
     before = total(model, batches)
     weights = [p.data_ptr() for p in model.model.parameters()]
-    with pytest.raises(KeyError), model.running({"decoder": (0,), "encoder": (1,)}):
-        assert total(model, batches) != before
-        raise KeyError
+
+    def fail():
+        with model.running({"decoder": (0,), "encoder": (1,)}):
+            assert total(model, batches) != before
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert total(model, batches) == before
     assert [p.data_ptr() for p in model.model.parameters()] == weights
-    assert not model.model.training and not model.criterion.training
+    assert not model.model.training
+    assert not model.criterion.training

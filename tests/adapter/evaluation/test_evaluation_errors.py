@@ -14,7 +14,7 @@ from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 
 @pytest.fixture(autouse=True)
 def no_command_line(monkeypatch):
-    """fairseq looks for --user-dir on it."""
+    """Empty the command line, on which fairseq looks for --user-dir."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
 
 

@@ -31,7 +31,8 @@ def printed(process):
     """The lines T and D of fairseq-generate, by sentence."""
     hypotheses = dict(re.findall(r"^D-(\d+)\t\S+\t(.*)$", process.stdout, flags=re.MULTILINE))
     references = dict(re.findall(r"^T-(\d+)\t(.*)$", process.stdout, flags=re.MULTILINE))
-    assert sorted(hypotheses) == sorted(references) and len(hypotheses) == 24
+    assert sorted(hypotheses) == sorted(references)
+    assert len(hypotheses) == 24
     return [hypotheses[i] for i in sorted(hypotheses)], [references[i] for i in sorted(hypotheses)]
 
 

@@ -170,7 +170,8 @@ def test_the_default_strategy(load, batches, strategy):
 def test_a_race_of_too_many_is_of_some(load, monkeypatch):
     monkeypatch.setattr(search, "MOST", 20)
     plan = layer_search.plan(load("transformer"), None, [2], "racing", "loss", 1)
-    assert plan.candidates == tuple(some_candidates([4, 4], [2, 2], 20, seed=1)) and len(plan.candidates) == 20
+    assert plan.candidates == tuple(some_candidates([4, 4], [2, 2], 20, seed=1))
+    assert len(plan.candidates) == 20
 
 
 def test_greedy_makes_its_own_candidates(load):
@@ -303,7 +304,8 @@ def test_a_fingerprint_sees_one_number_changed(zipped, full, tmp_path):
     os.rename(tmp_path / "same.pt", tmp_path / "a.pt")
     os.rename(tmp_path / "other.pt", tmp_path / "b.pt")
     first, second = (layer_search.fingerprint(str(tmp_path / name)) for name in ("a.pt", "b.pt"))
-    assert first != second and first.split(":")[0] == str(os.path.getsize(tmp_path / "a.pt"))
+    assert first != second
+    assert first.split(":")[0] == str(os.path.getsize(tmp_path / "a.pt"))
 
 
 def test_a_second_split(load):

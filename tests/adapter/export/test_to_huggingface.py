@@ -319,7 +319,8 @@ def test_a_disk_that_is_full(to_huggingface, full, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     message = f"`OUT` must be a folder that can be written, but {tmp_path}/out can't: "
-    assert str(error.value).startswith(message) and "File too large" in str(error.value)
+    assert str(error.value).startswith(message)
+    assert "File too large" in str(error.value)
     assert os.listdir(tmp_path) == []
 
 
