@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .candidates import Candidate, some_candidates
 from .selection import Kept
+
+
+class LayerImportance(NamedTuple):
+    """What one layer is worth; losses are in bits a prediction, None where there is nothing to measure."""
+
+    checkpoint: str
+    stack: str
+    layer: int
+    loss_full: float
+    loss_without: float | None  # of the model without this layer alone
+    subnetworks_with: float | None  # the mean loss of random sub-networks that have the layer
+    subnetworks_without: float | None
+    cosine_distance: float  # of the layer's input and output
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the columns by name."""
+        return self._asdict()
 
 
 def full(depths: Sequence[int]) -> Candidate:
@@ -66,7 +83,7 @@ def rows(
     losses: Mapping[Candidate, float],
     distances: Mapping[str, Sequence[float]],
     needed: Sequence[Kept] = (),
-) -> list[dict[str, Any]]:
+) -> list[LayerImportance]:
     """Return a row for each layer of the swept stacks.
 
     Args:
@@ -80,16 +97,9 @@ def rows(
         for layer in range(depths[name] if name in swept else 0):
             left_out = without(numbers, stack, layer, needed)
             with_it, without_it = means(networks, losses, stack, layer)
+            alone = None if left_out is None else losses[left_out]
+            distance = distances[name][layer]
             found.append(
-                {
-                    "checkpoint": label,
-                    "stack": name,
-                    "layer": layer,
-                    "loss_full": losses[full(numbers)],
-                    "loss_without": None if left_out is None else losses[left_out],
-                    "subnetworks_with": with_it,
-                    "subnetworks_without": without_it,
-                    "cosine_distance": distances[name][layer],
-                }
+                LayerImportance(label, name, layer, losses[full(numbers)], alone, with_it, without_it, distance)
             )
     return found

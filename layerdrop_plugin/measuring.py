@@ -38,6 +38,7 @@ class Measuring:
         settings: what the search depends on; goes into the state file.
         state: what `read_state` returned, to go on.
         progress: is called with how many candidates were scored, on one batch each.
+        option: where the path was given, for errors.
 
     Attributes:
         counters: what `scores` counts, by name: it adds to this very dict, which the state keeps.
@@ -50,8 +51,10 @@ class Measuring:
         settings: Mapping[str, Any] = {},
         state: dict[str, Any] | None = None,
         progress: Callable[[int], Any] = lambda count: None,
+        option: str = "state",
     ) -> None:
         self.scores, self.path, self.settings, self.progress = scores, path, settings, progress
+        self._option = option
         self._rank, self._workers = _place()
         before = state if state is not None else {"counters": {}, "calls": []}
         self.counters: dict[str, float] = dict(before["counters"]) if self._rank == 0 else {}
@@ -122,7 +125,7 @@ class Measuring:
         started = time.monotonic()
         if self.path is not None and self._rank == 0 and self._calls:
             state = {"settings": dict(self.settings), "counters": self.counted(), "calls": self._calls}
-            with whole_files.writing(self.path, force=True, option="--state") as file:
+            with whole_files.writing(self.path, force=True, option=self._option) as file:
                 text = json.dumps(state)
                 file.write(f'{{"checksum": "{_checksum(text)}", {text[1:]}'.encode())
         self._saved = time.monotonic()
@@ -147,15 +150,19 @@ def _checksum(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def read_state(path: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_state(
+    path: str, settings: Mapping[str, Any] | None = None, options: tuple[str, str] = ("state", "resume")
+) -> dict[str, Any]:
     """Return the state of a search that was interrupted.
 
     Args:
         settings: of the search that goes on.
+        options: what names the file, and the wish to go on, in errors.
 
     Raises:
         ValueError: one line: there is none, it is damaged, or it is of another search.
     """
+    of_state, of_resume = options
     try:
         with open(path, encoding="utf-8") as file:
             state = json.load(file)
@@ -166,16 +173,17 @@ def read_state(path: str, settings: Mapping[str, Any] | None = None) -> dict[str
         _ = sum(state["counters"].values(), 0.0)
     except FileNotFoundError:
         raise ValueError(
-            f"`--resume` must find the state of an interrupted search, but {path} does not exist."
+            f"`{of_resume}` must find the state of an interrupted search, but {path} does not exist."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError(f"`--state` must be the state of an interrupted search, but {path} is none.") from None
+        raise ValueError(f"`{of_state}` must be the state of an interrupted search, but {path} is none.") from None
     if checksum != _checksum(json.dumps(state)):
-        raise ValueError(f"`--state` must be as the search left it, but {path} was changed.")
+        raise ValueError(f"`{of_state}` must be as the search left it, but {path} was changed.")
     for name, value in json.loads(json.dumps(dict(settings or {}))).items():
-        if before.get(name) != value:
+        was = before.get(name)
+        if was != value:
             raise ValueError(
-                f"`--resume` must go on with the same search, but `{name}` was {before.get(name)!r} and is {value!r}."
+                f"`{of_resume}` must go on with the same search, but `{name}` was {was!r} and is {value!r}."
             )
     return dict(state)
 

@@ -1,12 +1,11 @@
-"""A sweep over depths: which layers run at each, and the rows of what was measured, relative to the full model."""
+"""A sweep over depths: which layers run at each depth."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import layer_spec
 from .rates import Rates
@@ -23,17 +22,6 @@ class Point(NamedTuple):
 
     strategy: str
     kept: tuple[Kept, ...]
-
-
-class Measured(NamedTuple):
-    """What was measured of a model while just some layers run."""
-
-    parameters: int
-    loss: float  # bits a prediction
-    accuracy: float | None  # of 100; for a task that classifies
-    bleu: float | None  # of 100
-    tokens_per_second: float
-    peak_memory: int | None  # bytes
 
 
 def parse_depths(text: str, option: str = "depths") -> list[Depths]:
@@ -204,44 +192,6 @@ def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str,
                 of = f"{stack} layers {layer_spec.describe(kept)}"
                 return f"{point.strategy} keeps {of} of {label}, which needs layer {layer} (`alignment_layer`)"
     return None
-
-
-def rows(
-    label: str, stacks: Sequence[str], at: Sequence[Point], measured: Mapping[tuple[Kept, ...], Measured]
-) -> list[dict[str, Any]]:
-    """Return a row for each point of one checkpoint, the full model's first.
-
-    After each value comes, as `..._ratio`, its ratio to the full model's.
-    """
-    full = next(_values(measured[point.kept]) for point in at if point.strategy == FULL)
-    found = []
-    for strategy, kept in at:
-        row: dict[str, Any] = {"checkpoint": label, "strategy": strategy, "depth": name_of([len(k) for k in kept])}
-        row.update({name: ",".join(map(str, k)) for name, k in zip(stacks, kept)})
-        for name, value in _values(measured[kept]).items():
-            row[name] = value
-            row[f"{name}_ratio"] = value / full[name] if value is not None and full[name] else None
-        found.append(row)
-    return found
-
-
-def _values(measured: Measured) -> dict[str, Any]:
-    """The values by name; None is what was not measured, or is no number, as fp16 may have it."""
-    accuracy, bleu = measured.accuracy, measured.bleu
-    finite = math.isfinite(measured.loss)
-    values: dict[str, Any] = {"parameters": measured.parameters, "loss": measured.loss if finite else None}
-    if accuracy is None:
-        values["perplexity"] = 2**measured.loss if finite and measured.loss < 1000 else None
-    else:
-        values["accuracy"] = accuracy
-    if bleu is not None:
-        values["bleu"] = bleu
-    memory = measured.peak_memory
-    return {
-        **values,
-        "tokens_per_second": measured.tokens_per_second,
-        "peak_memory_mib": None if memory is None else memory / 2**20,
-    }
 
 
 def labels(paths: Sequence[str]) -> list[str]:

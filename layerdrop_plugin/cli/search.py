@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from .. import whole_files
-from . import results, search_text
+from . import results, search_state, search_text
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
-from .interruption import interruptible
 from .workers import workers
-
-if TYPE_CHECKING:
-    from ..fairseq_adapter.evaluation.search import Scoring
-    from ..measuring import Measuring
 
 DESCRIPTION = """\
 Find the layers to keep: score sets of K layers on validation data, as the paper's Search on Valid does.
@@ -47,11 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _check(args: Namespace) -> None:
     results.check(args, args.path)
-    if args.state is not None:
-        whole_files.check(args.state, force=True, option="--state")
-        for option in ("json", "csv"):
-            if os.path.abspath(args.state) == os.path.abspath(getattr(args, option) or ""):
-                raise ValueError(f"`--state` must be another file than --{option}, but is {args.state} too.")
+    search_state.check(args)
     if args.report_subset == args.gen_subset:
         raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
 
@@ -70,39 +56,19 @@ def _search(parser: Parser, args: Namespace, words: list[str], first: bool) -> N
         print(f"{parser.prog}: warning: {args.gen_subset} has {len(batches)} batches only", file=sys.stderr)
     scoring = layer_search.Scoring(model, plan, batches)
     settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
-    measure = _measuring(args, settings, scoring)
-    with interruptible(parser, plan, measure, first):
+    measure = search_state.measuring(args, settings, scoring)
+    with search_state.interruptible(parser, plan, measure, first):
         with progress(layer_search.work(plan, len(batches)), "set") if first else contextlib.nullcontext() as bar:
             measure.progress = bar.update if bar is not None else measure.progress
             ranked = layer_search.run(plan, measure, len(batches))
         if first:
             cost = measure.counted()
-            found = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
+            report = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
             try:
-                results.write(args, found, found["ranking"])
+                results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
             finally:
-                search_text.show(parser, found)
+                search_text.show(parser, report)
             measure.forget()
-
-
-def _measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Measuring:
-    from ..measuring import Measuring, read_state
-
-    path = args.state or f"layerdrop-search-{_short(settings)}.json"
-    whole_files.check(path, force=True, option="--state")
-    if not args.resume and os.path.exists(path):
-        read_state(path)  # another file than a state is not replaced, come what may
-        if not args.force:
-            raise ValueError(
-                f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
-            )
-    measure = Measuring(scoring, path, settings, read_state(path, settings) if args.resume else None)
-    scoring.counters = measure.counters
-    return measure
-
-
-def _short(settings: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
 
 
 def _keep(text: str) -> tuple[int, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
 
 from .. import layer_spec, sweep
+from ..sweep_report import SweepReport
 from . import results, sweep_plots, sweep_tables
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
 from .sweep_subjects import labels_of, subjects_of
@@ -46,26 +46,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.strategies = sweep.parse_strategies(args.strategies, "--strategies")
         args.labels = labels_of(args)
         with evaluating(parser, words):
-            found = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
-        print(sweep_tables.text(found))
-        if found["rows"][0]["peak_memory_mib"] is None:
+            report = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
+        print(sweep_tables.text(report))
+        if report.measured.rows[0].measured.peak_memory is None:
             print(f"{parser.prog}: warning: this system does not tell peak memory (only Linux does)", file=sys.stderr)
-        results.write(args, found, found["rows"])
-        sweep_plots.draw(args, found)
+        results.write(args, report.as_json(), [row.as_json() for row in report.measured.rows])
+        sweep_plots.draw(args, report)
 
 
-def _measure(parser: Parser, args: Namespace, words: list[str]) -> dict[str, Any]:
+def _measure(parser: Parser, args: Namespace, words: list[str]) -> SweepReport:
     from ..fairseq_adapter.evaluation import importance as layer_importance
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
 
     subjects, swept = subjects_of(parser, args, words)
     with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch") as bar:
-        found = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
+        measured = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
+    importance = None
     if args.importance is not None:
         with progress(layer_importance.work(subjects, swept, args.samples), "batch") as bar:
-            found["importance"] = layer_importance.measure(subjects, swept, args.samples, bar.update)
+            importance = layer_importance.measure(subjects, swept, args.samples, bar.update)
     checkpoints = dict(zip(args.labels, [args.path, *args.compare]))
-    return {"checkpoints": checkpoints, "split": args.gen_subset, "repeats": args.repeats, **found}
+    return SweepReport(checkpoints, args.gen_subset, args.repeats, measured, importance)
 
 
 def _parser() -> Parser:

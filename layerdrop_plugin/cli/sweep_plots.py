@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from os.path import realpath
-from typing import Any
 
 from .. import whole_files
+from ..sweep_report import SweepReport
 from . import plots, results
 
 
@@ -28,15 +28,16 @@ def check(args: Namespace) -> None:
     args.samples = args.samples or 20
 
 
-def draw(args: Namespace, found: dict[str, Any]) -> None:
+def draw(args: Namespace, report: SweepReport) -> None:
     """Write the plots that --plot and --importance ask for."""
-    title = f"{found['split']}, {found['tokens']:,} tokens"
-    if len(found["checkpoints"]) == 1:
+    measured = report.measured
+    title = f"{report.split}, {measured.tokens:,} tokens"
+    if len(report.checkpoints) == 1:
         title = f"{args.labels[0]} on {title}"
     if args.plot is not None:
-        of = "generation" if found["bleu_signature"] else "evaluation"
+        of = "generation" if measured.bleu_signature else "evaluation"
         with whole_files.writing(args.plot, args.force, "--plot") as file:
-            file.write(plots.sweep(found["rows"], title, f"{of} on {found['device']}"))
-    if args.importance is not None:
+            file.write(plots.sweep(measured.rows, title, f"{of} on {measured.device}"))
+    if report.importance is not None:
         with whole_files.writing(args.importance, args.force, "--importance") as file:
-            file.write(plots.importance(found["importance"], title))
+            file.write(plots.importance(report.importance, title))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from ..sweep_report import SweepReport
 from . import results
 from .results import Row
 
@@ -30,18 +31,19 @@ SHOW: dict[str, Callable[[Any], str]] = {
 }
 
 
-def text(found: dict[str, Any]) -> str:
+def text(report: SweepReport) -> str:
     """Return tables of the results, but for which layers a strategy keeps and the ratio of losses."""
-    of = "generation" if found["bleu_signature"] else "evaluation"
+    measured = report.measured
+    of = "generation" if measured.bleu_signature else "evaluation"
     lines = [
-        _table(found["rows"], ("encoder", "decoder", "loss_ratio")),
-        f"{found['split']}: {found['batches']} batches, {found['tokens']:,} tokens; tokens/s and MiB of {of} "
-        f"on {found['device']}, median of {found['repeats']}; x: relative to full depth",
+        _table([row.as_json() for row in measured.rows], ("encoder", "decoder", "loss_ratio")),
+        f"{report.split}: {measured.batches} batches, {measured.tokens:,} tokens; tokens/s and MiB of {of} "
+        f"on {measured.device}, median of {report.repeats}; x: relative to full depth",
     ]
-    if found["bleu_signature"]:
-        lines.append(f"BLEU: sacrebleu {found['bleu_signature']}")
-    if "importance" in found:
-        lines += ["", _table(found["importance"], ())]
+    if measured.bleu_signature:
+        lines.append(f"BLEU: sacrebleu {measured.bleu_signature}")
+    if report.importance is not None:
+        lines += ["", _table([row.as_json() for row in report.importance], ())]
     return "\n".join(lines)
 
 

@@ -63,11 +63,11 @@ def test_rows():
         losses,
         {"encoder": [0.5], "decoder": [0.25, 0.125]},
     )
-    assert [tuple(row.values()) for row in found] == [
+    assert found == [
         ("small", "decoder", 0, 1.0, 4.0, 2.0, 4.0, 0.25),
         ("small", "decoder", 1, 1.0, 2.0, 4.0, 2.0, 0.125),
     ]
-    assert list(found[0]) == [
+    assert list(found[0].as_json()) == [
         *("checkpoint", "stack", "layer", "loss_full", "loss_without"),
         *("subnetworks_with", "subnetworks_without", "cosine_distance"),
     ]
@@ -76,4 +76,4 @@ def test_rows():
 def test_a_stack_of_one_layer_has_nothing_to_leave_out():
     only = ((0,),)
     row = importance.rows("a", {"encoder": 1}, ["encoder"], [only], {only: 2.0}, {"encoder": [0.5]})[0]
-    assert (row["loss_without"], row["subnetworks_with"], row["subnetworks_without"]) == (None, 2.0, None)
+    assert (row.loss_without, row.subnetworks_with, row.subnetworks_without) == (None, 2.0, None)

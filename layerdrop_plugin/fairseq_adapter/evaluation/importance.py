@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from ... import importance
 from ...candidates import Candidate
+from ...importance import LayerImportance
 from .hidden_states import cosine_distances
 from .sweep import Subject, total_losses
 
@@ -21,12 +22,12 @@ def measure(
     swept: Sequence[str],
     samples: int,
     done: Callable[[int], Any] = lambda count: None,
-) -> list[dict[str, Any]]:
-    """Return a row, as `importance.rows` has it, for each layer of the swept stacks of each checkpoint.
+) -> list[LayerImportance]:
+    """Return a row for each layer of the swept stacks of each checkpoint.
 
     The sub-networks are drawn by fairseq's `--seed`.
     """
-    rows = []
+    rows: list[LayerImportance] = []
     for subject in subjects:
         networks = _networks(subject, swept, samples)
         wanted = _candidates(subject, swept, networks)

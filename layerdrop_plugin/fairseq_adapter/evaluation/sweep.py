@@ -8,12 +8,12 @@ from typing import Any, Callable, NamedTuple
 
 import torch
 
-from ... import sweep
 from ...candidates import Candidate
 from ...importance import full
 from ...prefixes import SharedPrefixes
 from ...selection import Kept
-from ...sweep import Measured, Point
+from ...sweep import Point
+from ...sweep_report import Measured, Measurements, Row, rows
 from .evaluation import Evaluation, Sample, Tally
 from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
 
@@ -99,8 +99,8 @@ def work(subjects: Sequence[Subject], repeats: int, with_bleu: bool) -> int:
 
 def measure(
     subjects: Sequence[Subject], repeats: int, with_bleu: bool, done: Done = lambda count: None
-) -> dict[str, Any]:
-    """Return the `rows`, as `sweep.rows` makes them, and on what they were measured.
+) -> Measurements:
+    """Return a row for each point of each checkpoint, and on what they were measured.
 
     Speed, and with BLEU it is that of generation, is measured after all else, when everything is warm. Memory
     estimates what a process would need that runs the pruned checkpoint alone: the most that was in use during a
@@ -115,12 +115,17 @@ def measure(
     speeds = tokens_per_second(turns, repeats, with_bleu, done)
     loaded = sum(bytes_in_use(s.evaluation, full(list(s.depths.values()))) for s in subjects)
     measured = [_measured(turn, one, speed, loaded) for turn, one, speed in zip(turns, first, speeds)]
-    rows: list[dict[str, Any]] = []
+    found: list[Row] = []
     for s in subjects:
-        found = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
-        rows += sweep.rows(s.label, list(s.depths), s.points, found)
-    signature = first[0].bleu.signature if first[0].bleu else None
-    return {**_setting(subjects[0]), "bleu_signature": signature, "rows": rows}
+        of_candidates = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
+        found += rows(s.label, list(s.depths), s.points, of_candidates)
+    return Measurements(
+        batches=len(subjects[0].batches),
+        tokens=tokens_in(subjects[0].batches),
+        device=_name_of(subjects[0].evaluation.device),
+        bleu_signature=first[0].bleu.signature if first[0].bleu else None,
+        rows=found,
+    )
 
 
 @torch.no_grad()
@@ -144,15 +149,11 @@ def total_losses(
     return sums
 
 
-def _setting(subject: Subject) -> dict[str, Any]:
-    device = subject.evaluation.device
+def _name_of(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    on_cpu = "cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads"
-    return {
-        "batches": len(subject.batches),
-        "tokens": tokens_in(subject.batches),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
-    }
+    return "cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads"
 
 
 def _measured(turn: Turn, first: FirstPass, speed: float, loaded: int) -> Measured:

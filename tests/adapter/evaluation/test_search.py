@@ -315,10 +315,11 @@ def test_a_second_split(load):
     scoring = layer_search.Scoring(model, plan, batches)
     found = layer_search.run(plan, Measuring(scoring), len(batches))
     other = model.batches("test")
-    rows = search_report.report(plan, scoring, found, scoring.counters, report_split="test", report_batches=other)[
-        "report"
-    ]["rows"]
-    assert [row["rank"] for row in rows] == ["1", "every_other:2"]
+    options = {"report_split": "test", "report_batches": other}
+    second = search_report.report(plan, scoring, found, scoring.counters, **options).second
+    assert second.split == "test"
+    rows = second.rows
+    assert [row.rank for row in rows] == ["1", "every_other:2"]
     for row, candidate in zip(rows, [found[0].candidate, ((0, 2),)]):
         tallies = [one_by_one(model, plan, batch, candidate) for batch in other]
-        assert row["loss"] == pytest.approx(sum(t[0] for t in tallies) / sum(t[1] for t in tallies), rel=1e-12)
+        assert row.loss == pytest.approx(sum(t[0] for t in tallies) / sum(t[1] for t in tallies), rel=1e-12)
