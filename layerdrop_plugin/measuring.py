@@ -14,7 +14,7 @@ import numpy
 import torch
 from torch import distributed
 
-from . import whole_files
+from . import atomic
 from .candidates import Candidate
 from .search import Ranked, Totals, rank
 
@@ -125,7 +125,7 @@ class Measuring:
         started = time.monotonic()
         if self.path is not None and self._rank == 0 and self._calls:
             state = {"settings": dict(self.settings), "counters": self.counted(), "calls": self._calls}
-            with whole_files.writing(self.path, force=True, option=self._option) as file:
+            with atomic.write_file(self.path, force=True, option=self._option) as file:
                 text = json.dumps(state)
                 file.write(f'{{"checksum": "{_checksum(text)}", {text[1:]}'.encode())
         self._saved = time.monotonic()

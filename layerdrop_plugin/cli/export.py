@@ -6,7 +6,7 @@ import importlib.util
 from argparse import Namespace
 from collections.abc import Sequence
 
-from .. import message, whole_folders
+from .. import atomic_folder, message
 from ..fairseq_adapter.export import MARKS
 from .command import Parser, add_stack_options, load_fairseq, stack_specs
 
@@ -52,7 +52,7 @@ def _check(args: Namespace) -> None:
                 raise ValueError(f"`{flag}` must be left out with `--to {args.to}`, but is {value!r}.")
             if value == "":
                 raise ValueError(f"`{flag}` must name something or be left out, but is '' instead.")
-    whole_folders.check(args.out, args.force, MARKS)
+    atomic_folder.check_folder(args.out, args.force, MARKS)
     for package in PACKAGES[args.to]:
         if importlib.util.find_spec(package) is None:
             raise ValueError(

@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import whole_files
+from .. import atomic
 from . import description_text, results
 from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
 
@@ -48,7 +48,7 @@ def _check(args: Namespace, specs: Mapping[str, str]) -> None:
     """Refuse what takes no look at the checkpoint."""
     if not specs and not args.stock and args.dtype is None:
         raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
-    whole_files.check(args.output, args.force)
+    atomic.check_file(args.output, args.force)
     results.check(args, args.checkpoint, args.output)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from os.path import realpath
 from typing import Any, Callable
 
-from .. import message, whole_files
+from .. import atomic, message
 
 Row = Mapping[str, Any]
 
@@ -31,13 +31,13 @@ def check(args: Namespace, *others: str) -> None:
         others: what else the command reads or writes, not to be lost, with --force either.
 
     Raises:
-        ValueError: as `whole_files.check`; or both are the same file, or one of the others.
+        ValueError: as `atomic.check_file`; or both are the same file, or one of the others.
     """
     taken = {realpath(path): path for path in others}
     for option in ("json", "csv"):
         path = getattr(args, option)
         if path is not None:
-            whole_files.check(path, args.force, f"--{option}")
+            atomic.check_file(path, args.force, f"--{option}")
             if realpath(path) in taken:
                 raise ValueError(f"`--{option}` must be another file than {taken[realpath(path)]}, but is {path}.")
     if args.json is not None and args.csv is not None and realpath(args.json) == realpath(args.csv):
@@ -48,10 +48,10 @@ def write(args: Namespace, data: Any, rows: Sequence[Row]) -> None:
     """Write the files that were asked for: all of `data` as JSON, `rows` as CSV."""
     if args.json is not None:
         text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
-        with whole_files.writing(args.json, args.force, "--json") as file:
+        with atomic.write_file(args.json, args.force, "--json") as file:
             file.write(text.encode())
     if args.csv is not None:
-        with whole_files.writing(args.csv, args.force, "--csv") as file:
+        with atomic.write_file(args.csv, args.force, "--csv") as file:
             file.write(as_csv(rows).encode())
 
 

@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import whole_files
+from .. import atomic
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check(args: Namespace) -> None:
     """
     if args.state is None:
         return
-    whole_files.check(args.state, force=True, option="--state")
+    atomic.check_file(args.state, force=True, option="--state")
     for option in ("json", "csv"):
         if os.path.abspath(args.state) == os.path.abspath(getattr(args, option) or ""):
             raise ValueError(f"`--state` must be another file than --{option}, but is {args.state} too.")
@@ -44,7 +44,7 @@ def measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Me
     from ..measuring import Measuring, read_state
 
     path = args.state or f"layerdrop-search-{_short(settings)}.json"
-    whole_files.check(path, force=True, option="--state")
+    atomic.check_file(path, force=True, option="--state")
     if not args.resume and os.path.exists(path):
         read_state(path, options=OPTIONS)  # another file than a state is not replaced, come what may
         if not args.force:

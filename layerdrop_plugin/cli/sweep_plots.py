@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from os.path import realpath
 
-from .. import whole_files
+from .. import atomic
 from ..sweep_report import SweepReport
 from . import plots, results
 
@@ -18,7 +18,7 @@ def check(args: Namespace) -> None:
         path = getattr(args, option)
         if path is None:
             continue
-        whole_files.check(path, args.force, f"--{option}")
+        atomic.check_file(path, args.force, f"--{option}")
         plots.check(path, f"--{option}")
         if realpath(path) in seen:
             raise ValueError(f"`--{option}` must be another file than {seen[realpath(path)]}, but is {path}.")
@@ -36,8 +36,8 @@ def draw(args: Namespace, report: SweepReport) -> None:
         title = f"{args.labels[0]} on {title}"
     if args.plot is not None:
         of = "generation" if measured.bleu_signature else "evaluation"
-        with whole_files.writing(args.plot, args.force, "--plot") as file:
+        with atomic.write_file(args.plot, args.force, "--plot") as file:
             file.write(plots.sweep(measured.rows, title, f"{of} on {measured.device}"))
     if report.importance is not None:
-        with whole_files.writing(args.importance, args.force, "--importance") as file:
+        with atomic.write_file(args.importance, args.force, "--importance") as file:
             file.write(plots.importance(report.importance, title))

@@ -76,7 +76,7 @@ def test_a_state_that_cannot_be_saved_leaves_the_one_before(path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(measuring.whole_files.os, "fsync", full)
+    monkeypatch.setattr(measuring.atomic.os, "fsync", full)
     with pytest.raises(ValueError) as error:
         one.save()
     assert str(error.value) == f"`state` must be a file that can be written, but {path} can't: No space left on device."

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import torch
 
-from ... import averaging, whole_files
+from ... import atomic, averaging
 from ..reading import reader
 from . import provenance
 
@@ -89,7 +89,7 @@ def average_checkpoints(
     Raises:
         ValueError: one line: the files are not checkpoints of one model, or `output` can't be written.
     """
-    whole_files.check(output, force)
+    atomic.check_file(output, force)
     _check_files(paths, output)
     rest: State = {}
 
@@ -104,7 +104,7 @@ def average_checkpoints(
 
     with reader.unchanged(*paths):
         averaged = averaging.average(map(read, paths))
-    with whole_files.writing(output, force) as file:
+    with atomic.write_file(output, force) as file:
         torch.save({**rest, "model": averaged}, file)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from ... import whole_files
+from ... import atomic
 from ..errors import in_command, one_line
 from ..hooks import wrap
 
@@ -49,9 +49,9 @@ def _save(original: Any, obj: Any, f: Any) -> None:
 
 
 def _write(obj: Any, file: Any) -> None:
-    guarded = whole_files.Guarded(file)
-    torch.save(obj, guarded)
-    guarded.flush()
+    delaying = atomic.DelayedErrors(file)
+    torch.save(obj, delaying)
+    delaying.flush()
 
 
 def _save_as(original: Any, obj: Any, filename: str, async_write: bool = False) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from ... import whole_files, whole_folders
+from ... import atomic, atomic_folder
 from ...layer_spec import LayerSpec
 from ..checkpoints.provenance import Pruned
 from . import MARKS, expressible, source
@@ -51,26 +51,26 @@ def export(
         ValueError: one line: CTranslate2 can't express the model, there are no dictionaries, or `out` can't be
             written.
     """
-    whole_folders.check(out, force, MARKS)
-    whole_folders.check_apart(out, path, "CKPT")
+    atomic_folder.check_folder(out, force, MARKS)
+    atomic_folder.check_apart(out, path, "CKPT")
     model = source.read(path, specs)
     check(model)
     folder = _data_folder(model.options, data)
-    whole_folders.check_apart(out, folder, "--data")
+    atomic_folder.check_apart(out, folder, "--data")
     if model.family == "transformer":
         _set_languages(model.options, languages, folder)
     _check_dictionaries(model, folder)
-    with _work_folder() as work, whole_folders.writing(out, force, MARKS) as passing:
+    with _work_folder() as work, atomic_folder.write_folder(out, force, MARKS) as temporary:
         checkpoint = os.path.join(work, "checkpoint.pt")
-        with whole_files.writing(checkpoint, option="TMPDIR") as file:  # its errors are one line
+        with atomic.write_file(checkpoint, option="TMPDIR") as file:  # its errors are one line
             torch.save({**model.state, "args": model.options, "cfg": None}, file)
-        _convert(checkpoint, folder, passing, quantization)
+        _convert(checkpoint, folder, temporary, quantization)
     return model.kept
 
 
 def _work_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a new folder, after those of exports that were killed are removed."""
-    whole_files.remove_leftovers(tempfile.gettempdir(), WORK)
+    atomic.remove_leftovers(tempfile.gettempdir(), WORK)
     return tempfile.TemporaryDirectory(prefix=f".{WORK}.", suffix=".tmp")
 
 
