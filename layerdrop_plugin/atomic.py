@@ -37,7 +37,7 @@ def check_file(path: str, force: bool = False, option: str = "--output") -> None
         pass
     except OSError as error:  # a name that is too long
         raise ValueError(
-            f"`{option}` must be a file that can be written, but {path} can't: {error.strerror}."
+            f"`{option}` must be a file that can be written, but {path} can't be: {error.strerror}."
         ) from None
     if exists and not force:
         raise ValueError(_exists(path, option))
@@ -158,7 +158,7 @@ def _link(source: str, path: str) -> None:
 
 
 def _not_written(path: str, option: str, error: OSError) -> str:
-    return f"`{option}` must be a file that can be written, but {path} can't: {error.strerror or error}."
+    return f"`{option}` must be a file that can be written, but {path} can't be: {error.strerror or error}."
 
 
 def _exists(path: str, option: str) -> str:

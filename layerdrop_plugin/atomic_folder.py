@@ -43,7 +43,7 @@ def check_folder(path: str, force: bool = False, marks: Marks = NONE, option: st
     if os.path.islink(_plain(path)) or not any(os.path.isfile(os.path.join(path, mark)) for mark in marks):
         named = " or ".join(marks)
         rule = f"must be a folder with {named} for --force to replace files in it"
-        raise ValueError(f"`{option}` {rule}, but {path} is none.")
+        raise ValueError(f"`{option}` {rule}, but {path} is not.")
     if not os.access(path, os.W_OK):
         raise ValueError(f"`{option}` must be a folder that can be written, but is {path!r} instead.")
 
@@ -91,7 +91,7 @@ def write_folder(path: str, force: bool = False, marks: Marks = NONE, option: st
             _rename(temporary, path, option)
     except OSError as error:
         raise ValueError(
-            f"`{option}` must be a folder that can be written, but {path} can't: {error.strerror or error}."
+            f"`{option}` must be a folder that can be written, but {path} can't be: {error.strerror or error}."
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

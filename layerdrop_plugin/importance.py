@@ -10,7 +10,7 @@ from .selection import Kept
 
 
 class LayerImportance(NamedTuple):
-    """What one layer is worth; losses are in bits a prediction, None where there is nothing to measure."""
+    """How much one layer matters; losses are in bits a prediction, None if there is nothing to measure."""
 
     checkpoint: str
     stack: str
@@ -32,7 +32,7 @@ def full(depths: Sequence[int]) -> Candidate:
 
 
 def without(depths: Sequence[int], stack: int, layer: int, needed: Sequence[Kept] = ()) -> Candidate | None:
-    """Return all layers but one; None where its stack has no other, or where it is needed.
+    """Return all layers but one; None if its stack has no other layer, or if the layer is needed.
 
     Args:
         needed: by stack, layers without which the model does not run.
@@ -50,8 +50,8 @@ def random_halves(
 ) -> list[Candidate]:
     """Return different sub-networks with a random half, rounded down but at least 1, of the layers of swept stacks.
 
-    They are drawn, each as likely as any other, by a generator of their own; where there are fewer than
-    `samples`, it is all.
+    They are drawn by a generator of their own, each with the same probability. If there are fewer than
+    `samples`, all are returned.
 
     Args:
         swept: the numbers of the stacks that lose layers; the others stay whole.
@@ -67,11 +67,11 @@ def random_halves(
 def means(
     networks: Sequence[Candidate], losses: Mapping[Candidate, float], stack: int, layer: int
 ) -> tuple[float | None, float | None]:
-    """Return the mean loss of the networks with a layer and of those without it; None where there are none."""
-    found: dict[bool, list[float]] = {True: [], False: []}
+    """Return the mean loss of the networks with a layer and of those without it; None if there are none."""
+    by_presence: dict[bool, list[float]] = {True: [], False: []}
     for network in networks:
-        found[layer in network[stack]].append(losses[network])
-    with_it, without_it = (sum(f) / len(f) if f else None for f in (found[True], found[False]))
+        by_presence[layer in network[stack]].append(losses[network])
+    with_it, without_it = (sum(f) / len(f) if f else None for f in (by_presence[True], by_presence[False]))
     return with_it, without_it
 
 
@@ -92,14 +92,14 @@ def rows(
         distances: by stack, of each layer: cosine distance between its input and its output.
     """
     numbers = list(depths.values())
-    found = []
+    importances = []
     for stack, name in enumerate(depths):
         for layer in range(depths[name] if name in swept else 0):
             left_out = without(numbers, stack, layer, needed)
             with_it, without_it = means(networks, losses, stack, layer)
             alone = None if left_out is None else losses[left_out]
             distance = distances[name][layer]
-            found.append(
+            importances.append(
                 LayerImportance(label, name, layer, losses[full(numbers)], alone, with_it, without_it, distance)
             )
-    return found
+    return importances

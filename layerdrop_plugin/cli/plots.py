@@ -13,7 +13,7 @@ from ..sweep_report import Row
 
 
 class Quality(NamedTuple):
-    """What tells how good a model is: its axis, and the value of a row."""
+    """A measure of how good a model is: the label of its axis, and its value in a row."""
 
     label: str
     of: Callable[[Row], float | None]
@@ -30,7 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def check(path: str, option: str) -> None:
-    """Refuse, before long work, what can't be drawn.
+    """Refuse, before long work, a plot that can't be drawn.
 
     Raises:
         ValueError: one line: no PNG is asked for, or there is no matplotlib.
@@ -43,16 +43,16 @@ def check(path: str, option: str) -> None:
 
 def curves(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """Return for each checkpoint and strategy its rows, the full model's included, from few layers to many."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    lines: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.strategy != FULL:
-            found.setdefault((row.checkpoint, row.strategy), []).append(row)
+            lines.setdefault((row.checkpoint, row.strategy), []).append(row)
     for row in rows:
         if row.strategy == FULL:
-            own = [line for (checkpoint, _), line in found.items() if checkpoint == row.checkpoint]
-            for line in own or [found.setdefault((row.checkpoint, FULL), [])]:
+            own = [line for (checkpoint, _), line in lines.items() if checkpoint == row.checkpoint]
+            for line in own or [lines.setdefault((row.checkpoint, FULL), [])]:
                 line.append(row)
-    return {key: sorted(line, key=layers) for key, line in found.items()}
+    return {key: sorted(line, key=layers) for key, line in lines.items()}
 
 
 def chain(line: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -75,7 +75,7 @@ def sweep(rows: Sequence[Row], title: str, speed: str) -> bytes:
 
     Args:
         title: what it was measured on.
-        speed: what the tokens per second are of.
+        speed: what the tokens per second were measured on.
     """
     pyplot = _pyplot()
     quality = next((quality for quality in QUALITIES if quality.of(rows[0]) is not None), PERPLEXITY)
@@ -107,7 +107,7 @@ def sweep(rows: Sequence[Row], title: str, speed: str) -> bytes:
 
 
 def importance(rows: Sequence[LayerImportance], title: str) -> bytes:
-    """Return a PNG, like figure 5 of the paper: what each layer of each stack is worth, a line for each checkpoint."""
+    """Return a PNG like figure 5 of the paper: how much each layer matters, a line for each checkpoint."""
     pyplot = _pyplot()
     stacks = list(dict.fromkeys(row.stack for row in rows))
     checkpoints = list(dict.fromkeys(row.checkpoint for row in rows))
@@ -156,7 +156,7 @@ def _pyplot() -> Any:
 
 
 def _label(checkpoint: str, strategy: str, checkpoints: bool, strategies: bool) -> str:
-    """Name what there are several of."""
+    """Return a label with the checkpoint and the strategy, each only if there are several."""
     if not checkpoints:
         return strategy
     return f"{checkpoint}, {strategy}" if strategies else checkpoint
@@ -176,12 +176,12 @@ def _with_gaps(values: Iterable[float | None]) -> list[float]:
 
 
 def _depth_ticks(axes: Any, rows: Sequence[Row]) -> None:
-    """Write depths as the rows do, 6+3, at how many layers run in all."""
+    """Write depths such as 6+3 at the number of layers that run in all."""
     names: dict[int, list[str]] = {}
     for row in rows:
         at = names.setdefault(layers(row), [])
         at += [] if row.depth in at else [row.depth]
-    axes.set_xticks(list(names), ["\n".join(found) for found in names.values()])
+    axes.set_xticks(list(names), ["\n".join(depths) for depths in names.values()])
     stacks = "encoder + decoder" if len(rows[0].depths) > 1 else "in the stack"
     axes.set(xlabel=f"layers that run ({stacks})")
 

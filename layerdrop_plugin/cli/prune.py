@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check(args: Namespace, specs: Mapping[str, str]) -> None:
-    """Refuse what takes no look at the checkpoint."""
+    """Refuse what is wrong with any checkpoint."""
     if not specs and not args.stock and args.dtype is None:
         raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
     atomic.check_file(args.output, args.force)
@@ -53,7 +53,7 @@ def _check(args: Namespace, specs: Mapping[str, str]) -> None:
 
 
 def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a line for each thing that is worth comparing."""
+    """Return a row for each property to compare."""
     rows = [
         {
             "": f"{stack} layers",
@@ -88,13 +88,13 @@ def _parser() -> Parser:
     parser.add_argument(
         "--stock",
         action="store_true",
-        help="under the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
+        help="give it the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
     )
     parser.add_argument("--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to {', '.join(DTYPES)}")
     parser.add_argument(
         "--keep-optimizer",
         action="store_true",
-        help="carry over the optimizer's state and the moving average (EMA), to train on as if nothing had happened",
+        help="keep the optimizer's state and the moving average (EMA), to continue the training",
     )
     results.add_options(parser)
     return parser

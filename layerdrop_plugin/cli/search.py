@@ -1,21 +1,21 @@
-"""`layerdrop-search`: which layers to keep, by what they score on validation data."""
+"""`layerdrop-search`: choose the layers to keep by their scores on validation data."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+from .. import message
 from . import results, search_state, search_text
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
 from .workers import workers
 
 DESCRIPTION = """\
 Find the layers to keep: score sets of K layers on validation data, as the paper's Search on Valid does.
-DATA and every option that is not listed here are fairseq's: --gen-subset (here `valid` where it is left out),
+DATA and every option that is not listed here are fairseq's: --gen-subset (default here: valid),
 --max-tokens, --batch-size, --cpu, --fp16, --seed, --tokens-per-sample, --source-lang, --beam, ...
-Ctrl-C prints the best set so far and keeps a state file; the same command with --resume goes on from there."""
+Ctrl-C prints the best set so far and keeps a state file; the same command with --resume continues from there."""
 
 EXAMPLES = """\
   layerdrop-search data-bin/wikitext-103 --path checkpoint_best.pt --keep 8 --report-subset test
@@ -28,11 +28,11 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None = None) -> None:
     """Search on validation data, and print the best sets of layers."""
     parser = _parser()
-    args, words = parser.parse_known_args(argv)
-    with parser.errors(), workers("--cpu" in words) as first:
+    args, fairseq_argv = parser.parse_known_args(argv)
+    with parser.errors(), workers("--cpu" in fairseq_argv) as first:
         _check(args)
-        with evaluating(parser, words):
-            _search(parser, args, [*words, "--gen-subset", args.gen_subset], first)
+        with evaluating(parser, fairseq_argv):
+            _search(parser, args, [*fairseq_argv, "--gen-subset", args.gen_subset], first)
 
 
 def _check(args: Namespace) -> None:
@@ -42,18 +42,18 @@ def _check(args: Namespace) -> None:
         raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
 
 
-def _search(parser: Parser, args: Namespace, words: list[str], first: bool) -> None:
+def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: bool) -> None:
     from ..fairseq_adapter.evaluation import evaluation, generation, search_report
     from ..fairseq_adapter.evaluation import search as layer_search
 
-    model = evaluation.load(args.path, args.model_overrides, words, parser.error)
+    model = evaluation.load(args.path, args.model_overrides, fairseq_argv, parser.error)
     batches = layer_search.chosen_batches(model, args.gen_subset, args.num_batches)
     second = model.batches(args.report_subset, option="--report-subset") if args.report_subset else ()
     plan = layer_search.plan(model, args.stack, args.keep, args.strategy, args.metric, len(batches))
     if args.bleu:
         generation.check(model)
     if first and args.num_batches is not None and len(batches) < args.num_batches:
-        print(f"{parser.prog}: warning: {args.gen_subset} has {len(batches)} batches only", file=sys.stderr)
+        parser.warn(f"{args.gen_subset} has only {message.counted(len(batches), 'batch', 'batches')}")
     scoring = layer_search.Scoring(model, plan, batches)
     settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
     measure = search_state.measuring(args, settings, scoring)
@@ -85,8 +85,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--strategy",
         choices=("exhaustive", "greedy", "racing"),
-        help="all sets; drop the least harmful layer again and again; or all sets on a few batches, the better half "
-        "on twice as many, and so on. Default: exhaustive where that is short, else racing",
+        help="exhaustive: all sets; greedy: drop the layer that is missed least, again and again; racing: all sets on "
+        "a few batches, the better half on twice as many, and so on (default: exhaustive if it is short, else racing)",
     )
     parser.add_argument(
         "--metric", choices=("loss", "perplexity", "accuracy"), default="loss", help="what to rank by (default: loss)"
@@ -94,9 +94,9 @@ def _parser() -> Parser:
     parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
     parser.add_argument("--report-subset", metavar="SPLIT", help="also score the winner and Every Other on this split")
-    parser.add_argument("--bleu", action="store_true", help="give the ten best a BLEU score too")
-    parser.add_argument("--state", metavar="FILE", help="where an interrupted search is kept")
-    parser.add_argument("--resume", action="store_true", help="go on with a search that was interrupted")
+    parser.add_argument("--bleu", action="store_true", help="also give the ten best a BLEU score")
+    parser.add_argument("--state", metavar="FILE", help="the file that keeps an interrupted search")
+    parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
     results.add_options(parser)
     return parser
 

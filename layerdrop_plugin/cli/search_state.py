@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
+from ..message import counted
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ OPTIONS = ("--state", "--resume")
 
 
 def check(args: Namespace) -> None:
-    """Refuse, before long work, a state file that can't be written, or that is a result's.
+    """Refuse, before long work, a state file that can't be written, or that is also a file of results.
 
     Raises:
         ValueError: one line.
@@ -36,17 +37,17 @@ def check(args: Namespace) -> None:
 
 
 def measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Measuring:
-    """Return what measures the candidates, with the state of an earlier search if --resume asks for it.
+    """Return the measure of candidates, with the state of an interrupted search if --resume is given.
 
     Raises:
-        ValueError: one line: there is no such state, or there is one that nobody asked for.
+        ValueError: one line: there is no such state, or there is one and neither --resume nor --force is given.
     """
     from ..measuring import Measuring, read_state
 
     path = args.state or f"layerdrop-search-{_short(settings)}.json"
     atomic.check_file(path, force=True, option="--state")
     if not args.resume and os.path.exists(path):
-        read_state(path, options=OPTIONS)  # another file than a state is not replaced, come what may
+        read_state(path, options=OPTIONS)  # a file that is not a state is never replaced
         if not args.force:
             raise ValueError(
                 f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
@@ -63,7 +64,7 @@ def _short(settings: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def interruptible(parser: Parser, plan: Plan, measure: Measuring, first: bool) -> Iterator[None]:
-    """Keep the state and print the best set so far where the search inside is interrupted."""
+    """Keep the state and print the best set so far if the search inside is interrupted."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a scheduler or torchrun ends a command
     try:
@@ -76,8 +77,9 @@ def interruptible(parser: Parser, plan: Plan, measure: Measuring, first: bool) -
         finally:
             best = measure.best_so_far(plan.metric)
             if first and best is not None:
-                sets = " and ".join(f"{len(kept)} {name}" for name, kept in zip(plan.stacks, best.candidate))
-                print(f"best so far, {sets} layers: loss {best.loss:.4f}, perplexity {best.perplexity:.2f}")
+                sizes = zip(plan.stacks, map(len, best.candidate))
+                layers = " and ".join(counted(size, f"{stack} layer") for stack, size in sizes)
+                print(f"best so far, {layers}: loss {best.loss:.4f}, perplexity {best.perplexity:.2f}")
                 print(f'--model-overrides "{plan.model_overrides(best.candidate)}"', flush=True)
         parser.exit(130, f"{parser.prog}: interrupted; --resume goes on from {measure.path}\n" if first else None)
     except RuntimeError:  # the GPU is out of memory, or another worker is gone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from ..message import counted
 from ..search_report import SearchReport
 from . import results
 from .command import Parser
@@ -13,11 +14,12 @@ def show(parser: Parser, report: SearchReport) -> None:
     """Print the results, and the warnings on standard error."""
     number = {"loss": "{:.4f}".format, "perplexity": "{:.2f}".format, "accuracy": "{:.2f}".format}
     show = {**number, "bleu": "{:.2f}".format, "loss_1st_half": "{:.4f}".format, "loss_2nd_half": "{:.4f}".format}
-    what = " and ".join(f"{report.keep[name]} of {depth} {name} layers" for name, depth in report.stacks.items())
-    print(f"keep {what}: {report.strategy} search, {report.batches} batches, {report.predictions:,} predictions")
+    layers = (f"{report.keep[name]} of {counted(depth, f'{name} layer')}" for name, depth in report.stacks.items())
+    data = f"{counted(report.batches, 'batch', 'batches')}, {counted(report.predictions, 'prediction')}"
+    print(f"keep {' and '.join(layers)}: {report.strategy} search, {data}")
     print(results.table([row.as_json() for row in report.ranking], show))
     cost = report.cost
-    print(f"{cost.layer_evaluations:,} layer evaluations, {cost.seconds:.1f} s of scoring", end="")
+    print(f"{counted(cost.layer_evaluations, 'layer evaluation')}, {cost.seconds:.1f} s of scoring", end="")
     if cost.exhaustive is not None:
         print(f"; exhaustive takes {cost.exhaustive:,} a batch, one set after another {cost.one_by_one:,}", end="")
     print()

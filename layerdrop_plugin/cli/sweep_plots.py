@@ -1,4 +1,4 @@
-"""The plots of a sweep: refused before long work where they can't be drawn, written at its end."""
+"""The plots of a sweep: check before long work that they can be drawn, and write them at its end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from argparse import Namespace
 from os.path import realpath
 
 from .. import atomic
+from ..message import counted
 from ..sweep_report import SweepReport
 from . import plots, results
 
 
 def check(args: Namespace) -> None:
-    """Refuse, before long work, what can't be written or drawn."""
+    """Refuse, before long work, files that can't be written and plots that can't be drawn."""
     results.check(args, args.path, *args.compare)
     seen = {realpath(path): path for path in (args.path, *args.compare, args.json, args.csv) if path is not None}
     for option in ("plot", "importance"):
@@ -31,7 +32,7 @@ def check(args: Namespace) -> None:
 def draw(args: Namespace, report: SweepReport) -> None:
     """Write the plots that --plot and --importance ask for."""
     measured = report.measured
-    title = f"{report.split}, {measured.tokens:,} tokens"
+    title = f"{report.split}, {counted(measured.tokens, 'token')}"
     if len(report.checkpoints) == 1:
         title = f"{args.labels[0]} on {title}"
     if args.plot is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from ..message import counted
 from ..sweep_report import SweepReport
 from . import results
 from .results import Row
@@ -18,7 +19,7 @@ HEADERS = {
     "subnetworks_without": "mean without",
     "cosine_distance": "cosine distance",
 }
-"""What stands over a column of the table where the data's name is long."""
+"""Headers of the table's columns, where they differ from the names in the data."""
 
 SHOW: dict[str, Callable[[Any], str]] = {
     "parameters": "{:,}".format,
@@ -32,12 +33,13 @@ SHOW: dict[str, Callable[[Any], str]] = {
 
 
 def text(report: SweepReport) -> str:
-    """Return tables of the results, but for which layers a strategy keeps and the ratio of losses."""
+    """Return tables of the results, without the kept layers and the ratio of losses."""
     measured = report.measured
+    batches = counted(measured.batches, "batch", "batches")
     of = "generation" if measured.bleu_signature else "evaluation"
     lines = [
         _table([row.as_json() for row in measured.rows], ("encoder", "decoder", "loss_ratio")),
-        f"{report.split}: {measured.batches} batches, {measured.tokens:,} tokens; tokens/s and MiB of {of} "
+        f"{report.split}: {batches}, {counted(measured.tokens, 'token')}; tokens/s and MiB of {of} "
         f"on {measured.device}, median of {report.repeats}; x: relative to full depth",
     ]
     if measured.bleu_signature:
@@ -48,7 +50,7 @@ def text(report: SweepReport) -> str:
 
 
 def _table(rows: Sequence[Row], without: Sequence[str]) -> str:
-    """The table of some rows, each ratio under an `x` after its value; one checkpoint's name is left out."""
+    """Return a table; each ratio follows its value under an `x`. The name of a single checkpoint is left out."""
     if len({row["checkpoint"] for row in rows}) == 1:
         without = ("checkpoint", *without)
     headers = {name: HEADERS.get(name, name) for name in results.columns(rows) if name not in without}

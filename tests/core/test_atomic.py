@@ -120,7 +120,7 @@ def test_a_disk_that_is_full(path):
             torch.save({"w": torch.zeros(100_000)}, file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert str(error.value) == f"`--output` must be a file that can be written, but {path} can't: File too large."
+    assert str(error.value) == f"`--output` must be a file that can be written, but {path} can't be: File too large."
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -242,5 +242,7 @@ def test_a_name_that_is_too_long(tmp_path, length):
     path = f"{tmp_path}/{'x' * length}"
     with pytest.raises(ValueError) as error:
         atomic.check_file(path)
-    assert str(error.value) == f"`--output` must be a file that can be written, but {path} can't: File name too long."
+    assert (
+        str(error.value) == f"`--output` must be a file that can be written, but {path} can't be: File name too long."
+    )
     atomic.check_file(f"{tmp_path}/{'x' * 241}")

@@ -153,7 +153,7 @@ def test_a_renaming_that_fails_leaves_the_old_files(shared, number, when, stop, 
         write(folder, "new")
     if isinstance(stop, OSError):
         assert str(error.value) == (
-            f"`OUT` must be a folder that can be written, but {shared} can't: No space left on device."
+            f"`OUT` must be a folder that can be written, but {shared} can't be: No space left on device."
         )
     expected = ["model.bin", "model.safetensors", "config.json", "words.json", "config.json", "model.bin"]
     assert names[: number + 1] == expected[: number + 1]  # no half of it looks whole
@@ -237,7 +237,7 @@ def test_what_is_no_export_is_never_replaced(old, tmp_path, name):
         atomic_folder.check_folder(path, True, MARKS)
     assert str(error.value) == (
         "`OUT` must be a folder with model.bin or model.safetensors for --force to replace files in it, "
-        f"but {path} is none."
+        f"but {path} is not."
     )
     with pytest.raises(ValueError), atomic_folder.write_folder(path, True, MARKS):
         pass

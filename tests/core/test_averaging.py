@@ -143,11 +143,11 @@ def test_one_model_at_a_time_is_in_memory():
     [
         (
             {"a": torch.zeros(2, 3)},
-            "models to average must have the same weights, but model1 has `b`, model2 not.",
+            "models to average must have the same weights, but `b` is in model1 and not in model2.",
         ),
         (
             {"a": torch.zeros(2, 3), "b": torch.zeros(4), "c": torch.zeros(1), "d": torch.zeros(1)},
-            "models to average must have the same weights, but model2 has `c`, model1 not.",
+            "models to average must have the same weights, but `c` is in model2 and not in model1.",
         ),
         (
             {"a": torch.zeros(2, 3), "b": torch.zeros(5)},

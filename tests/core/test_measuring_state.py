@@ -79,7 +79,9 @@ def test_a_state_that_cannot_be_saved_leaves_the_one_before(path, monkeypatch):
     monkeypatch.setattr(measuring.atomic.os, "fsync", full)
     with pytest.raises(ValueError) as error:
         one.save()
-    assert str(error.value) == f"`state` must be a file that can be written, but {path} can't: No space left on device."
+    assert (
+        str(error.value) == f"`state` must be a file that can be written, but {path} can't be: No space left on device."
+    )
     assert read_state(path) == before
     assert os.listdir(os.path.dirname(path)) == ["state.json"]
 
@@ -146,7 +148,7 @@ def test_what_is_no_state(path, text):
         file.write(text)
     with pytest.raises(ValueError) as error:
         read_state(path, {})
-    assert str(error.value) == f"`state` must be the state of an interrupted search, but {path} is none."
+    assert str(error.value) == f"`state` must be the state of an interrupted search, but {path} is not."
 
 
 def test_bytes_that_are_no_text_and_a_folder(tmp_path):
@@ -154,7 +156,7 @@ def test_bytes_that_are_no_text_and_a_folder(tmp_path):
     for bad in (tmp_path / "bytes", tmp_path):
         with pytest.raises(ValueError) as error:
             read_state(str(bad), {})
-        assert str(error.value) == f"`state` must be the state of an interrupted search, but {bad} is none."
+        assert str(error.value) == f"`state` must be the state of an interrupted search, but {bad} is not."
 
 
 def test_the_least_that_is_a_state(path):

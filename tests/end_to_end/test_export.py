@@ -148,7 +148,7 @@ TO = ["--to", "ctranslate2"]
         (
             ["c.pt", "there", *TO, "--force"],
             "`OUT` must be a folder with model.bin or model.safetensors for --force to replace files in it, but there "
-            "is none.",
+            "is not.",
         ),
         (
             ["c.pt", "out", "--to", "huggingface", "--data", "d"],

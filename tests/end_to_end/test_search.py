@@ -174,7 +174,7 @@ def test_one_batch_and_more_than_there_are(words, capsys, folder):
     argv = [*words("transformer_lm"), "--max-tokens", 4000, "--num-batches", 9, "--json", "a.json", "--csv", "a.csv"]
     said = inside(capsys, *argv).err.splitlines()
     assert said == [
-        "layerdrop-search: warning: valid has 1 batches only",
+        "layerdrop-search: warning: valid has only 1 batch",
         "layerdrop-search: warning: the data make one batch, so what is noise can't be told; "
         "make --max-tokens or --batch-size smaller.",
     ]

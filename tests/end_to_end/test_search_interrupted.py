@@ -88,7 +88,9 @@ def test_interrupted_by_every_signal_and_resumed(translation, full, data, comman
         assert err.splitlines()[-1] == f"layerdrop-search: interrupted; --resume goes on from {path.name}"
         assert "Traceback" not in err
         first, second = out.splitlines()
-        assert re.fullmatch(r"best so far, 2 encoder and 2 decoder layers: loss \d\.\d{4}, perplexity \d+\.\d\d", first)
+        assert re.fullmatch(
+            r"best so far, 2 encoder layers and 2 decoder layers: loss \d\.\d{4}, perplexity \d+\.\d\d", first
+        )
         layers = r"'\d,\d'"
         overrides = rf"\{{'encoder_layers_to_keep': {layers}, 'decoder_layers_to_keep': {layers}\}}"
         assert re.fullmatch(f'--model-overrides "{overrides}"', second)
@@ -153,7 +155,7 @@ def test_results_that_cannot_be_written_are_shown_and_kept(words, capsys, folder
     from layerdrop_plugin.cli import results
 
     def full_disk(*args):
-        raise ValueError("`--json` must be a file that can be written, but a.json can't: No space left on device.")
+        raise ValueError("`--json` must be a file that can be written, but a.json can't be: No space left on device.")
 
     monkeypatch.setattr(results, "write", full_disk)
     said = inside(capsys, *words("transformer_lm"), "--json", "a.json", status=2)

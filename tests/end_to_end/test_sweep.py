@@ -125,7 +125,7 @@ def test_roberta_on_a_part_of_the_data(full, data, capsys, monkeypatch):
     shown = inside(capsys, *argv, "--num-batches", 999, "--depths", "4")
     assert "layerdrop-sweep: warning: this system does not tell peak memory (only Linux does)\n" in shown.err
     assert shown.out.splitlines()[1].split()[-2:] == ["-", "-"]
-    assert re.search(r"^layerdrop-sweep: warning: test has \d+ batches only$", shown.err, re.MULTILINE)
+    assert re.search(r"^layerdrop-sweep: warning: test has only \d+ batch(es)?$", shown.err, re.MULTILINE)
     assert [line.split()[0] for line in shown.out.splitlines()[1:3]] == ["full", "test:"]
 
 

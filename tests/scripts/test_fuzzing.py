@@ -27,7 +27,7 @@ def well():
 
 def refuses():
     os.mkdir("empty")
-    print("fake: warning: 3 batches only", file=sys.stderr)
+    print("fake: warning: only 3 batches", file=sys.stderr)
     sys.stderr.write("fake: error: `--x` must be 1, but is 2 instead.\n")
     sys.exit(2)
 

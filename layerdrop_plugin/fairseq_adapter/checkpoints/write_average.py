@@ -135,5 +135,6 @@ def _check_layers(first: str, first_state: State, path: str, state: State) -> No
     if held[0] != held[1]:
         layers = ["; ".join(f"{stack} layers {kept}" for stack, kept in h.items()) or "all layers" for h in held]
         raise ValueError(
-            f"checkpoints to average must hold the same layers, but {first} holds {layers[0]}, {path} {layers[1]}."
+            "checkpoints to average must hold the same layers, "
+            f"but {first} holds {layers[0]}, and {path} holds {layers[1]}."
         )

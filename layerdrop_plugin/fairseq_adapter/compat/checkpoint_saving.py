@@ -22,7 +22,7 @@ from ..hooks import wrap
 
 
 def needed() -> str | None:
-    """The reason, where fairseq logs a traceback while it tries again to save."""
+    """Return the reason, where fairseq logs a traceback while it tries again to save."""
     from fairseq import checkpoint_utils
 
     save = getattr(checkpoint_utils, "_torch_persistent_save", None)
@@ -32,7 +32,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Writes a checkpoint once, and it and its copies to names of their own first; removes what is half."""
+    """Write a checkpoint once, atomically, as well as its copies, and remove what is incomplete."""
     from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 
@@ -63,7 +63,7 @@ def _save_as(original: Any, obj: Any, filename: str, async_write: bool = False) 
     try:
         with open(filename + ".tmp", "wb") as file:
             _write(obj, file)
-            os.fsync(file.fileno())  # its copies need none: after a power cut, one of the files is whole
+            os.fsync(file.fileno())  # its copies need none: after a power cut, one of the files is complete
         os.replace(filename + ".tmp", filename)
     except OSError as error:
         _remove_half(filename, error)

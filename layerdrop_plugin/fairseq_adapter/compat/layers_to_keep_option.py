@@ -2,7 +2,7 @@
 
 fairseq 0.12.2 and main: `transformer` declares the option as a list of ints, so the command line
 makes one, and `build_model` splits a string; `transformer_lm` declares a string, so YAML can't
-hold a list. Declared as anything, it also takes our specifications.
+hold a list. Declared as `Any`, it also takes our specifications.
 """
 
 from __future__ import annotations

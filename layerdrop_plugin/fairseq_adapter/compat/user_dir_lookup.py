@@ -23,7 +23,7 @@ PACKAGE = "layerdrop_plugin"
 
 
 def needed() -> str | None:
-    """The reason, where fairseq looks beside itself by a path with `..` in it."""
+    """Return the reason, where fairseq looks beside itself by a path with `..` in it."""
     from fairseq import utils
 
     if ".." in inspect.unwrap(utils.import_user_module).__code__.co_consts:
@@ -32,7 +32,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lets the name of this package stand for the folder in which Python finds it."""
+    """Let the name of this package stand for the folder in which Python finds it."""
     from fairseq import utils
 
     wrap(utils, "import_user_module", _import_user_module)

@@ -45,11 +45,11 @@ def _networks(subject: Subject, swept: Sequence[str], samples: int) -> list[Cand
 
 
 def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candidate]) -> list[Candidate]:
-    """The full model, it without each layer, and the sub-networks, each once."""
+    """Return the full model, the model without each layer, and the sub-networks, each once."""
     depths = list(subject.depths.values())
-    found = [importance.full(depths), *networks]
+    candidates = [importance.full(depths), *networks]
     for stack, name in enumerate(subject.depths):
         for layer in range(depths[stack] if name in swept else 0):
             left_out = importance.without(depths, stack, layer, subject.needed)
-            found += [] if left_out is None else [left_out]
-    return list(dict.fromkeys(found))
+            candidates += [] if left_out is None else [left_out]
+    return list(dict.fromkeys(candidates))

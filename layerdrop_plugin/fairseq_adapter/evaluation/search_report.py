@@ -15,7 +15,7 @@ from .evaluation import Sample
 from .search import Plan, Scoring
 
 COUNTABLE = 200_000
-"""Up to so many sets, what scoring them all would cost is worked out."""
+"""The cost of scoring all sets is computed for at most this many sets."""
 
 
 def report(
@@ -87,23 +87,24 @@ def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Cost:
 
 
 def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> list[str]:
-    """Say where a difference between candidates is as large as what the two halves of the data disagree by."""
+    """Return a line for each difference between candidates that is not larger than that of the data's two halves."""
     every_other = next((r for name, r in references.items() if name.startswith("every_other:")), None)
     best = ranked[0]
     if math.isnan(best.halves("loss")[1]):
         return ["the data make one batch, so what is noise can't be told; make --max-tokens or --batch-size smaller."]
-    found = []
+    warnings = []
     if every_other is not None and best.candidate != every_other.candidate:
-        found += _noise("Every Other", search.difference(best, every_other, plan.metric), plan.metric)
+        warnings += _noise("Every Other", search.difference(best, every_other, plan.metric), plan.metric)
     rest = ranked[1 : search.FINALISTS]
     noisy = [r for r in rest if search.difference(best, r, plan.metric).is_noise]
     if noisy:
+        differ = "differs" if len(noisy) == 1 else "differ"
         spread = max(search.difference(best, r, plan.metric).spread for r in noisy)
-        found.append(
-            f"{len(noisy)} of the {len(rest)} next best differ from the best by noise: the halves of the data "
+        warnings.append(
+            f"{len(noisy)} of the {len(rest)} next best {differ} from the best by noise: the halves of the data "
             f"disagree by up to {_amount(spread, plan.metric)}."
         )
-    return found
+    return warnings
 
 
 def _noise(name: str, d: search.Difference, metric: str) -> list[str]:

@@ -58,8 +58,8 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[st
     for other, has in depths.items():
         if list(has) != list(first):
             raise ValueError(
-                f"`--compare` must hold models alike, but {label} has a stack of {' and '.join(first)} layers, "
-                f"{other} of {' and '.join(has)} layers."
+                f"`--compare` must hold models with the same stacks, but {label} has {' and '.join(first)}, "
+                f"and {other} has {' and '.join(has)}."
             )
     wanted = list(first) if stack is None else ["encoder", "decoder"] if stack == "both" else [stack]
     if not set(wanted) <= set(first):
@@ -69,11 +69,11 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[st
 
 def some_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:
     """Return the batches of a split, or `number` of them, drawn by `--seed`, in fairseq's order."""
-    found = evaluation.batches(subset)
-    if number is None or number >= len(found):
-        return found
-    chosen = random.Random(evaluation.cfg.common.seed).sample(range(len(found)), number)
-    return [found[i] for i in sorted(chosen)]
+    batches = evaluation.batches(subset)
+    if number is None or number >= len(batches):
+        return batches
+    chosen = random.Random(evaluation.cfg.common.seed).sample(range(len(batches)), number)
+    return [batches[i] for i in sorted(chosen)]
 
 
 def check_same_data(subjects: Sequence[Subject]) -> None:
@@ -82,13 +82,13 @@ def check_same_data(subjects: Sequence[Subject]) -> None:
     Raises:
         ValueError: one line.
     """
-    found = {s.label: tokens_in(s.batches) for s in subjects}
+    tokens_of = {s.label: tokens_in(s.batches) for s in subjects}
     first = subjects[0].label
-    for label, tokens in found.items():
-        if tokens != found[first]:
+    for label, tokens in tokens_of.items():
+        if tokens != tokens_of[first]:
             raise ValueError(
-                f"`--compare` must hold models that take the same data, but {first} takes {found[first]:,} tokens, "
-                f"{label} {tokens:,}."
+                f"`--compare` must hold models that take the same data, but {first} takes {tokens_of[first]:,} tokens, "
+                f"and {label} takes {tokens:,}."
             )
 
 
@@ -102,10 +102,9 @@ def measure(
 ) -> Measurements:
     """Return a row for each point of each checkpoint, and on what they were measured.
 
-    Speed, and with BLEU it is that of generation, is measured after all else, when everything is warm. Memory
-    estimates what a process would need that runs the pruned checkpoint alone: the most that was in use during a
-    pass over the data (of a GPU: by tensors; of the CPU: by the whole process) less all weights that were loaded
-    but did not run, those of other subjects included.
+    Speed (with BLEU, that of generation) is measured last, when everything is warm. Memory is an estimate for a
+    process that runs the pruned checkpoint alone: the peak during a pass over the data, minus all loaded weights that
+    did not run, those of other subjects included. The peak is that of tensors on a GPU, of the process on the CPU.
     """
     turns = [Turn(s.evaluation, candidate, s.batches) for s in subjects for candidate in s.candidates]
     first = []
@@ -115,16 +114,16 @@ def measure(
     speeds = tokens_per_second(turns, repeats, with_bleu, done)
     loaded = sum(bytes_in_use(s.evaluation, full(list(s.depths.values()))) for s in subjects)
     measured = [_measured(turn, one, speed, loaded) for turn, one, speed in zip(turns, first, speeds)]
-    found: list[Row] = []
+    all_rows: list[Row] = []
     for s in subjects:
         of_candidates = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
-        found += rows(s.label, list(s.depths), s.points, of_candidates)
+        all_rows += rows(s.label, list(s.depths), s.points, of_candidates)
     return Measurements(
         batches=len(subjects[0].batches),
         tokens=tokens_in(subjects[0].batches),
         device=_name_of(subjects[0].evaluation.device),
         bleu_signature=first[0].bleu.signature if first[0].bleu else None,
-        rows=found,
+        rows=all_rows,
     )
 
 

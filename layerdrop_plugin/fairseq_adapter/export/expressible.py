@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
-    """The values that an option may have, the first where it is not set.
+    """The values that an option may have. The first stands for an option that is not set.
 
     Options without a rule change nothing at inference, or the target takes over every value.
     """

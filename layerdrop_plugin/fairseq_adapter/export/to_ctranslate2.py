@@ -69,7 +69,7 @@ def export(
 
 
 def _work_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder, after those of exports that were killed are removed."""
+    """Return a new folder, and remove those of exports that were killed."""
     atomic.remove_leftovers(tempfile.gettempdir(), WORK)
     return tempfile.TemporaryDirectory(prefix=f".{WORK}.", suffix=".tmp")
 
@@ -100,7 +100,7 @@ def check(model: Source) -> None:
 
 
 def _check_projections(options: Namespace) -> None:
-    """The converter wants a projection both after the embeddings and before the output layer, or neither."""
+    """Refuse one projection, after the embeddings or before the output layer: the converter wants both or none."""
     width, first, last = options.decoder_embed_dim, options.decoder_input_dim, options.decoder_output_dim
     if (first == width) != (last == width):
         other = "" if first == width else "other than "
@@ -137,10 +137,13 @@ def _set_languages(options: Namespace, given: tuple[str | None, str | None], fol
     options.source_lang, options.target_lang = known
 
 
-def _named(given: Iterable[str | None], found: Iterable[str | None], who: str) -> list[str | None]:
-    """Return what either names; with the wrong dictionary, of the same size perhaps, all words would be wrong ones."""
+def _named(given: Iterable[str | None], known_elsewhere: Iterable[str | None], who: str) -> list[str | None]:
+    """Return the language that either source names.
+
+    They must agree: with a wrong dictionary of the same size, all words would be wrong.
+    """
     known = []
-    for side, one, other in zip(("source", "target"), given, found):
+    for side, one, other in zip(("source", "target"), given, known_elsewhere):
         if one and other and one != other:
             raise ValueError(f"`--{side}-lang` must be {other!r}, as {who}, but is {one!r}.")
         known.append(one or other)
@@ -162,7 +165,7 @@ def _check_dictionaries(model: Source, folder: str) -> None:
         try:
             words = len(Dictionary.load(file))
         except Exception as error:  # fairseq's are of no class of their own
-            raise ValueError(f"`--data` must hold dictionaries, but {file} is none: {error}.") from None
+            raise ValueError(f"`--data` must hold dictionaries, but {file} is not one: {error}.") from None
         rows = len(source.weight(model, f"{stack}.embed_tokens.weight"))
         if words != rows:
             raise ValueError(

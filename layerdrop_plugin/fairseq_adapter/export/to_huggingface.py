@@ -1,4 +1,4 @@
-"""Export RoBERTa to Hugging Face's transformers, which make its model and write it."""
+"""Export RoBERTa to Hugging Face's transformers, which build and write the model."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def test_models_of_different_layers_have_no_mean(folder, error_of, other, layers
     save("a.pt", 1.0, layerdrop=ORIGIN)
     save("b.pt", 2.0, layerdrop=other)
     assert error_of(main, "--inputs", "a.pt", "b.pt", "--output", "out.pt") == (
-        f"checkpoints to average must hold the same layers, but a.pt holds decoder layers 0,2 of 4, b.pt {layers}."
+        "checkpoints to average must hold the same layers, "
+        f"but a.pt holds decoder layers 0,2 of 4, and b.pt holds {layers}."
     )
     assert not os.path.exists("out.pt")
 

@@ -57,7 +57,7 @@ def test_warnings_of_noise():
     assert report([best, near, far]).warnings == [
         "the best is better than Every Other by 0.1250 bits, which is noise: "
         "the halves of the data disagree by 0.7500 bits; search on more data.",
-        "1 of the 2 next best differ from the best by noise: the halves of the data disagree by up to 0.7500 bits.",
+        "1 of the 2 next best differs from the best by noise: the halves of the data disagree by up to 0.7500 bits.",
     ]
 
 
@@ -69,7 +69,7 @@ def test_warnings_in_accuracy():
     assert found.warnings == [
         "the best is better than Every Other by 5.00 points, which is noise: "
         "the halves of the data disagree by 10.00 points; search on more data.",
-        "1 of the 2 next best differ from the best by noise: the halves of the data disagree by up to 10.00 points.",
+        "1 of the 2 next best differs from the best by noise: the halves of the data disagree by up to 10.00 points.",
     ]
 
 

@@ -230,7 +230,7 @@ def test_models_that_are_not_alike():
     with pytest.raises(ValueError) as error:
         layer_sweep.swept({"mt": {"encoder": 6, "decoder": 6}, "lm": {"decoder": 6}}, None)
     assert str(error.value) == (
-        "`--compare` must hold models alike, but mt has a stack of encoder and decoder layers, lm of decoder layers."
+        "`--compare` must hold models with the same stacks, but mt has encoder and decoder, and lm has decoder."
     )
 
 
@@ -243,7 +243,7 @@ def test_models_on_other_data(subjects):
     numbers = [sum(int(batch["ntokens"]) for batch in s.batches) for s in (one, other)]
     assert str(error.value) == (
         f"`--compare` must hold models that take the same data, but transformer_lm takes {numbers[0]} tokens, "
-        f"other {numbers[1]}."
+        f"and other takes {numbers[1]}."
     )
 
 

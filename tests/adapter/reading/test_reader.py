@@ -298,4 +298,4 @@ def test_a_file_that_may_not_be_read(full, monkeypatch):
     ):
         with pytest.raises(ValueError) as error:
             read(path)
-        assert str(error.value) == f"`{option}` must be a file that can be read, but {path} can't."
+        assert str(error.value) == f"`{option}` must be a file that can be read, but {path} can't be."
