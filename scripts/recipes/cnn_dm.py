@@ -1,4 +1,4 @@
-"""Writes CNN/DailyMail, not anonymised (See et al. 2017), as {train,valid,test}.{source,target}: a line for each story.
+"""Writes CNN/DailyMail, not anonymized (See et al. 2017), as {train,valid,test}.{source,target}: a line for each story.
 
 An article is cut after its first 400 tokens: words and punctuation marks, about as the Stanford tokenizer counts that
 See et al. used. The sentences of a summary stand apart by a pilcrow, so that ROUGE-L can tell them. Case stays; See et

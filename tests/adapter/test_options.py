@@ -41,8 +41,14 @@ def test_names_and_flags():
 
 
 def test_one_rate_becomes_a_number_and_what_else_is_a_specification_stays_as_written():
-    words = ["--encoder-layerdrop", "0.2", "--decoder-layers-to-keep", "every_other:3", "--decoder-layerdrop-learned"]
-    words += [
+    arguments = [
+        "--encoder-layerdrop",
+        "0.2",
+        "--decoder-layers-to-keep",
+        "every_other:3",
+        "--decoder-layerdrop-learned",
+    ]
+    arguments += [
         "--encoder-headdrop",
         "target:6",
         "--encoder-ffndrop",
@@ -50,7 +56,7 @@ def test_one_rate_becomes_a_number_and_what_else_is_a_specification_stays_as_wri
         "--decoder-sublayerdrop",
         "linear:0:0.4",
     ]
-    args = parser().parse_args([*words, "--layerdrop-warmup-updates", "4000"])
+    args = parser().parse_args([*arguments, "--layerdrop-warmup-updates", "4000"])
     given = {
         "encoder_layerdrop": 0.2,
         "encoder_headdrop": "target:6",
@@ -128,11 +134,11 @@ def test_a_model_without_the_stack_refuses_its_options(flag, in_fairseq_train, c
     assert capsys.readouterr().err == f"fairseq-train: error: {message}\n"
 
 
-@pytest.mark.parametrize("words", [["--encoder-layerdrop-learned"], ["--encoder-layerdrop-learned=x"]])
-def test_a_model_without_the_stack_refuses_its_switch(words, in_fairseq_train, capsys):
+@pytest.mark.parametrize("arguments", [["--encoder-layerdrop-learned"], ["--encoder-layerdrop-learned=x"]])
+def test_a_model_without_the_stack_refuses_its_switch(arguments, in_fairseq_train, capsys):
     with pytest.raises(SystemExit) as end:
-        in_fairseq_train(parser(("decoder",), "layerdrop_transformer_lm").parse_args, words)
-    got = "'x'" if "=x" in words[0] else "True"
+        in_fairseq_train(parser(("decoder",), "layerdrop_transformer_lm").parse_args, arguments)
+    got = "'x'" if "=x" in arguments[0] else "True"
     message = f"`--encoder-layerdrop-learned` must be left out: layerdrop_transformer_lm has no encoder (got {got})."
     assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {message}\n")
 

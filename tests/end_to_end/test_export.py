@@ -19,7 +19,7 @@ OVERRIDES = {"full": "{}", "pruned": "{'encoder_layers_to_keep': '0,3', 'decoder
 
 @pytest.fixture(scope="module")
 def trained(tiny, data, train, tmp_path_factory):
-    """A checkpoint that has learnt enough to translate sentences differently."""
+    """A checkpoint that has learned enough to translate sentences differently."""
     folder = tmp_path_factory.mktemp("trained")
     argv = [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--max-update", 100]
     train(*argv, "--encoder-normalize-before", "--decoder-normalize-before", "--save-dir", folder)
@@ -108,7 +108,7 @@ def test_killed_in_the_middle_of_the_write(number, full, command, tmp_path):
 
 @pytest.fixture
 def refused(capsys, tmp_path, monkeypatch):
-    """A function from words to the line with which the command refuses them."""
+    """A function from arguments to the line with which the command refuses them."""
     monkeypatch.chdir(tmp_path)
 
     def run(*argv):
@@ -128,7 +128,7 @@ TO = ["--to", "ctranslate2"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["c.pt", "out"], "the following arguments are required: --to"),
         (["c.pt", *TO], "the following arguments are required: OUT"),
@@ -168,25 +168,25 @@ TO = ["--to", "ctranslate2"]
         ),
     ],
 )
-def test_bad_options_without_a_look_at_the_checkpoint(words, message, refused, tmp_path):
+def test_bad_options_without_a_look_at_the_checkpoint(arguments, message, refused, tmp_path):
     (tmp_path / "there").mkdir()
-    found = refused(*words).replace(
+    found = refused(*arguments).replace(
         "(choose from ctranslate2, huggingface)", "(choose from 'ctranslate2', 'huggingface')"
     )
     assert found.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--encoder", "0"], "`--encoder` must be left out: the model has no encoder (got '0')."),
         (["--decoder", "4"], "`--decoder` must name layers from 0 to 3, but has 4 in '4'."),
         (["--data", "no"], "`--data` must be a folder with dict.txt, but no has none."),
     ],
 )
-def test_bad_options_for_this_checkpoint(words, message, refused, full):
+def test_bad_options_for_this_checkpoint(arguments, message, refused, full):
     pytest.importorskip("ctranslate2")
-    assert refused(full["transformer_lm"], *TO, "out", *words) == message
+    assert refused(full["transformer_lm"], *TO, "out", *arguments) == message
 
 
 def test_a_checkpoint_that_is_none(refused, tmp_path):

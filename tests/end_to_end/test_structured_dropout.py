@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from shared.trainings import NOTES, USER, assert_same_training, log_of, losses, run, words  # noqa: F401  fixtures
+from shared.trainings import NOTES, USER, arguments, assert_same_training, log_of, losses, run  # noqa: F401  fixtures
 
 from layerdrop_plugin.dropping import dropped_groups
 
@@ -37,10 +37,10 @@ PARTS = {
 
 
 @pytest.fixture(scope="module")
-def everything(words, command, tmp_path_factory):
+def everything(arguments, command, tmp_path_factory):
     """The log and the folder of a training by the real command that nobody interrupts."""
     folder = tmp_path_factory.mktemp("everything")
-    process = command("fairseq-train", *words("transformer", *USER, *EVERYTHING, "--save-dir", folder))
+    process = command("fairseq-train", *arguments("transformer", *USER, *EVERYTHING, "--save-dir", folder))
     assert "WARNING | layerdrop_plugin" not in process.stdout + process.stderr
     return log_of(process.stdout), folder
 
@@ -107,10 +107,12 @@ def masks_of(folder):
 
 
 @pytest.fixture(scope="module")
-def killed(everything, words, command, tmp_path_factory):
+def killed(everything, arguments, command, tmp_path_factory):
     """The folder of the same training, killed in its seventh update."""
     folder = tmp_path_factory.mktemp("killed")
-    argv = words("transformer", *EVERYTHING, "--user-dir", NOTES, "--save-interval-updates", 3, "--save-dir", folder)
+    argv = arguments(
+        "transformer", *EVERYTHING, "--user-dir", NOTES, "--save-interval-updates", 3, "--save-dir", folder
+    )
     process = command("fairseq-train", *argv, env={"KILL": "worker 0, update 7"}, status=-signal.SIGKILL)
     log = log_of(process.stdout)
     assert sorted(log.updates) == list(range(1, 8))
@@ -249,8 +251,8 @@ FairseqTask.train_step = noted
 EACH = """
 import json
 from fairseq_cli.train import cli_main
-for family, words in json.load(open(sys.argv[1])).items():
-    sys.argv = ["fairseq-train", *words]
+for family, arguments in json.load(open(sys.argv[1])).items():
+    sys.argv = ["fairseq-train", *arguments]
     found.clear()
     cli_main()
     print("LOSSES", family, json.dumps(found))
@@ -258,17 +260,17 @@ for family, words in json.load(open(sys.argv[1])).items():
 
 
 @pytest.mark.slow
-def test_nothing_dropped_gives_the_losses_of_stock_fairseq(stock, words, train, monkeypatch, tmp_path):
+def test_nothing_dropped_gives_the_losses_of_stock_fairseq(stock, arguments, train, monkeypatch, tmp_path):
     """To the last digit of float32, over 50 updates of the translation model: no rate given, or rates of 0."""
     from fairseq.tasks.fairseq_task import FairseqTask
 
     updates = {"transformer": 50, "transformer_lm": 10, "roberta": 10}
     ends = ["--no-save", "--disable-validation"]
     ends += ["--data-buffer-size", 0]  # the thread that stock leaves behind can abort the end of its process
-    ours = {f: words(f, *OFF[f], *ends, "--max-update", number) for f, number in updates.items()}
+    ours = {f: arguments(f, *OFF[f], *ends, "--max-update", number) for f, number in updates.items()}
     theirs = {f: [w.replace("layerdrop_", "") if w == f"layerdrop_{f}" else w for w in ours[f]] for f in ours}
-    (tmp_path / "words.json").write_text(json.dumps(theirs))
-    process = stock(NOTED + EACH, tmp_path / "words.json")
+    (tmp_path / "arguments.json").write_text(json.dumps(theirs))
+    process = stock(NOTED + EACH, tmp_path / "arguments.json")
     expected = {family: json.loads(found) for family, found in re.findall(r"LOSSES (\w+) (.*)", process.stdout)}
     names = {"train_step": FairseqTask.train_step}
     monkeypatch.setattr(FairseqTask, "train_step", FairseqTask.train_step)  # to be put back

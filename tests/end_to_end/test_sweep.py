@@ -144,7 +144,7 @@ def test_a_classifier(classifier, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--depths", "0"], "`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in "
          "12+6,6+3, but is '0' instead."),
@@ -172,10 +172,10 @@ def test_a_classifier(classifier, capsys, tmp_path):
         (["--gen-subset", "dev"], "`--gen-subset` must be a split of the data, but DATA has no 'dev'."),
     ],
 )  # fmt: skip
-def test_what_a_user_gets_wrong(words, message, full, data, capsys, tmp_path, monkeypatch):
+def test_what_a_user_gets_wrong(arguments, message, full, data, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path, folder = str(full["transformer_lm"]), str(data["transformer_lm"])
-    argv = [folder, "--path", path, "--cpu", *(path if word == "CKPT" else word for word in words)]
+    argv = [folder, "--path", path, "--cpu", *(path if word == "CKPT" else word for word in arguments)]
     shown = inside(capsys, *argv, status=2)
     message = message.replace("DATA", folder).replace("CKPT", path)
     assert shown.err.splitlines()[-1] == f"layerdrop-sweep: error: {message}"

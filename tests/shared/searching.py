@@ -1,4 +1,4 @@
-"""layerdrop-search in the tests: its words, its output, and what it writes."""
+"""layerdrop-search in the tests: its arguments, its output, and what it writes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def words(full, data):
-    """A function from a family to the first words of a search that is quick."""
+def arguments(full, data):
+    """A function from a family to the first arguments of a search that is quick."""
     return lambda family: [data[family], "--path", full[family], "--keep", 2, "--cpu"]
 
 

@@ -161,10 +161,10 @@ def kept_as(name, before):
 
 @pytest.fixture
 def argv(tiny, data):
-    def words(family, arch=None):
+    def argv_of(family, arch=None):
         return [data[family], "--arch", arch or f"layerdrop_{family}", *tiny[family]]
 
-    return words
+    return argv_of
 
 
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm"])

@@ -22,12 +22,12 @@ FAMILIES = ["transformer", "transformer_lm", "roberta"]
 
 @pytest.fixture(scope="module")
 def load(full, data):
-    """A function from a family and words to an evaluation, made once."""
+    """A function from a family and arguments to an evaluation, made once."""
 
     @functools.cache
-    def make(family, *words):
+    def make(family, *arguments):
         path = str(full[family]) if family in full else None
-        return evaluation.load(path, "{}", [str(data[family]), "--cpu", *words], pytest.fail)
+        return evaluation.load(path, "{}", [str(data[family]), "--cpu", *arguments], pytest.fail)
 
     before, sys.argv = sys.argv, ["pytest"]  # fairseq looks for --user-dir on it
     yield make

@@ -52,9 +52,9 @@ def by_fairseq(parser, main, *argv, overriding=False):
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    words = [str(word) for word in argv]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser(), words))
-    given = {"override_args": options.parse_args_and_arch(parser(), words, suppress_defaults=True)}
+    arguments = [str(word) for word in argv]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser(), arguments))
+    given = {"override_args": options.parse_args_and_arch(parser(), arguments, suppress_defaults=True)}
     main(cfg, **(given if overriding else {}))
 
 
