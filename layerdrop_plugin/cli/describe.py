@@ -23,6 +23,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Print what is in each checkpoint."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():

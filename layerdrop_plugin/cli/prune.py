@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import whole_files
+from .. import atomic
 from . import description_text, results
 from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
 
@@ -27,6 +27,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Write the smaller checkpoint, and print it beside the one that it was made of."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
@@ -47,15 +48,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check(args: Namespace, specs: Mapping[str, str]) -> None:
-    """Refuse what takes no look at the checkpoint."""
+    """Refuse what is wrong with any checkpoint."""
     if not specs and not args.stock and args.dtype is None:
         raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
-    whole_files.check(args.output, args.force)
+    atomic.check_file(args.output, args.force)
     results.check(args, args.checkpoint, args.output)
 
 
 def _rows(before: Description, after: Description) -> list[dict[str, Any]]:
-    """Return a line for each thing that is worth comparing."""
+    """Return a row for each property to compare."""
     rows = [
         {
             "": f"{stack} layers",
@@ -65,10 +66,8 @@ def _rows(before: Description, after: Description) -> list[dict[str, Any]]:
         }
         for stack, s in after.stacks.items()
     ]
-    if before.architecture != after.architecture:
-        rows.append({"": "architecture", "before": before.architecture, "after": after.architecture})
-    if before.dtype != after.dtype:
-        rows.append({"": "dtype", "before": before.dtype, "after": after.dtype})
+    values = {name: (getattr(before, name), getattr(after, name)) for name in ("architecture", "dtype")}
+    rows.extend({"": name, "before": old, "after": new} for name, (old, new) in values.items() if old != new)
     rows.append({"": "parameters", "before": before.parameters, "after": after.parameters})
     rows.append({"": "bytes", "before": before.bytes.file, "after": after.bytes.file})
     return rows
@@ -92,13 +91,13 @@ def _parser() -> Parser:
     parser.add_argument(
         "--stock",
         action="store_true",
-        help="under the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
+        help="give it the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
     )
     parser.add_argument("--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to {', '.join(DTYPES)}")
     parser.add_argument(
         "--keep-optimizer",
         action="store_true",
-        help="carry over the optimizer's state and the moving average (EMA), to train on as if nothing had happened",
+        help="keep the optimizer's state and the moving average (EMA), to continue the training",
     )
     results.add_options(parser)
     return parser

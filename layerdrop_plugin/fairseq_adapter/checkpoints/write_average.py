@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 import torch
 
-from ... import averaging, whole_files
+from ... import atomic, averaging
 from ..reading import reader
 from .checkpoint import EMA, Checkpoint
 
@@ -88,7 +88,7 @@ def average_checkpoints(
     Raises:
         ValueError: one line: the files are not checkpoints of one model, or `output` can't be written.
     """
-    whole_files.check(output, force)
+    atomic.check_file(output, force)
     _check_files(paths, output)
     first: Checkpoint | None = None
 
@@ -103,7 +103,7 @@ def average_checkpoints(
     with reader.unchanged(*paths):
         averaged = averaging.average(map(read, paths))
         assert first is not None  # there is no mean of nothing
-    with whole_files.writing(output, force) as file:
+    with atomic.write_file(output, force) as file:
         torch.save(replace(first, weights=averaged).as_state(), file)
 
 
@@ -134,5 +134,6 @@ def _check_layers(first: str, its: Checkpoint, path: str, checkpoint: Checkpoint
     if held[0] != held[1]:
         layers = ["; ".join(f"{stack} layers {kept}" for stack, kept in h.items()) or "all layers" for h in held]
         raise ValueError(
-            f"checkpoints to average must hold the same layers, but {first} holds {layers[0]}, {path} {layers[1]}."
+            "checkpoints to average must hold the same layers, "
+            f"but {first} holds {layers[0]}, and {path} holds {layers[1]}."
         )

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import torch
 from torch import Tensor
 
-from ... import whole_files
+from ... import atomic
 from ...layer_spec import LayerSpec
 from ..reading import reader
 from ..registered_fairseq import import_fairseq
@@ -55,11 +55,11 @@ def prune_checkpoint(
     import_fairseq()
     from .loadable import check
 
-    whole_files.check(output, force)
+    atomic.check_file(output, force)
     reader.check_name(output, "--output")
     if os.path.realpath(output) == os.path.realpath(path):
         raise ValueError(f"`--output` must be another file than the checkpoint, but is {output}.")
-    with whole_files.writing(output, force) as file:
+    with atomic.write_file(output, force) as file:
         with reader.unchanged(path):
             checkpoint, kept = pruned(path, specs, stock, dtype, keep_optimizer)
             torch.save(checkpoint.as_state(), file)

@@ -84,9 +84,9 @@ def test_a_run_that_goes_on_from_a_pruned_model_saves_its_own_best(pruned, excel
         path, options = str(tmp_path / "small.pt"), ["--decoder-layers", "2"]
         prune_checkpoint(excellent, path, {"decoder": "0,2"}, keep_optimizer=True)
         assert describe(path).best is None
-    words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *options]
-    words += ["--lr-scheduler", "reduce_lr_on_plateau", "--restore-file", path, "--no-last-checkpoints"]
-    train(*words, "--max-update", 14, "--save-dir", tmp_path / "out")
+    arguments = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *options]
+    arguments += ["--lr-scheduler", "reduce_lr_on_plateau", "--restore-file", path, "--no-last-checkpoints"]
+    train(*arguments, "--max-update", 14, "--save-dir", tmp_path / "out")
     best = tmp_path / "out" / "checkpoint_best.pt"
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["checkpoint_best.pt"]
     state = torch.load(best)
@@ -97,15 +97,15 @@ def test_a_run_that_goes_on_from_a_pruned_model_saves_its_own_best(pruned, excel
 
 @pytest.mark.slow
 def test_a_run_that_is_started_again_keeps_its_own_best(excellent, data, tiny, train, tmp_path):
-    words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
-    words += ["--decoder-layers-to-keep", "0,2", "--restore-file", excellent, "--save-dir", tmp_path]
-    train(*words, "--max-update", 13)
+    arguments = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
+    arguments += ["--decoder-layers-to-keep", "0,2", "--restore-file", excellent, "--save-dir", tmp_path]
+    train(*arguments, "--max-update", 13)
     own = tmp_path / "checkpoint_last.pt"
     state = torch.load(own)
     expected = copy.deepcopy(torch.load(tmp_path / "checkpoint_best.pt")["model"])
     state["extra_state"]["best"] = 1.5
     torch.save(state, own)
-    train(*words, "--max-update", 14)
+    train(*arguments, "--max-update", 14)
     assert torch.load(own)["extra_state"]["best"] == 1.5
     kept = torch.load(tmp_path / "checkpoint_best.pt")["model"]
     assert all(torch.equal(kept[name], value) for name, value in expected.items())

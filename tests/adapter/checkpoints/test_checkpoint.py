@@ -76,7 +76,8 @@ states = pytest.mark.parametrize("make", STATES.values(), ids=list(STATES))
 def test_from_a_dict_and_back_nothing_is_lost(make):
     state = make()
     after = Checkpoint.of(state).as_state()
-    assert same(after, make()) and list(after) == list(state)
+    assert same(after, make())
+    assert list(after) == list(state)
     assert all(after[name] is value for name, value in state.items())
 
 
@@ -88,7 +89,8 @@ def test_pruning_leaves_it_as_it_was(stock, make):
     small, _ = pruning.prune(checkpoint, {"decoder": "0,2"})
     small = without_training(as_stock(small) if stock and checkpoint.architecture else small)
     assert list(small.weights) == ["decoder.layers.0.w", "decoder.layers.1.w"]
-    assert same(state, make()) and same(checkpoint.as_state(), make())
+    assert same(state, make())
+    assert same(checkpoint.as_state(), make())
 
 
 @pytest.mark.parametrize("change", [{"decoder_layers": 6}, {"decoder_layers_to_keep": "0,2"}], ids=["deep", "to do"])
@@ -123,7 +125,8 @@ def test_options_of_every_kind_are_changed_and_keep_their_kind(kind):
     state = STATES[kind]()
     changed = Checkpoint.of(state).with_options(lambda cfg: {"decoder_layers": 2, "new": None})
     assert all((get(cfg, "decoder_layers"), get(cfg, "new", 1)) == (2, None) for cfg in changed.configurations)
-    assert type(changed.cfg) is type(state["cfg"]) and type(changed.cfg["model"]) is type(state["cfg"]["model"])
+    assert type(changed.cfg) is type(state["cfg"])
+    assert type(changed.cfg["model"]) is type(state["cfg"]["model"])
     assert list(changed.cfg) == ["common", "task", "model"]
 
 
@@ -145,7 +148,9 @@ def test_what_fairseq_loaded_is_pruned_in_a_copy(full):
     state = checkpoint_utils.load_checkpoint_to_cpu(str(full["transformer"]))
     cfg, before = state["cfg"], copy.deepcopy(state["cfg"])
     small, _ = pruning.prune(Checkpoint.of(state), {"encoder": "0,3"})
-    assert state["cfg"] is cfg and cfg == before and cfg.model.encoder_layers == 4
+    assert state["cfg"] is cfg
+    assert cfg == before
+    assert cfg.model.encoder_layers == 4
     assert (small.cfg.model.encoder_layers, small.cfg["model"]) == (2, small.configurations[0])
     assert type(small.cfg.model) is type(cfg.model)
 

@@ -314,7 +314,8 @@ def test_one_that_is_wrong_among_others(save, tmp_path, capsys):
     assert written.err == (
         "layerdrop-describe: error: `CKPT` must be the file of a checkpoint, but no.pt does not exist.\n"
     )
-    assert written.out.splitlines()[0] == "b.pt" and written.out.splitlines()[-1].startswith("  file ")
+    assert written.out.splitlines()[0] == "b.pt"
+    assert written.out.splitlines()[-1].startswith("  file ")
     assert not (tmp_path / "out.json").exists()
 
 

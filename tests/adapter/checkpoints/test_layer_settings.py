@@ -245,7 +245,8 @@ def test_candidates_with_needed_layers():
     ]
     assert count_candidates([2, 3], [1, 2], [(), (2,)]) == 4
     found = some_candidates([16], [8], 40, seed=1, needed=[(4,)])
-    assert len(set(found)) == 40 and all(4 in kept and len(set(kept)) == 8 for (kept,) in found)
+    assert len(set(found)) == 40
+    assert all(4 in kept and len(set(kept)) == 8 for (kept,) in found)
 
 
 @pytest.mark.parametrize("kind", ["lightweight", "dynamic"])

@@ -159,7 +159,8 @@ def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
     path = tmp_path / "small.pt"
     prune_checkpoint(str(stock_full), str(path), SPECS["transformer"], stock=True)
     names = list(torch.load(path)["model"])
-    assert "encoder.layers.1.fc1.weight" in names and "encoder.layers.1.fc1_weight" not in names
+    assert "encoder.layers.1.fc1.weight" in names
+    assert "encoder.layers.1.fc1_weight" not in names
     small, cfg = load_model(path)
     wanted, _ = load_model(stock_full, encoder_layers_to_keep="0,3", decoder_layers_to_keep="1,2")
     assert torch.equal(outputs(small, "transformer"), outputs(wanted, "transformer"))

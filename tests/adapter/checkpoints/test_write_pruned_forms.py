@@ -122,7 +122,7 @@ def test_moving_averages_go_with_the_optimizer(saved):
 
 
 def test_the_oldest_optimizers_are_left_out_as_fairseq_wants_them(saved):
-    """fairseq moves these entries to where they are today, so they must be there."""
+    """These entries must be there: fairseq moves them to where they are today."""
     history = [{"best_loss": 1.0, "optimizer": {"state": {0: torch.zeros(9)}}}]
     state, _ = pruned_state(saved(optimizer_history=history, optimizer={"state": {}}), {"decoder": "0"})
     assert state["optimizer_history"] == [{"best_loss": float("inf"), "optimizer": None}]
@@ -137,7 +137,8 @@ def test_another_type(dtype, family, full, tmp_path, load_model, outputs):
     weights = torch.load(path)["model"]
     marks = {name for name in weights if name.endswith(("version", "_float_tensor"))}
     assert {str(v.dtype) for name, v in weights.items() if name not in marks} == {f"torch.{dtype}"}
-    assert marks and {weights[name].dtype for name in marks} == {torch.float32}
+    assert marks
+    assert {weights[name].dtype for name in marks} == {torch.float32}
     if family == "transformer":
         names = ("encoder.embed_tokens", "decoder.embed_tokens", "decoder.output_projection")
         assert len({weights[f"{name}.weight"].data_ptr() for name in names}) == 1

@@ -49,7 +49,8 @@ def lines(commands, path, output):
         with pytest.raises(ValueError) as error:
             command(str(path), str(output))
         said.append(str(error.value))
-    assert not os.path.exists(output) and not any("\n" in line for line in said)
+    assert not os.path.exists(output)
+    assert not any("\n" in line for line in said)
     return said
 
 
@@ -83,7 +84,8 @@ def test_what_no_model_can_be_made_of(damage, words, good, load_model, tmp_path)
     assert describe(str(path)).parameters > 0
     with pytest.raises(ValueError) as error:
         load_model(path)
-    assert str(error.value).startswith(words.format(path)) and "\n" not in str(error.value)
+    assert str(error.value).startswith(words.format(path))
+    assert "\n" not in str(error.value)
 
 
 def test_options_of_the_criterion(good, data, tmp_path):
