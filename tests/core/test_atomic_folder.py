@@ -1,4 +1,4 @@
-"""Folders are written whole or not at all, and never over another unasked, nor over one that is none of ours."""
+"""Folders are written atomically, and replace files only in a folder of ours and with `force`."""
 
 from __future__ import annotations
 

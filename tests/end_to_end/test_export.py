@@ -63,8 +63,8 @@ def test_roberta(full, command, tmp_path):
     done = command("layerdrop-export", full["roberta"], "--to", "huggingface", tmp_path / "out", "--encoder", "0,3")
     assert done.stdout == (
         f"{tmp_path}/out: RobertaForMaskedLM, encoder layers 0,3 of 4\n"
-        f"{tmp_path}/out: no tokenizer goes with it: the numbers of words are their lines in the checkpoint's "
-        "dict.txt, after <s>, <pad>, </s> and <unk>.\n"
+        f"{tmp_path}/out: it has no tokenizer: the indices of words are their lines in the checkpoint's dict.txt, "
+        "after <s>, <pad>, </s> and <unk>.\n"
     )
     assert done.stderr == ""
     model = transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path / "out"))
