@@ -59,6 +59,18 @@ def depths(names: Mapping[str, object]) -> dict[str, int]:
     return {stack: len(indices) for stack, indices in layers_of.items()}
 
 
+def depths_or_none(names: Mapping[str, object]) -> dict[str, int]:
+    """Return how many layers each stack has, nothing for a model whose layers are numbered in another way.
+
+    >>> depths_or_none({"encoder.layers.5.w": 1})
+    {}
+    """
+    try:
+        return depths(names)
+    except ValueError:
+        return {}
+
+
 def prune(state: Mapping[str, Value], kept: Mapping[str, Sequence[int]]) -> dict[str, Value]:
     """Return `state` with only the kept layers of each stack in `kept`, numbered from 0.
 

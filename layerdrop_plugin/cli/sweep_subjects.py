@@ -19,6 +19,7 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
     """Load each checkpoint and its data once; return them, and which stacks lose layers."""
     from ..fairseq_adapter.evaluation import evaluation, generation
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
+    from ..fairseq_adapter.modeling import stacks
     from ..fairseq_adapter.reading import reader
 
     for path in args.compare:  # before anything is loaded
@@ -32,7 +33,7 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
     depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
     swept = layer_sweep.swept(depths, args.stack)
     wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
-    learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
+    learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
     needed = {label: model.needed for label, model in models.items()}
     points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
     for line in left_out:

@@ -82,7 +82,7 @@ class Checkpoint:
     @property
     def depths(self) -> dict[str, int]:
         """How many layers each stack has."""
-        return depths_or_none(self.weights)
+        return names.depths_or_none(self.weights)
 
     @property
     def learned_rates(self) -> dict[str, rates.Rates]:
@@ -119,14 +119,6 @@ class Checkpoint:
         new = [changes(cfg) for cfg in self.configurations]
         args = self.args if self.args is None else _updated(self.args, new.pop(0))
         return replace(self, args=args, cfg=_with_model(self.cfg, new[0]) if new else self.cfg)
-
-
-def depths_or_none(weights: Mapping[str, Any]) -> dict[str, int]:
-    """Return the depths of a model's stacks, nothing for a model whose layers are no stack of ours."""
-    try:
-        return names.depths(weights)
-    except ValueError:
-        return {}
 
 
 def _model_of(cfg: Any) -> Any:

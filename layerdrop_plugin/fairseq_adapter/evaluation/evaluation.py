@@ -12,16 +12,13 @@ import torch
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.criterions.adaptive_loss import AdaptiveLoss
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
-from ...dropping import LayerDropStack
-from ...rates import Rates
 from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
-from ..checkpoints.checkpoint import Checkpoint, depths_or_none
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.whole import refuse_shard
 from ..config import get, has, put
-from ..modeling.stacks import as_stack
+from ..modeling.stacks import stacks_of, with_stacks
 from ..reading import reader
 from ..user_errors import overriding, reason
 from .adaptive_loss import adaptive_loss
@@ -58,7 +55,7 @@ class Evaluation:
     def __init__(self, model: Any, task: Any, cfg: Any, saved_cfg: Any, device: torch.device) -> None:
         self.model, self.task, self.cfg, self.saved_cfg, self.device = model, task, cfg, saved_cfg, device
         self.criterion = task.build_criterion(saved_cfg.criterion).eval().to(device)
-        self.stacks = stacks_of(model)
+        self.stacks = stacks_of(model, "--path")
         self.classifies = get(saved_cfg.criterion, "_name") == "sentence_prediction"
 
     @property
@@ -241,33 +238,6 @@ def _model_and_task(path: str, state: dict[str, Any], saved_cfg: Any, changes: M
             raise
         raise ValueError(f"`DATA` must fit the weights of {path}, but: {reason(error)}.") from None
     return models[0], task
-
-
-def with_stacks(model: Any) -> None:
-    """Replace, in place, the stacks of fairseq's own architectures by stacks that can run some of their layers."""
-    for part in list(model.modules()):
-        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
-            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
-                as_stack(part, stack)
-
-
-def stacks_of(model: Any) -> dict[str, LayerDropStack]:
-    """Return a model's stacks by name: the encoder, which runs first, before the decoder.
-
-    Raises:
-        ValueError: one line: the model has none, or none that could be pruned.
-    """
-    stacks = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
-    depths = depths_or_none(dict(model.named_parameters()))
-    if not stacks or {name: len(stack) for name, stack in stacks.items()} != depths:  # say, one for each language
-        raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
-    return {name: stacks[name] for name in ("encoder", "decoder") if name in stacks}
-
-
-def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> dict[str, Rates]:
-    """Return the drop rates of the layers of each stack that learned them."""
-    rates_of = {name: stack.learned_rates for name, stack in stacks.items()}
-    return {name: rates for name, rates in rates_of.items() if rates is not None}
 
 
 def _max_tokens(dataset: Any, at_least: int) -> int:

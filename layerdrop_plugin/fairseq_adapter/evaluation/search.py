@@ -18,8 +18,9 @@ from ...prefixes import SharedPrefixes
 from ...rates import Rates
 from ...search import Ranked
 from ...selection import Kept
+from ..modeling.stacks import learned_rates_of
 from ..options import KEEP
-from .evaluation import Evaluation, Sample, learned_rates_of
+from .evaluation import Evaluation, Sample
 
 STRATEGIES = ("exhaustive", "greedy", "racing")
 REFERENCES = ("every_other", "first", "last", "learned")

@@ -19,7 +19,7 @@ from fairseq.trainer import Trainer
 from ... import layer_spec, learned_rates
 from ... import state_dict as names
 from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, usable
-from ..checkpoints.checkpoint import Checkpoint, depths_or_none
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.optimizer_state import OptimizerState, Parameter
 from ..checkpoints.parameters import Weights
 from ..checkpoints.provenance import Pruned
@@ -106,7 +106,7 @@ def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_l
         option = "--restore-file"
         with one_line():  # where it is missing, fairseq would train from scratch
             reader.check_file(filename, option)
-    depths = depths_or_none(dict(trainer._model.named_parameters()))
+    depths = names.depths_or_none(dict(trainer._model.named_parameters()))
     parameters = None if reset_optimizer else _parameters(trainer)
     run = TrainingRun(_plan(trainer), depths, parameters, trainer.cfg.ema.store_ema)
     trainer.layerdrop_origins = {}

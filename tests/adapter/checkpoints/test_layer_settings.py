@@ -27,6 +27,7 @@ from layerdrop_plugin.fairseq_adapter.errors import UserError
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 from layerdrop_plugin.fairseq_adapter.model_options import read
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_stacks
 from layerdrop_plugin.fairseq_adapter.options import STACKS
 
 DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 3 instead."
@@ -190,7 +191,7 @@ def test_while_some_layers_run_it_points_with_the_same_layer(kept, pointing, loa
     lengths = torch.tensor([5, 4])
     full, _ = load_model(pointing)
     expected = cut(full, kept)
-    evaluation.with_stacks(full)
+    with_stacks(full)
     full.eval()
     with torch.no_grad(), full.decoder.layers.running(kept):
         logits, extra = full(tokens, lengths, tokens)

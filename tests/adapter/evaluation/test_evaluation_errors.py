@@ -10,6 +10,7 @@ import torch
 from shared.evaluating import load, message, refuse
 
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import stacks_of
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +193,7 @@ def test_paths_that_are_no_checkpoint(full, data, tmp_path):
 
 
 def test_a_model_of_another_family():
-    assert message(evaluation.stacks_of, torch.nn.LSTM(1, 1)) == (
+    assert message(stacks_of, torch.nn.LSTM(1, 1), "--path") == (
         "`--path` must be a transformer, language model or RoBERTa, but is LSTM."
     )
 
