@@ -15,7 +15,7 @@ from layerdrop_plugin.dropping import dropped_groups
 pytestmark = [pytest.mark.workers, pytest.mark.slow]
 
 WORKERS = Path(__file__).with_name("note_workers")
-UPDATES = 16  # more than three times through the data
+UPDATES = 20  # ends with an epoch: the fifth of translation's, of 4 updates, and the fourth of the others', of 5
 FAMILIES = ["transformer", "transformer_lm", "roberta"]
 HALF = ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5"]
 ALMOST_ALL = ["--encoder-layerdrop", "0.95", "--decoder-layerdrop", "0.95"]  # 0.81: all four go
@@ -123,7 +123,7 @@ def test_both_backends_leave_the_same_weights_on_both_workers(family, trained):
     assert weights(folder, UPDATES) == weights(legacy_folder, UPDATES)
     losses = [float(entry["loss"]) for entry in entries(log, "train_inner")]
     assert len(losses) == UPDATES
-    assert losses[-1] < losses[0]
+    assert sum(losses[-5:]) < sum(losses[:5])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -137,7 +137,7 @@ def test_masks_of_all_workers_are_the_same_at_each_update(family, backend, train
             for stack in stacks:
                 mask = dropped_groups((0.5,) * 4, seed=1, update=update, forward_pass=i, name=stack)
                 expected.append(f"{update} {i} {stack} {''.join('-x'[dropped] for dropped in mask)}")
-    assert len(expected) == {"transformer": 64, "transformer_lm": 29, "roberta": 29}[family]
+    assert len(expected) == {"transformer": 80, "transformer_lm": 36, "roberta": 36}[family]
     for rank in (0, 1):
         assert (folder / f"masks.{rank}").read_text().splitlines() == expected
 
