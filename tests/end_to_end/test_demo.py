@@ -11,7 +11,7 @@ import pytest
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 
 DEMO = Path(__file__).parents[2] / "scripts" / "demo.sh"
-TINY = {"UPDATES": "20", "PAIRS": "1000", "DEPTHS": "6 3", "LM_DEPTHS": "6 3"}
+TINY = {"UPDATES": "10", "PAIRS": "1000", "DEPTHS": "6 3", "LM_DEPTHS": "6 3"}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_it_ends_with_a_table_a_plot_and_what_to_try_next(first, folder):
 
 
 def test_progress_is_shown_while_it_trains(first):
-    assert "of 20 updates, loss" in first.stderr
+    assert "of 10 updates, loss" in first.stderr
 
 
 def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(demo, first, folder):
@@ -67,7 +67,7 @@ def test_a_second_run_reuses_everything_and_compare_adds_the_other_model(demo, f
 
 
 def test_other_settings_do_not_reuse_it(demo, first, folder):
-    other = demo(folder, UPDATES="30")
+    other = demo(folder, UPDATES="20")
     assert other.returncode == 2
     assert "was made with other settings" in other.stderr.splitlines()[-1]
 

@@ -25,7 +25,14 @@ SCRIPTS = ("fairseq-", "layerdrop-")
 MODULES = ("fairseq_cli", "layerdrop_plugin")
 TORCHRUN = "torch.distributed.run"
 READ_AT_START = ("CUDA", "HF_", "KMP_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "PYTHON", "TORCH", "TRANSFORMERS_")
-BUT = ("OMP_WAIT_POLICY", "PYTHONWARNINGS", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR", "TORCHELASTIC_", "TORCH_NCCL_")
+BUT = (
+    "OMP_WAIT_POLICY",
+    "PYTHONWARNINGS",
+    "KMP_INIT_AT_FORK",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCHELASTIC_",
+    "TORCH_NCCL_",
+)
 """Beginnings of variables that Python and libraries read when they start; but one is of no effect with one thread,
 one is heeded in the fork, two are set by torch as it is imported, in whatever process started the command, and the last
 are torchrun's, which a worker reads when it joins the others."""
