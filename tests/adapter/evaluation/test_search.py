@@ -190,7 +190,7 @@ def test_greedy_makes_its_own_candidates(load):
         (
             "roberta",
             {"keep": [2, 2]},
-            "`--keep` must be one number for the decoder, but is '2,2'.",
+            "`--keep` must be one number for the encoder, but is '2,2'.",
         ),
         (
             "transformer",
