@@ -20,4 +20,5 @@ def test_there_are_some():
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_give_what_they_show(name):
     found = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
-    assert found.attempted and not found.failed
+    assert found.attempted
+    assert not found.failed

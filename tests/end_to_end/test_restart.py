@@ -83,12 +83,12 @@ def launch(request, torchrun, command):
 def test_after_a_worker_is_killed_all_goes_on_as_if_it_were_not(launch, whole, arguments, tmp_path):
     train, train_again = launch
     kill = {"KILL": "worker 1, update 7"}
-    killed = train(*words, tmp_path, status=1, env=kill)  # it waits for 10 minutes; workers would for 30
+    killed = train(*arguments, tmp_path, status=1, env=kill)  # it waits for 10 minutes; workers would for 30
     for rank in (0, 1):
         with pytest.raises(ProcessLookupError):
             os.kill(int((tmp_path / f"pid.{rank}").read_text()), 0)
     assert "SIGKILL" in killed.stderr
-    again = train_again(*words, tmp_path)
+    again = train_again(*arguments, tmp_path)
     folder, uninterrupted = whole
     assert sorted(losses(killed)) == list(range(1, 8))
     assert sorted(losses(again)) == list(range(6, 13))
