@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -48,9 +48,10 @@ class LearnedRate(nn.Module):
     drop rate after the last update, the schedule left out: what a layer is chosen by.
     """
 
-    change: Tensor
-    loss: Tensor
-    rate: Tensor
+    if TYPE_CHECKING:  # torch.jit reads annotations of classes, and knows none that is text
+        change: Tensor
+        loss: Tensor
+        rate: Tensor
 
     def __init__(self, rate: float) -> None:
         super().__init__()
