@@ -127,6 +127,8 @@ class LayerDropStack(LayerStack):
         name: str = "stack",
         extra_outputs: int = 0,
     ) -> None:
+        if not isinstance(dropping, Dropping):
+            raise ValueError(f"`dropping` must be a Dropping, say Dropping(0.2), but is {dropping!r}.")
         super().__init__(layers, extra_outputs)
         self.name = name
         self.dropping = dropping
@@ -203,7 +205,7 @@ class LayerDropStack(LayerStack):
 
     def extra_repr(self) -> str:
         """What is dropped, of how many layers: `name=encoder, rates=0.2, ffn=0.1`."""
-        shown = {"name": self.name, "rates": describe(self.rates)}
+        shown = {"name": self.name, "rates": describe(self.rates) or 0.0}
         shown.update({g.name: describe(g.rates) for g in self.dropping.groups})
         return ", ".join(f"{name}={value}" for name, value in shown.items())
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import layer_spec, rates
 from .config import ModelConfig, depths_of, get, has, put, root_option
@@ -64,23 +64,48 @@ class ModelOptions:
         return replace(self, stacks=stacks, depths={**self.depths, **{s: len(layers) for s, layers in kept.items()}})
 
 
-_being_built: ContextVar[tuple[ModelConfig, ModelOptions] | None] = ContextVar("being_built", default=None)
+class _BeingBuilt(NamedTuple):
+    """A model that fairseq builds now: its configuration, what that held when it was read, and what was read."""
+
+    cfg: ModelConfig
+    values: Any
+    options: ModelOptions
+
+
+_being_built: ContextVar[_BeingBuilt | None] = ContextVar("being_built", default=None)
 
 
 @contextlib.contextmanager
 def being_built(cfg: ModelConfig, options: ModelOptions) -> Iterator[None]:
-    """Let `of` return these options of `cfg` inside, where fairseq builds the model."""
-    token = _being_built.set((cfg, options))
+    """Let `of` return these options of `cfg` inside, where fairseq builds the model, as long as nobody changes them."""
+    token = _being_built.set(_BeingBuilt(cfg, _values(cfg), options))
     try:
         yield
     finally:
         _being_built.reset(token)
 
 
-def of(cfg: ModelConfig) -> ModelOptions:
-    """Return the options of a model: as they were read where fairseq builds it now, else as `read` does."""
+def known(cfg: ModelConfig) -> ModelOptions | None:
+    """Return the options of a model that is being built; None for any other, or where its configuration was changed."""
     built = _being_built.get()
-    return built[1] if built is not None and built[0] is cfg else read(cfg)
+    same = built is not None and built.cfg is cfg and built.values == _values(cfg)
+    return built.options if built is not None and same else None
+
+
+def of(cfg: ModelConfig, depths: Mapping[str, int]) -> ModelOptions:
+    """Return the options of a model that fairseq has just built, with stacks of these depths.
+
+    A model that another one is made of has the seed and the schedule of that one.
+
+    Raises:
+        ValueError: as `read`.
+    """
+    options, built = known(cfg), _being_built.get()
+    if options is None:
+        options = _read(cfg, depths, keep=False)  # fairseq has carried out what is to be kept
+        if built is not None and built.cfg is not cfg:
+            options = replace(options, seed=built.options.seed, schedule=built.options.schedule)
+    return options
 
 
 def read(cfg: ModelConfig) -> ModelOptions:
@@ -89,12 +114,15 @@ def read(cfg: ModelConfig) -> ModelOptions:
     Raises:
         ValueError: one line with the option, the rule and the value.
     """
-    depths = depths_of(cfg)
-    values = {option.name: get(cfg, option.name) for option in OPTIONS}
-    for option in OPTIONS:
+    return _read(cfg, depths_of(cfg))
+
+
+def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> ModelOptions:
+    values = {option.name: get(cfg, option.name) for option in OPTIONS if keep or option.kind is not LAYERS}
+    for option in OPTIONS if keep else ():
         value = values[option.name]
         if option.stack is not None and option.stack not in depths:
-            if value:
+            if value or (option.kind is LAYERS and value is not None):
                 raise ValueError(f"`{option.name}` must be left out: {_without(cfg, option.stack)} (got {value!r}).")
         elif value is not None:
             values[option.name] = option.kind.read(value, option.flag)
@@ -102,7 +130,7 @@ def read(cfg: ModelConfig) -> ModelOptions:
                 put(cfg, option.name, values[option.name])
         elif option.kind is RATES and has(cfg, option.name):
             put(cfg, option.name, 0.0)  # fairseq compares it with 0
-    warmup, cooldown = (values[f"layerdrop_{time}_updates"] or 0 for time in ("warmup", "cooldown"))
+    warmup, cooldown = (int(values[f"layerdrop_{time}_updates"] or 0) for time in ("warmup", "cooldown"))
     max_update = int(root_option(cfg, "optimization", "max_update") or 0)
     return ModelOptions(
         {stack: _stack_options(cfg, stack, depth, values) for stack, depth in depths.items()},
@@ -112,18 +140,24 @@ def read(cfg: ModelConfig) -> ModelOptions:
     )
 
 
+def _values(cfg: ModelConfig) -> Any:
+    """Return all that `read` takes from a model's configuration, to compare it."""
+    options = {option.name: get(cfg, option.name) for option in OPTIONS}
+    heads = [get(cfg, f"{stack}_attention_heads") for stack in STACKS]
+    return options, heads, depths_of(cfg), get(cfg, "_name") or get(cfg, "arch")
+
+
 def _without(cfg: ModelConfig, stack: str) -> str:
     model = str(get(cfg, "_name") or get(cfg, "arch"))
     return f"{model} has no {stack if model.startswith('layerdrop_') else f'`{stack}_layers`'}"
 
 
 def _stack_options(cfg: ModelConfig, stack: str, depth: int, values: Mapping[str, Any]) -> StackOptions:
-    base = int(get(cfg, "base_layers") or 0) if stack == "decoder" else 0  # fairseq puts them between the others
-    spec = values[KEEP[stack]]
+    spec = values.get(KEEP[stack])
     if spec is not None:
         layer_spec.check(spec, "--" + KEEP[stack].replace("_", "-"), depth)
     return StackOptions(
-        **{kind: drop_rates(cfg, stack, kind, depth + base, values[f"{stack}_{kind}"]) for kind in DROPS},
+        **{kind: drop_rates(cfg, stack, kind, depth, values[f"{stack}_{kind}"]) for kind in DROPS},
         layerdrop_learned=bool(values[f"{stack}_layerdrop_learned"]),
         layers_to_keep=spec,
     )

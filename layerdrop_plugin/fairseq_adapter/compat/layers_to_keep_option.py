@@ -7,14 +7,15 @@ hold a list. Declared as `Any`, it also takes our specifications.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, get_args, get_origin
 
 
 def needed() -> str | None:
     """Return the reason, where the option is declared as a list of ints."""
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
 
-    if EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type == Optional[list[int]]:
+    declared = EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type
+    if any(get_origin(kind) is list for kind in get_args(declared)):
         return "fairseq declares `layers_to_keep` as a list of ints and splits a string"
     return None
 

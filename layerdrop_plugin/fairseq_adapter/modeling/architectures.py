@@ -14,7 +14,7 @@ from fairseq.models import (
 
 from ..config import as_dict, put
 from ..errors import one_line
-from ..model_options import ModelOptions, check_depths, of
+from ..model_options import ModelOptions, check_depths, known, read
 
 PREFIX = "layerdrop_"
 
@@ -47,7 +47,7 @@ def _architecture(original: Callable[[Any], None], afterwards: Callable[[Any], N
                 put(args, name, value)
         with one_line():
             check_depths(args)
-            return of(args)
+            return known(args) or read(args)
 
     return architecture
 

@@ -6,7 +6,6 @@ from fairseq.models import register_model
 from fairseq.models.roberta import RobertaModel
 
 from ..config import take_from_task
-from ..model_options import of
 from ..options import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
@@ -28,7 +27,7 @@ class LayerDropRobertaModel(RobertaModel):
         take_from_task(args, task, ("tokens_per_sample",))
         with without_rates(args) as options:
             model = super().build_model(options, task)
-        return with_layerdrop(model, of(args), encoder=model.encoder.sentence_encoder)
+        return with_layerdrop(model, args)
 
 
 register_architectures("roberta")

@@ -14,7 +14,7 @@ from ... import state_dict as names
 from ...dropping import NOTHING, Dropping, LayerDropStack
 from ...rates import Rates
 from ..config import ModelConfig, as_namespace, get, has
-from ..model_options import ModelOptions
+from ..model_options import of
 from ..options import STACKS
 from .sublayers import dropping
 
@@ -48,15 +48,27 @@ class LayerDropDecoder(_EndsWithLastRunning, TransformerDecoder):
 DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: LayerDropDecoder}
 
 
-def with_layerdrop(model: Model, options: ModelOptions, **parts: Any) -> Model:
-    """Let a model drop what its options ask for, in place, and return it.
-
-    Args:
-        parts: fairseq's transformer encoder and decoder, by the names of their stacks.
-    """
-    for stack, part in parts.items():
+def with_layerdrop(model: Model, cfg: ModelConfig) -> Model:
+    """Let a model that fairseq has built drop what its options ask for, in place, and return it."""
+    parts = list(_parts(model))
+    options = of(cfg, {stack: len(part.layers) for part, stack in parts})
+    for part, stack in parts:
         as_stack(part, stack, dropping(layers_of(part), stack, options))
     return model
+
+
+def with_stacks(model: Any) -> None:
+    """Give a model of fairseq's own architectures, in place, the stacks that can run some of their layers."""
+    for part, stack in list(_parts(model)):
+        as_stack(part, stack)
+
+
+def _parts(model: Any) -> Iterator[tuple[Any, str]]:
+    """Yield fairseq's transformer encoders and decoders in a model that have no stack of ours yet, with its name."""
+    for part in model.modules():
+        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
+            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
+                yield part, stack
 
 
 def as_stack(part: Any, stack: str, dropped: Dropping = NOTHING) -> None:
@@ -73,14 +85,6 @@ def as_stack(part: Any, stack: str, dropped: Dropping = NOTHING) -> None:
 def layers_of(part: Any) -> list[nn.Module]:
     """Return the layers of a part; iterating might drop some."""
     return [part.layers[i] for i in range(len(part.layers))]
-
-
-def with_stacks(model: Any) -> None:
-    """Replace, in place, the stacks of fairseq's own architectures by stacks that can run some of their layers."""
-    for part in list(model.modules()):
-        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
-            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
-                as_stack(part, stack)
 
 
 def stacks_of(model: Any, option: str) -> dict[str, LayerDropStack]:

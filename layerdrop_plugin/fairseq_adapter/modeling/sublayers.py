@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ...dropping import Dropping, Groups
 from ...masks import Mask
+from ...rates import Rates
 from ...unused import mark_used
 from ..model_options import ModelOptions, StackOptions
 
@@ -44,13 +45,18 @@ def dropping(layers: Sequence[nn.Module], stack: str, options: ModelOptions) -> 
     """Return what is dropped of fairseq's layers of a stack."""
     of_stack = options.stacks[stack]
     return Dropping(
-        rates=of_stack.layerdrop,
+        rates=_of_layers(of_stack.layerdrop, layers),
         groups=tuple(_groups(layers, of_stack)) if layers else (),
         run_without=run_without,
         schedule=options.schedule,
         seed=options.seed,
         learned=of_stack.layerdrop_learned,
     )
+
+
+def _of_layers(rates: Rates, layers: Sequence[nn.Module]) -> Rates:
+    """Return a rate for each layer; BASE layers, which fairseq puts between, have that of the layer before."""
+    return tuple(rates[i * len(rates) // len(layers)] for i in range(len(layers)))
 
 
 def _groups(layers: Sequence[nn.Module], options: StackOptions) -> Iterator[Groups]:
@@ -63,7 +69,7 @@ def _groups(layers: Sequence[nn.Module], options: StackOptions) -> Iterator[Grou
         (options.sublayerdrop, {f"{name}.sublayer": 1 for name in sublayers}),
     ):
         if any(rates):
-            yield from (Groups(name, rates, size) for name, size in sizes.items())
+            yield from (Groups(name, _of_layers(rates, layers), size) for name, size in sizes.items())
 
 
 def run_without(layer: nn.Module, dropped: dict[str, Mask], x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -116,14 +122,14 @@ def _without(layer: Any, skipped: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"residual_connection": lambda x, residual: add(x, residual) if x.numel() else residual}
     for sublayer in skipped:
         for name in MODULES[sublayer]:
-            found[name] = _SkippedAttention(getattr(layer, name)) if name == sublayer else _handed_on
+            found[name] = _SkippedAttention(getattr(layer, name)) if name == sublayer else _passed_through
         found.update(dict.fromkeys(EXTRAS[sublayer]))
     if "ffn" in skipped:
         found["fc1"] = _nothing
     return found
 
 
-def _handed_on(x: Tensor) -> Tensor:
+def _passed_through(x: Tensor) -> Tensor:
     return x
 
 

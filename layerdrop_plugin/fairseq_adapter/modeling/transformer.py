@@ -5,7 +5,6 @@ from __future__ import annotations
 from fairseq.models import register_model
 from fairseq.models.transformer import TransformerModel
 
-from ..model_options import of
 from ..options import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
@@ -26,7 +25,7 @@ class LayerDropTransformerModel(TransformerModel):
         """Let fairseq build the model, then put our stacks in the place of its layers."""
         with without_rates(args) as options:
             model = super().build_model(options, task)
-        return with_layerdrop(model, of(args), encoder=model.encoder, decoder=model.decoder)
+        return with_layerdrop(model, args)
 
 
 register_architectures("transformer")

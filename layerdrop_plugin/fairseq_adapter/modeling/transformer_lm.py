@@ -7,7 +7,6 @@ from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 
 from ..config import take_from_task
-from ..model_options import of
 from ..options import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
@@ -31,7 +30,7 @@ class LayerDropTransformerLanguageModel(TransformerLanguageModel):
         take_from_task(args, task, ("tokens_per_sample", "max_target_positions"))
         with without_rates(args) as options:
             model = super().build_model(options, task)
-        return with_layerdrop(model, of(args), decoder=model.decoder)
+        return with_layerdrop(model, args)
 
 
 def _set_dataclass_defaults(args):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fairseq
 import pytest
 
 from layerdrop_plugin.fairseq_adapter import compat
@@ -129,3 +130,14 @@ def test_a_decorator_of_somebody_else_switches_no_patch_off(tmp_path):
         assert (place, [patch for patch in found if patch.startswith("compat.")]) == (same_place, wanted)
     assert len(lines) == len(expected)
     assert "user_dir_lookup" in active
+
+
+@pytest.mark.skipif(fairseq.__version__ != "0.12.2", reason="other versions have other faults")
+def test_the_faults_of_0_12_2_are_all_found():
+    """Those of fairseq's own, whatever Python, torch and numpy are beside it."""
+    faults = {
+        *("user_dir_lookup", "adaptive_loss_backend", "encoder_weight_copies", "missing_history", "model_archives"),
+        *("checkpoint_saving", "reading_ahead", "repeated_ngrams", "pretrained_bart_task", "spawned_worker_errors"),
+        *("late_user_dir", "option_evaluation", "layers_to_keep_option"),
+    }
+    assert faults - set(compat.ACTIVE) == set()

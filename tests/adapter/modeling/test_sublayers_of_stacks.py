@@ -13,7 +13,8 @@ from torch import nn
 
 from layerdrop_plugin.dropping import Groups, LayerDropStack
 from layerdrop_plugin.fairseq_adapter import model_options
-from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_layerdrop
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import as_stack
+from layerdrop_plugin.fairseq_adapter.modeling.sublayers import dropping
 from layerdrop_plugin.learned_rates import LearnedRate
 
 OPTIONS = {
@@ -32,7 +33,8 @@ def stack_of(kind, depth=4, options=(), **layers):
     sizes = {f"{stack}_layers": depth for stack in ("encoder", "decoder")}
     heads = {f"{stack}_attention_heads": HEADS for stack in ("encoder", "decoder")}
     options = model_options.read(Namespace(**sizes, **heads, **dict(options)))
-    return with_layerdrop(part, options, **{kind: part}).layers
+    as_stack(part, kind, dropping(part.layers, kind, options))
+    return part.layers
 
 
 def forward(stack, x, kwargs):
