@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .. import layer_spec, rates
-from .config import ModelConfig, depths_of, get, has, put, root_option
+from .config import ModelConfig, as_dict, depths_of, get, has, put, root_option
 from .options import DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
 
 
@@ -68,7 +68,7 @@ class _BeingBuilt(NamedTuple):
     """A model that fairseq builds now: its configuration, what that held when it was read, and what was read."""
 
     cfg: ModelConfig
-    values: Any
+    values: dict[str, Any]
     options: ModelOptions
 
 
@@ -140,11 +140,11 @@ def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> Mod
     )
 
 
-def _values(cfg: ModelConfig) -> Any:
+def _values(cfg: ModelConfig) -> dict[str, Any]:
     """Return all that `read` takes from a model's configuration, to compare it."""
-    options = {option.name: get(cfg, option.name) for option in OPTIONS}
-    heads = [get(cfg, f"{stack}_attention_heads") for stack in STACKS]
-    return options, heads, depths_of(cfg), get(cfg, "_name") or get(cfg, "arch")
+    others = [f"{stack}_{size}" for stack in STACKS for size in ("layers", "attention_heads")]
+    options = as_dict(cfg)
+    return {name: options.get(name) for name in [*(option.name for option in OPTIONS), *others, "_name", "arch"]}
 
 
 def _without(cfg: ModelConfig, stack: str) -> str:
