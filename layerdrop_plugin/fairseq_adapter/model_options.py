@@ -9,7 +9,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import depths as trained
 from .. import layer_spec, rates
+from ..depths import Depth
 from .config import ModelConfig, depths_of, get, has, put, root_option
 from .options import DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
 
@@ -39,6 +41,7 @@ class ModelOptions:
     depths: Mapping[str, int]
     schedule: rates.Schedule
     seed: int
+    trained_depths: tuple[Depth, ...] = ()
 
     @property
     def layers_to_keep(self) -> dict[str, layer_spec.LayerSpec]:
@@ -109,7 +112,20 @@ def read(cfg: ModelConfig) -> ModelOptions:
         depths,
         rates.Schedule(warmup, cooldown, max_update),
         int(root_option(cfg, "common", "seed") or 0),
+        _trained_depths(values, depths),
     )
+
+
+def _trained_depths(values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:
+    spec = values["layerdrop_depths"]
+    if not spec:
+        return ()
+    for stack in depths:
+        if values[f"{stack}_layerdrop_learned"]:
+            raise ValueError(
+                f"`--layerdrop-depths` must be left out with --{stack}-layerdrop-learned, but is {spec!r}."
+            )
+    return trained.parse(spec, depths, "--layerdrop-depths")
 
 
 def _without(cfg: ModelConfig, stack: str) -> str:

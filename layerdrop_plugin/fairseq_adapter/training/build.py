@@ -50,9 +50,11 @@ def _build_model(original, cfg, task, *args, **kwargs):
             options = options.pruned({stack: p.kept for stack, p in plan.items()})
     with model_options.being_built(cfg, options), usable.building(owner) if loading else contextlib.nullcontext():
         model = original(cfg, task, *args, **kwargs)
-    for module in model.modules() if not loading else ():
-        if isinstance(module, LayerDropStack):
-            steps.log(module)
+    if not loading:
+        for module in model.modules():
+            if isinstance(module, LayerDropStack):
+                steps.log(module)
+        steps.log_depths(options.trained_depths)
     model.layerdrop_plan = plan
     return model
 

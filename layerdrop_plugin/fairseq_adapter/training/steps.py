@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from torch import nn
 
+from ... import layer_spec
+from ...depths import Depth
 from ...dropping import LayerDropStack
 from .. import user_errors
 from ..hooks import wrap
@@ -32,6 +35,13 @@ def log(stack: LayerDropStack) -> None:
             logger.info("drop rates of the %s, %s, from the first layer to the last: %s", stack.name, name, by_layer)
 
 
+def log_depths(trained: Sequence[Depth]) -> None:
+    """Say once which layers each trained depth runs, and how often."""
+    for depth in trained:
+        layers = "; ".join(f"{stack} layers {layer_spec.describe(kept)}" for stack, kept in depth.kept.items())
+        logger.info("depth %s is trained in %.4g of the forward passes: %s", depth.name, depth.share, layers)
+
+
 def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
     """Go around `Trainer.train_step`: log the mean rate and the share of dropped layers of this update.
 
@@ -47,10 +57,14 @@ def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
     for stack in stacks:
         stack.set_num_updates(trainer.get_num_updates())
         share = stack.take_share()
-        if share is not None and any(stack.rates) and logged is not None:
-            name = f"layerdrop_{SHORT[stack.name]}"
-            metrics.log_scalar(name, share, weight=1, priority=250, round=3)
-            metrics.log_scalar(f"{name}_rate", rates[stack.name], weight=1, priority=251, round=3)
+        if share is None or logged is None:
+            continue
+        short = SHORT[stack.name]
+        if any(stack.rates):
+            metrics.log_scalar(f"layerdrop_{short}", share, weight=1, priority=250, round=3)
+            metrics.log_scalar(f"layerdrop_{short}_rate", rates[stack.name], weight=1, priority=251, round=3)
+        if stack.dropping.depths:
+            metrics.log_scalar(f"layerdrop_depth_{short}", len(stack) * (1 - share), weight=1, priority=252, round=2)
     return logged
 
 
