@@ -12,26 +12,32 @@ started = False
 
 
 def average() -> None:
+    """Start `layerdrop-average`."""
     _start("average")
 
 
 def describe() -> None:
+    """Start `layerdrop-describe`."""
     _start("describe")
 
 
 def export() -> None:
+    """Start `layerdrop-export`."""
     _start("export")
 
 
 def prune() -> None:
+    """Start `layerdrop-prune`."""
     _start("prune")
 
 
 def search() -> None:
+    """Start `layerdrop-search`."""
     _start("search")
 
 
 def sweep() -> None:
+    """Start `layerdrop-sweep`."""
     _start("sweep")
 
 

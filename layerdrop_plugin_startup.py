@@ -21,6 +21,7 @@ class FairseqFinder:
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
+        """Return fairseq's module spec with a loader that patches it; None for every other module."""
         if name != "fairseq":
             return None
         others = (finder for finder in sys.meta_path if finder is not cls and hasattr(finder, "find_spec"))

@@ -22,14 +22,14 @@ TESTS = ("tests/core", "tests/cli", "tests/scripts", "tests/adapter", "tests/end
 
 @nox.session(python=list(TORCH))
 def tests(session: nox.Session) -> None:
-    """fairseq 0.12.2 with current torch, numpy and Hydra, as scripts/setup.sh installs it."""
+    """Test fairseq 0.12.2 with current torch, numpy and Hydra, as scripts/setup.sh installs it."""
     install_all(session, f"torch=={TORCH[session.python]}", "fairseq==0.12.2")
     run_tests(session, extras="ctranslate2,huggingface,")
 
 
 @nox.session(python="3.10")
 def pins(session: nox.Session) -> None:
-    """fairseq 0.12.2 with what it asks for itself, and the oldest torch."""
+    """Test fairseq 0.12.2 with what it asks for itself, and the oldest torch."""
     install(session, "pip>=23.1,<24.1")  # newer ones can't read the metadata of omegaconf 2.0.6
     install(session, "torch==1.13.1", "numpy==1.26.*", "fairseq==0.12.2")
     run_tests(session)
@@ -37,14 +37,14 @@ def pins(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def torch25(session: nox.Session) -> None:
-    """The newest torch whose own loading of checkpoints is not safe."""
+    """Test the newest torch whose own loading of checkpoints is not safe."""
     install_all(session, "torch==2.5.1", "fairseq==0.12.2")
     run_tests(session)
 
 
 @nox.session(python="3.12")
 def fork(session: nox.Session) -> None:
-    """fairseq-fixed, which is close to fairseq's main branch."""
+    """Test fairseq-fixed, which is close to fairseq's main branch."""
     install_all(session, "torch==2.13.0", "fairseq-fixed==0.12.3.1")
     install(session, "packaging", "scikit-learn")  # which it imports
     run_tests(session, extras="ctranslate2,huggingface,")
@@ -57,6 +57,7 @@ def support(session: nox.Session) -> None:
 
 
 def install_all(session: nox.Session, torch: str, fairseq: str) -> None:
+    """Install torch, fairseq, and what fairseq needs in versions that work together."""
     install(session, "pip>=23.1,<26")
     install(session, torch)
     install(session, *NEEDED_BY_FAIRSEQ)
@@ -64,10 +65,12 @@ def install_all(session: nox.Session, torch: str, fairseq: str) -> None:
 
 
 def install(session: nox.Session, *requirements: str) -> None:
+    """Install packages, numpy as a wheel only."""
     session.install("--quiet", "--no-warn-conflicts", *requirements, env={"PIP_ONLY_BINARY": "numpy"})
 
 
 def run_tests(session: nox.Session, extras: str = "") -> None:
+    """Run the tests, and record what came of each: one that fails does not end the session."""
     install(session, "--editable", f".[{extras}demo,recipes,test]")
     report = f"{session.create_tmp()}/report.xml"
     pytest = ("python", "-m", "pytest", "--disable-warnings", f"--junitxml={report}", *TESTS, *session.posargs)

@@ -11,11 +11,11 @@ from pathlib import Path
 from layerdrop_plugin import __version__
 
 PACKAGES = ("torch", "fairseq", "numpy", "hydra-core", "omegaconf")
-"""By the names under which they are installed; a fork of fairseq has another name and goes by its module's version."""
+"""The names under which packages are installed; a fork of fairseq has another one, so its module tells the version."""
 
 
 def main() -> None:
-    """Prints the report on standard output."""
+    """Print the report."""
     if find_spec("fairseq") is None:
         print(f"layerdrop_plugin {__version__}: fairseq is not installed here; scripts/setup.sh makes a .venv with it")
         return
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions that decide which patches are needed, by package."""
+    """Return the versions that decide which patches are needed, by package."""
     return {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 

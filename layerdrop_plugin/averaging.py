@@ -1,4 +1,4 @@
-"""The mean of several models' weights, which are read one after the other."""
+"""Average the weights of several models, which are read one after the other."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Weights = Mapping[str, torch.Tensor]
 def average(models: Iterable[tuple[str, Weights]]) -> dict[str, torch.Tensor]:
     """Return the mean of each weight over all models, which keeps the weight's type.
 
-    Sums are kept in float32 where weights are float16 or bfloat16; the mean of whole numbers is rounded
-    down. Names that share memory in all models do so in the result. Where `models` makes each model only
-    when it is asked for, one model and the sum are in memory at a time.
+    Sums of float16 or bfloat16 weights are kept in float32; the mean of integers is rounded down. Names
+    that share memory in all models share it in the result. If `models` is a generator, only one model and
+    the sum are in memory at a time.
 
     Args:
         models: each with its name, for errors.
@@ -33,7 +33,7 @@ def average(models: Iterable[tuple[str, Weights]]) -> dict[str, torch.Tensor]:
             total = _Sum(source, weights)
         else:
             total.add(source, weights)
-        del weights  # else it would be there still while the next is read
+        del weights  # else it would still be in memory while the next one is read
     if total is None:
         raise ValueError("there must be at least one model to average, but there is none.")
     return total.mean()
@@ -75,13 +75,15 @@ class _Sum:
         for name in (*self.shapes, *weights):
             if name not in weights or name not in self.shapes:
                 has, lacks = (source, self.first) if name in weights else (self.first, source)
-                raise ValueError(f"models to average must have the same weights, but {has} has `{name}`, {lacks} not.")
+                raise ValueError(
+                    f"models to average must have the same weights, but `{name}` is in {has} and not in {lacks}."
+                )
         for name, shape in self.shapes.items():
-            found = tuple(weights[name].shape)
-            if found != shape:
+            other = tuple(weights[name].shape)
+            if other != shape:
                 raise ValueError(
                     "models to average must have weights of the same shape, "
-                    f"but `{name}` is {shape} in {self.first} and {found} in {source}."
+                    f"but `{name}` is {shape} in {self.first} and {other} in {source}."
                 )
 
 

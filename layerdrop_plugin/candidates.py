@@ -1,4 +1,4 @@
-"""Candidates: the ways to keep so many layers of each stack, counted, listed or drawn."""
+"""Count, list or draw candidates: the ways to keep a number of layers of each stack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def count_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequenc
 
 
 def all_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept] = ()) -> list[Candidate]:
-    """Return every way to keep so many layers of each stack, sorted.
+    """Return every way to keep `keep[s]` layers of each stack s, sorted.
 
     >>> all_candidates([3], [2]), all_candidates([3], [2], [(1,)])
     ([((0, 1),), ((0, 2),), ((1, 2),)], [((0, 1),), ((1, 2),)])
@@ -41,15 +41,15 @@ def all_candidates(depths: Sequence[int], keep: Sequence[int], needed: Sequence[
 def some_candidates(
     depths: Sequence[int], keep: Sequence[int], count: int, seed: int, needed: Sequence[Kept] = ()
 ) -> list[Candidate]:
-    """Return `count` different candidates drawn at random, sorted; all of them, where there are no more."""
+    """Return `count` different candidates drawn at random, sorted; all candidates if there are no more."""
     if count >= count_candidates(depths, keep, needed):
         return all_candidates(depths, keep, needed)
     generator = random.Random(seed)
     choices = _choices(depths, keep, needed)
-    found: set[Candidate] = set()
-    while len(found) < count:
-        found.add(tuple(tuple(sorted((*held, *generator.sample(free, k)))) for held, free, k in choices))
-    return sorted(found)
+    drawn: set[Candidate] = set()
+    while len(drawn) < count:
+        drawn.add(tuple(tuple(sorted((*held, *generator.sample(free, k)))) for held, free, k in choices))
+    return sorted(drawn)
 
 
 def holds(candidate: Candidate, needed: Sequence[Kept]) -> bool:
@@ -64,6 +64,6 @@ def holds(candidate: Candidate, needed: Sequence[Kept]) -> bool:
 def _choices(
     depths: Sequence[int], keep: Sequence[int], needed: Sequence[Kept]
 ) -> list[tuple[Kept, Sequence[int], int]]:
-    """By stack: the layers that are needed, the others, and how many of the others to choose."""
+    """Return for each stack the needed layers, the other layers, and how many of the others to choose."""
     by_stack = zip(depths, keep, needed or [()] * len(depths))
     return [(held, [i for i in range(depth) if i not in held], k - len(held)) for depth, k, held in by_stack]

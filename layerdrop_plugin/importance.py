@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .candidates import Candidate, some_candidates
 from .selection import Kept
+
+
+class LayerImportance(NamedTuple):
+    """How much one layer matters; losses are in bits a prediction, None if there is nothing to measure."""
+
+    checkpoint: str
+    stack: str
+    layer: int
+    loss_full: float
+    loss_without: float | None  # of the model without this layer alone
+    subnetworks_with: float | None  # the mean loss of random sub-networks that have the layer
+    subnetworks_without: float | None
+    cosine_distance: float  # of the layer's input and output
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the columns by name."""
+        return self._asdict()
 
 
 def full(depths: Sequence[int]) -> Candidate:
@@ -15,7 +32,7 @@ def full(depths: Sequence[int]) -> Candidate:
 
 
 def without(depths: Sequence[int], stack: int, layer: int, needed: Sequence[Kept] = ()) -> Candidate | None:
-    """Return all layers but one; None where its stack has no other, or where it is needed.
+    """Return all layers but one; None if its stack has no other layer, or if the layer is needed.
 
     Args:
         needed: by stack, layers without which the model does not run.
@@ -33,8 +50,8 @@ def random_halves(
 ) -> list[Candidate]:
     """Return different sub-networks with a random half, rounded down but at least 1, of the layers of swept stacks.
 
-    They are drawn, each as likely as any other, by a generator of their own; where there are fewer than
-    `samples`, it is all.
+    They are drawn by a generator of their own, each with the same probability. If there are fewer than
+    `samples`, all are returned.
 
     Args:
         swept: the numbers of the stacks that lose layers; the others stay whole.
@@ -50,11 +67,11 @@ def random_halves(
 def means(
     networks: Sequence[Candidate], losses: Mapping[Candidate, float], stack: int, layer: int
 ) -> tuple[float | None, float | None]:
-    """Return the mean loss of the networks with a layer and of those without it; None where there are none."""
-    found: dict[bool, list[float]] = {True: [], False: []}
+    """Return the mean loss of the networks with a layer and of those without it; None if there are none."""
+    by_presence: dict[bool, list[float]] = {True: [], False: []}
     for network in networks:
-        found[layer in network[stack]].append(losses[network])
-    with_it, without_it = (sum(f) / len(f) if f else None for f in (found[True], found[False]))
+        by_presence[layer in network[stack]].append(losses[network])
+    with_it, without_it = (sum(f) / len(f) if f else None for f in (by_presence[True], by_presence[False]))
     return with_it, without_it
 
 
@@ -66,7 +83,7 @@ def rows(
     losses: Mapping[Candidate, float],
     distances: Mapping[str, Sequence[float]],
     needed: Sequence[Kept] = (),
-) -> list[dict[str, Any]]:
+) -> list[LayerImportance]:
     """Return a row for each layer of the swept stacks.
 
     Args:
@@ -75,21 +92,14 @@ def rows(
         distances: by stack, of each layer: cosine distance between its input and its output.
     """
     numbers = list(depths.values())
-    found = []
+    importances = []
     for stack, name in enumerate(depths):
         for layer in range(depths[name] if name in swept else 0):
             left_out = without(numbers, stack, layer, needed)
             with_it, without_it = means(networks, losses, stack, layer)
-            found.append(
-                {
-                    "checkpoint": label,
-                    "stack": name,
-                    "layer": layer,
-                    "loss_full": losses[full(numbers)],
-                    "loss_without": None if left_out is None else losses[left_out],
-                    "subnetworks_with": with_it,
-                    "subnetworks_without": without_it,
-                    "cosine_distance": distances[name][layer],
-                }
+            alone = None if left_out is None else losses[left_out]
+            distance = distances[name][layer]
+            importances.append(
+                LayerImportance(label, name, layer, losses[full(numbers)], alone, with_it, without_it, distance)
             )
-    return found
+    return importances

@@ -30,7 +30,7 @@ def parse(
 
     Args:
         option: the name that an error gives to the value.
-        learned_rates: the drop rate of each layer, for 'learned:K'; None where none were learned.
+        learned_rates: the drop rate of each layer, for 'learned:K'; None if none were learned.
 
     Raises:
         ValueError: one line with the option, the rule that is broken and the value.
@@ -55,7 +55,7 @@ def parse(
 
 
 def check(spec: LayerSpec, option: str = "layers_to_keep", depth: int | None = None) -> None:
-    """Refuse what is wrong at this depth, or at any, before learned rates are known.
+    """Refuse a specification that is wrong at this depth, or at any, before learned rates are known.
 
     Raises:
         ValueError: as `parse`.
@@ -64,7 +64,7 @@ def check(spec: LayerSpec, option: str = "layers_to_keep", depth: int | None = N
 
 
 def is_learned(spec: LayerSpec | None) -> bool:
-    """Return whether it takes learned rates to know the layers.
+    """Return whether the kept layers depend on learned rates.
 
     >>> is_learned("learned:3"), is_learned("first:3")
     (True, False)
@@ -119,13 +119,13 @@ def _by_strategy(spec: str, depth: int | None, option: str) -> Kept | None:
 
 
 def _fraction(text: str) -> Fraction | None:
-    """The exact value of a decimal or a fraction: floor(1 / 0.2) must be 5."""
+    """Return the exact value of a decimal or a fraction: floor(1 / 0.2) must be 5."""
     known = re.fullmatch(r"[0-9]{0,9}\.?[0-9]{1,15}|[0-9]{1,9}/[1-9][0-9]{0,8}", text)
     return Fraction(text) if known else None
 
 
 def _indices(spec: LayerSpec, option: str) -> list[int]:
-    """The indices as written: ranges spread out, in their order, not yet checked for sense."""
+    """Return the indices in their written order, with ranges expanded, not yet checked against the depth."""
     if isinstance(spec, (int, Sequence)) and not isinstance(spec, str):
         items = [spec] if isinstance(spec, int) else list(spec)
         if all(isinstance(i, int) and not isinstance(i, bool) for i in items):

@@ -125,6 +125,7 @@ class Learning:
 
     @staticmethod
     def parameters(layer: nn.Module) -> Iterator[nn.Parameter]:
+        """Return the parameters that the rate of a layer is learned by."""
         return of_layer(layer).parameters()
 
     @staticmethod
@@ -134,9 +135,11 @@ class Learning:
             return tuple(rates(scores(layers), mean).tolist())
 
     def note_mask(self, mask: tuple[bool, ...], mean: float) -> None:
+        """Remember which layers a forward pass drops, and the mean of their rates in it."""
         self.masks.append((mask, mean))
 
     def note_change(self, layer: int, x: Tensor, y: Tensor) -> None:
+        """Remember how much a layer changed its input x into y, two hidden states of any one shape."""
         with torch.no_grad():
             before, change = x.detach().float(), y.detach().float() - x.detach().float()
             self.changes[layer].append((change.norm() / before.norm().clamp(min=1e-20)).clamp(min=1e-20).log())

@@ -1,4 +1,4 @@
-"""Scores of many candidates on many batches: long work that is shared out, interrupted and taken up again."""
+"""Score many candidates on many batches: long work that workers share, and that can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ import numpy
 import torch
 from torch import distributed
 
-from . import whole_files
+from . import atomic
 from .candidates import Candidate
 from .search import Ranked, Totals, rank
 
 Scores = Callable[[int, Sequence[Candidate]], Iterator[tuple[float, int, int]]]
-"""From the number of a batch and candidates, sorted, to each one's loss in bits, count and correct ones."""
+"""A function from the number of a batch and sorted candidates to the loss in bits, count and correct of each."""
 
 SAVE_EVERY = 10.0  # seconds
-SAVE_PAUSE = 20  # times as long as saving took, where that is more
+SAVE_PAUSE = 20  # times as long as saving took, if that is more
 
 
 class Measuring:
-    """A `search.Measure` over `scores`: calls are numbered, and what a state file holds is not scored again.
+    """A `search.Measure` that numbers its calls, and does not score again what a state file holds.
 
-    A strategy asks for the same calls in the same order each time. So a search that goes on, with the
-    state of one that was interrupted, gets the sums that are there and scores the rest: the result is
-    the same. Where torch.distributed is initialized, each worker scores a share of the candidates and
-    all get the sums of all; worker 0 alone writes the state.
+    A strategy makes the same calls in the same order each time. So a search that resumes an interrupted
+    one takes the sums from its state and scores the rest, with the same result. With torch.distributed,
+    each worker scores a share of the candidates, and all workers get all sums; only worker 0 writes the
+    state.
 
     Args:
         path: the state file; None keeps no state.
-        settings: what the search depends on; goes into the state file.
-        state: what `read_state` returned, to go on.
+        settings: what the search depends on; the state file keeps it.
+        state: what `read_state` returned, to resume.
         progress: is called with how many candidates were scored, on one batch each.
+        option: where the path was given, for errors.
 
     Attributes:
-        counters: what `scores` counts, by name: it adds to this very dict, which the state keeps.
+        counters: what `scores` counts, by name. It adds to this dict, which the state file keeps.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Measuring:
         settings: Mapping[str, Any] = {},
         state: dict[str, Any] | None = None,
         progress: Callable[[int], Any] = lambda count: None,
+        option: str = "state",
     ) -> None:
         self.scores, self.path, self.settings, self.progress = scores, path, settings, progress
+        self._option = option
         self._rank, self._workers = _place()
         before = state if state is not None else {"counters": {}, "calls": []}
         self.counters: dict[str, float] = dict(before["counters"]) if self._rank == 0 else {}
@@ -80,30 +83,30 @@ class Measuring:
         return sums
 
     def _all_scores(self, batch: int, candidates: Sequence[Candidate], partial: list[list[float]]) -> numpy.ndarray:
-        """The scores on one batch, shape (candidates, 3); `partial` holds the first of them and grows."""
+        """Return the scores on one batch, shape (candidates, 3); `partial` holds the first of them and grows."""
         if self._workers == 1:
             for score in self.scores(batch, candidates[len(partial) :]):
                 partial.append(list(score))
                 self.progress(1)
                 self._save_now_and_then()
             return numpy.array(partial)
-        found = torch.zeros(len(candidates), 3, dtype=torch.float64, device=_device())
+        scores = torch.zeros(len(candidates), 3, dtype=torch.float64, device=_device())
         first, last = (len(candidates) * i // self._workers for i in (self._rank, self._rank + 1))
         for place, score in enumerate(self.scores(batch, candidates[first:last]), start=first):
-            found[place] = torch.tensor(score, dtype=torch.float64)
+            scores[place] = torch.tensor(score, dtype=torch.float64)
             self.progress(self._workers)
-        distributed.all_reduce(found)  # exact: of each sum, all terms but one are 0
+        distributed.all_reduce(scores)  # exact: of each sum, all terms but one are 0
         counted: list[dict[str, float]] = [{} for _ in range(self._workers)]
         distributed.all_gather_object(counted, self.counters)
         self._counted_elsewhere = _together(counted[: self._rank] + counted[self._rank + 1 :])
-        return found.cpu().numpy()
+        return scores.cpu().numpy()
 
     def counted(self) -> dict[str, float]:
         """Return what was counted by all workers, up to the last batch that all have scored."""
         return _together([self.counters, self._counted_elsewhere])
 
     def best_so_far(self, metric: str) -> Ranked | None:
-        """Return the best candidate of the last call, by what is known of it; None before there is any."""
+        """Return the best candidate of the last call, as far as it was scored; None before any score."""
         if self._current is None:
             return None
         candidates, before, call = self._current
@@ -118,11 +121,11 @@ class Measuring:
             self.save()
 
     def save(self) -> None:
-        """Write the state file, whole; with very many candidates that takes seconds, so it is done less often then."""
+        """Write the state file atomically. With very many candidates that takes seconds, and is done less often."""
         started = time.monotonic()
         if self.path is not None and self._rank == 0 and self._calls:
             state = {"settings": dict(self.settings), "counters": self.counted(), "calls": self._calls}
-            with whole_files.writing(self.path, force=True, option="--state") as file:
+            with atomic.write_file(self.path, force=True, option=self._option) as file:
                 text = json.dumps(state)
                 file.write(f'{{"checksum": "{_checksum(text)}", {text[1:]}'.encode())
         self._saved = time.monotonic()
@@ -136,7 +139,7 @@ class Measuring:
 
 
 class _Current(NamedTuple):
-    """The last call, over or not."""
+    """The last call, finished or not."""
 
     candidates: Sequence[Candidate]
     before: Totals  # of the calls before it
@@ -147,15 +150,19 @@ def _checksum(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def read_state(path: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_state(
+    path: str, settings: Mapping[str, Any] | None = None, options: tuple[str, str] = ("state", "resume")
+) -> dict[str, Any]:
     """Return the state of a search that was interrupted.
 
     Args:
-        settings: of the search that goes on.
+        settings: of the search that resumes.
+        options: the names of the file and of resuming, for errors.
 
     Raises:
-        ValueError: one line: there is none, it is damaged, or it is of another search.
+        ValueError: one line: there is no state, it is damaged, or it is of another search.
     """
+    of_state, of_resume = options
     try:
         with open(path, encoding="utf-8") as file:
             state = json.load(file)
@@ -166,27 +173,28 @@ def read_state(path: str, settings: Mapping[str, Any] | None = None) -> dict[str
         _ = sum(state["counters"].values(), 0.0)
     except FileNotFoundError:
         raise ValueError(
-            f"`--resume` must find the state of an interrupted search, but {path} does not exist."
+            f"`{of_resume}` must find the state of an interrupted search, but {path} does not exist."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError(f"`--state` must be the state of an interrupted search, but {path} is none.") from None
+        raise ValueError(f"`{of_state}` must be the state of an interrupted search, but {path} is not.") from None
     if checksum != _checksum(json.dumps(state)):
-        raise ValueError(f"`--state` must be as the search left it, but {path} was changed.")
+        raise ValueError(f"`{of_state}` must be as the search left it, but {path} was changed.")
     for name, value in json.loads(json.dumps(dict(settings or {}))).items():
-        if before.get(name) != value:
+        was = before.get(name)
+        if was != value:
             raise ValueError(
-                f"`--resume` must go on with the same search, but `{name}` was {before.get(name)!r} and is {value!r}."
+                f"`{of_resume}` must go on with the same search, but `{name}` was {was!r} and is {value!r}."
             )
     return dict(state)
 
 
 def _together(counters: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The sums of counters, by name."""
+    """Return the sums of counters, by name."""
     return {name: sum(c.get(name, 0) for c in counters) for name in sorted({name for c in counters for name in c})}
 
 
 def _place() -> tuple[int, int]:
-    """Which worker this is, of how many."""
+    """Return the number of this worker, and how many workers there are."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1

@@ -1,4 +1,4 @@
-"""The most memory in use since a moment: of a GPU's tensors, or of this process."""
+"""Measure the peak of memory in use: by a GPU's tensors, or by this process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PEAK_TOO = "5"  # to CLEAR_REFS: "reset the peak resident set size to the curren
 
 
 def reset(device: torch.device) -> bool:
-    """Begin to watch; return whether this system can.
+    """Start to measure; return whether this system can.
 
-    On the CPU, memory that was freed, but that the C library holds for later, is given back first.
+    On the CPU, freed memory that the C library still holds is given back to the system first.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -32,15 +32,15 @@ def reset(device: torch.device) -> bool:
 
 
 def read(device: torch.device) -> int | None:
-    """Return the most bytes in use at one time since `reset`: a GPU's tensors, or all that is resident.
+    """Return the peak of bytes in use since `reset`: by a GPU's tensors, or all that is resident.
 
-    None where the system does not tell.
+    The result is None if the system does not tell.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
         with open(STATUS, encoding="ascii") as file:
-            found = re.search(r"^VmHWM:\s*(\d+) kB$", file.read(), re.MULTILINE)
+            peak = re.search(r"^VmHWM:\s*(\d+) kB$", file.read(), re.MULTILINE)
     except OSError:
         return None
-    return 1024 * int(found[1]) if found else None
+    return 1024 * int(peak[1]) if peak else None

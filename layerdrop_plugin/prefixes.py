@@ -51,16 +51,16 @@ def layer_evaluations_apart(candidates: Iterable[Candidate]) -> int:
 
 
 class SharedPrefixes:
-    """Results of a model for candidates, each bit for bit what it is when only that candidate's layers run.
+    """Compute a model's results for candidates, bit for bit as if only each candidate's layers ran.
 
-    Goes from candidate to candidate and keeps what the layers of the last one returned; those layers
-    that the next one begins with are not run again. Sorted candidates so make a depth-first walk over
-    the tree of their prefixes. What is outside the stacks, say the embedding and the output layer, is
-    run by the model itself, around layers that return what is known already, attention included.
+    The outputs of the last candidate's layers are kept. The layers that the next candidate begins with are
+    not run again. So sorted candidates are a depth-first walk over the tree of their prefixes. The model
+    itself runs what is outside the stacks, such as the embedding and the output layer, around layers that
+    return their known outputs, attention included.
 
     Args:
         stacks: of the model, in evaluation mode, in the order in which they run.
-        forward: runs the model on the batch in hand and returns the result.
+        forward: runs the model on the current batch and returns the result.
 
     Attributes:
         layer_evaluations: how many layers have run.
@@ -97,7 +97,7 @@ class SharedPrefixes:
         return self.stacks[stack][layer](x, *call.args, **call.kwargs)
 
     def _capture(self, stack: int, before: list[Layer]) -> list[_Call]:
-        """Run the model up to the end of this stack, where no layer runs, and note how it calls each of them."""
+        """Run the model to the end of this stack, whose layers do nothing, and note how it calls each layer."""
         calls: list[_Call] = []
         layers = self.stacks[stack]
 
@@ -116,7 +116,7 @@ class SharedPrefixes:
 
     @contextlib.contextmanager
     def _at_the_end_of(self, layers: list[Layer]) -> Iterator[None]:
-        """Let the layers in `layers` return what they returned before, and the others of their stacks do nothing."""
+        """Let the layers in `layers` return their known outputs, and the other layers of their stacks do nothing."""
         known: dict[int, dict[int, Any]] = {}
         for (number, layer), output in zip(layers, self._outputs):
             known.setdefault(number, {})[layer] = output
@@ -135,7 +135,7 @@ class _Call(NamedTuple):
 
 
 class _Captured(Exception):
-    """Leaves the model once its calls are known."""
+    """Raised to leave the model when its calls are known."""
 
 
 def _giving(value: Any) -> Callable[..., Any]:
@@ -148,7 +148,7 @@ def _hidden_state(output: Any) -> Tensor:
 
 
 def _in_common(one: list[Layer], other: list[Layer]) -> int:
-    """How many layers two routes share at their beginning."""
+    """Return how many layers two routes share at their beginning."""
     count = 0
     for a, b in zip(one, other):
         if a != b:

@@ -1,4 +1,4 @@
-"""Drop rates: what is one, over depth and over time, and the rate that suits a target depth (paper, section 3.2.2)."""
+"""Drop rates over depth and over time, and the rate for a target depth (paper, section 3.2.2)."""
 
 from __future__ import annotations
 
@@ -46,12 +46,13 @@ def parse(spec: RateSpec, depth: int, option: str = "rate", groups: int | None =
     if len(rates) == 1:
         return rates * depth
     if len(rates) != depth:
-        raise ValueError(f"`{option}` must have a rate for each of {depth} layers, but has {len(rates)} in {spec!r}.")
+        each = f"a rate for each of {depth} layers" if depth > 1 else "one rate for one layer"
+        raise ValueError(f"`{option}` must have {each}, but has {len(rates)} in {spec!r}.")
     return rates
 
 
 def check(spec: RateSpec, option: str = "rate") -> None:
-    """Refuse what is wrong at any depth, before the depth is known.
+    """Refuse a specification that is wrong at any depth, before the depth is known.
 
     Raises:
         ValueError: as `parse`.
@@ -86,7 +87,7 @@ def check_rate(value: float | str, option: str = "rate") -> float:
 
 
 def describe(rates: Sequence[float]) -> float | str:
-    """Write the rates of a stack's layers as short as `parse` reads them again, to the same floats.
+    """Write the rates of a stack's layers in the shortest form that `parse` reads back to the same floats.
 
     >>> describe((0.2, 0.2))
     0.2
@@ -143,7 +144,7 @@ class Schedule(NamedTuple):
         return min(risen, left)
 
     def check(self, options: Sequence[str] = ("warmup", "cooldown", "max_update")) -> Schedule:
-        """Return itself if there is time for it; `options` name the three numbers in errors.
+        """Return the schedule if training is long enough for it; `options` name the three numbers in errors.
 
         Raises:
             ValueError: one line with the options, the rule and the values.
@@ -201,5 +202,5 @@ def _listed(spec: RateSpec, option: str) -> Rates:
 
 
 def _is_number(value: float | str) -> bool:
-    """Tell whether a value is a number, or one in plain ASCII: `float` takes digits of all scripts, and 1_0, too."""
+    """Return whether a value is a number; in text, plain ASCII: `float` also takes 1_0, and digits of all scripts."""
     return NUMBER.fullmatch(value.strip()) is not None if isinstance(value, str) else isinstance(value, Real)

@@ -12,25 +12,25 @@ from .candidates import Candidate
 from .selection import Kept
 
 FINALISTS = 10
-"""So many candidates are left at the end of a race, at least, and shown."""
+"""At least this many candidates are left at the end of a race, and this many are shown."""
 
 ROUNDS_FROM = 128
-"""The first round of a race runs on one batch of so many: then it costs a tenth of an exhaustive search, or less."""
+"""The first round of a race runs on one in this many batches, so a race costs at most a tenth of a full search."""
 
 LONG = 20_000
-"""Where an exhaustive search would run more candidates times batches than this, racing is the default."""
+"""Racing is the default if an exhaustive search would run more candidates times batches than this."""
 
 TOO_MANY = 1_000_000
-"""More candidates than an exhaustive search takes."""
+"""An exhaustive search takes at most this many candidates."""
 
 MOST = 20_000
-"""A race begins with all candidates, or with so many of them, drawn at random."""
+"""A race begins with all candidates, or with this many of them, drawn at random."""
 
 Totals = numpy.ndarray
 """Sums over the two halves of some data, shape (candidates, 2, 3): negative log-likelihood in bits, count, correct."""
 
 Measure = Callable[[Sequence[Candidate], Sequence[int]], Totals]
-"""From candidates, sorted, and numbers of batches to the sums over these batches; batch i is in half i % 2."""
+"""A function from sorted candidates and numbers of batches to sums over the batches; batch i is in half i % 2."""
 
 
 class Ranked(NamedTuple):
@@ -46,19 +46,21 @@ class Ranked(NamedTuple):
 
     @property
     def perplexity(self) -> float:
-        return math.inf if self.loss >= 1024 else 2.0**self.loss  # no float is as high
+        """2 to the power of the loss; infinity where no float is as high."""
+        return math.inf if self.loss >= 1024 else 2.0**self.loss
 
     @property
     def accuracy(self) -> float:
+        """The share of predictions that are right, from 0 to 1."""
         return float(self.totals[:, 2].sum() / self.totals[:, 1].sum())
 
     def value(self, metric: str) -> float:
-        """Return what is to be as low as possible; infinity for a loss that is no number."""
+        """Return the number to minimize; infinity for a loss that is not a number."""
         value = -self.accuracy if metric == "accuracy" else self.loss
         return math.inf if math.isnan(value) else value
 
     def halves(self, metric: str) -> tuple[float, float]:
-        """Return the value on each half of the data; where one is empty, as with a single batch, it is nan."""
+        """Return the value on each half of the data; nan for an empty half, as with a single batch."""
         column, sign = (2, -1) if metric == "accuracy" else (0, 1)
         with numpy.errstate(invalid="ignore"):
             first, second = sign * self.totals[:, column] / self.totals[:, 1]
@@ -106,9 +108,9 @@ def rounds(batches: int) -> list[int]:
 def greedy(
     measure: Measure, depths: Sequence[int], keep: Sequence[int], batches: int, metric: str, needed: Sequence[Kept] = ()
 ) -> list[Ranked]:
-    """Drop the layer, of any stack that has too many, whose loss hurts least, again and again.
+    """Drop one layer after another, each time the one that is missed least, of the stacks that have too many.
 
-    Returns the candidates of the last step, the best first; they differ in the layer dropped last.
+    Return the candidates of the last step, the best first. They differ in the layer that was dropped last.
 
     Args:
         needed: by stack, layers that are never dropped.
@@ -137,9 +139,9 @@ def rank(candidates: Sequence[Candidate], totals: Totals, metric: str) -> list[R
     return in_order((Ranked(candidate, one) for candidate, one in zip(candidates, totals)), metric)
 
 
-def in_order(found: Iterable[Ranked], metric: str) -> list[Ranked]:
+def in_order(ranked: Iterable[Ranked], metric: str) -> list[Ranked]:
     """Return the best first; of equals, the one with the lower loss, and then the one that sorts first."""
-    return sorted(found, key=lambda r: (r.value(metric), r.value("loss"), r.candidate))
+    return sorted(ranked, key=lambda r: (r.value(metric), r.value("loss"), r.candidate))
 
 
 class Difference(NamedTuple):
@@ -150,11 +152,11 @@ class Difference(NamedTuple):
 
     @property
     def is_noise(self) -> bool:
-        """Whether the halves differ by as much as the candidates do, or there is just one half."""
+        """Whether the halves differ by at least as much as the candidates, or there is only one half."""
         return not self.better > self.spread
 
 
 def difference(one: Ranked, other: Ranked, metric: str) -> Difference:
-    """Compare two candidates: both were scored on the same batches, so what these have in common falls out."""
+    """Compare two candidates; as both were scored on the same batches, the effect of the batches cancels out."""
     first, second = (b - a for a, b in zip(one.halves(metric), other.halves(metric)))
     return Difference(other.value(metric) - one.value(metric), abs(first - second))

@@ -1,4 +1,4 @@
-"""Which layers stay, as pure functions of depth: the strategies of the paper (section 3.2.3)."""
+"""Choose which layers to keep: the strategies of the paper (section 3.2.3), as pure functions of depth."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def last(depth: int, keep: int) -> Kept:
 
 
 def drop(depth: int, rate: Fraction) -> Kept:
-    """The paper's Every Other at a drop rate, 0 < rate <= 1/2.
+    """Keep the layers of the paper's Every Other at a drop rate, 0 < rate <= 1/2.
 
-    Counted from 1, the layers d with d = 0 (mod floor(1 / rate)) go.
+    Counted from 1, the layers d with d = 0 (mod floor(1 / rate)) are dropped.
 
-    >>> drop(depth=16, rate=Fraction("0.2"))  # the 5th, 10th and 15th go
+    >>> drop(depth=16, rate=Fraction("0.2"))  # without the 5th, 10th and 15th
     (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15)
     """
     step = 1 / rate // 1

@@ -15,7 +15,7 @@ _LAYER = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?layers\.([0-9]+)\.
 
 
 def layer_of(name: str) -> tuple[str, int] | None:
-    """Return the stack and the index of the layer that a parameter belongs to, if it does.
+    """Return the stack and the index of the layer that a parameter belongs to; None if it belongs to none.
 
     >>> layer_of("decoder.layers.3.fc1.weight")
     ('decoder', 3)
@@ -48,15 +48,27 @@ def depths(names: Mapping[str, object]) -> dict[str, int]:
     >>> depths({"encoder.layers.0.w": 1, "encoder.layers.1.w": 2, "embed": 3})
     {'encoder': 2}
     """
-    found: dict[str, set[int]] = {}
+    layers_of: dict[str, set[int]] = {}
     for name in names:
         layer = layer_of(name)
         if layer is not None:
-            found.setdefault(layer[0], set()).add(layer[1])
-    for stack, indices in found.items():
+            layers_of.setdefault(layer[0], set()).add(layer[1])
+    for stack, indices in layers_of.items():
         if indices != set(range(len(indices))):
             raise ValueError(f"the {stack}'s layers must be numbered from 0 without a gap, but are {sorted(indices)}.")
-    return {stack: len(indices) for stack, indices in found.items()}
+    return {stack: len(indices) for stack, indices in layers_of.items()}
+
+
+def depths_or_none(names: Mapping[str, object]) -> dict[str, int]:
+    """Return how many layers each stack has, nothing for a model whose layers are numbered in another way.
+
+    >>> depths_or_none({"encoder.layers.5.w": 1})
+    {}
+    """
+    try:
+        return depths(names)
+    except ValueError:
+        return {}
 
 
 def prune(state: Mapping[str, Value], kept: Mapping[str, Sequence[int]]) -> dict[str, Value]:

@@ -1,12 +1,11 @@
-"""A sweep over depths: which layers run at each, and the rows of what was measured, relative to the full model."""
+"""A sweep over depths: which layers run at each depth."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import layer_spec
 from .rates import Rates
@@ -23,17 +22,6 @@ class Point(NamedTuple):
 
     strategy: str
     kept: tuple[Kept, ...]
-
-
-class Measured(NamedTuple):
-    """What was measured of a model while just some layers run."""
-
-    parameters: int
-    loss: float  # bits a prediction
-    accuracy: float | None  # of 100; for a task that classifies
-    bleu: float | None  # of 100
-    tokens_per_second: float
-    peak_memory: int | None  # bytes
 
 
 def parse_depths(text: str, option: str = "depths") -> list[Depths]:
@@ -76,8 +64,8 @@ def default_depths(full: Mapping[str, int], swept: Sequence[str]) -> list[Depths
     >>> default_depths({"encoder": 12, "decoder": 6}, ["encoder", "decoder"])
     [(9, 4), (6, 3), (3, 1)]
     """
-    found = [tuple(max(1, full[name] * quarters // 4) for name in swept) for quarters in (3, 2, 1)]
-    return list(dict.fromkeys(depths[:1] if len(set(depths)) == 1 else depths for depths in found))
+    fractions = [tuple(max(1, full[name] * quarters // 4) for name in swept) for quarters in (3, 2, 1)]
+    return list(dict.fromkeys(depths[:1] if len(set(depths)) == 1 else depths for depths in fractions))
 
 
 def counts(depths: Depths, full: Mapping[str, int], swept: Sequence[str], option: str = "depths") -> Depths:
@@ -145,7 +133,7 @@ def plan(
     needed: Mapping[str, Mapping[str, Kept]] = {},
     options: tuple[str, str] = ("depths", "strategies"),
 ) -> tuple[dict[str, list[Point]], list[str]]:
-    """Return the points of each model, the full one's first, and a line for each point that a model can't have.
+    """Return the points of each model, the full model first, and a line for each point that a model can't have.
 
     Args:
         models: by label, the depth of each of its stacks, in their order.
@@ -160,7 +148,7 @@ def plan(
     of_depths, of_strategies = options
     if "learned" in strategies:
         _check_learned(models, swept, learned, of_strategies)
-    found = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
+    points_of = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
     left_out = []
     lacking: list[str] = []
     for number in depths:
@@ -175,13 +163,15 @@ def plan(
                 continue
             lines = [_lacks(label, list(full), point, needed.get(label, {})) for point in more]
             lacking += filter(None, lines)
-            found[label] += [point for point, line in zip(more, lines) if not line and point not in found[label]]
+            points_of[label] += [
+                point for point, line in zip(more, lines) if not line and point not in points_of[label]
+            ]
         if len(refused) == len(models):
             raise next(iter(refused.values()))
         left_out += [f"{label} has no depth {name_of(number)}: its row is left out" for label in refused]
-    if lacking and all(len(at) == 1 for at in found.values()):
+    if lacking and all(len(at) == 1 for at in points_of.values()):
         raise ValueError(f"`{of_strategies}` must keep the layers that are needed, but {lacking[0]}.")
-    return found, left_out + [f"{line}: its row is left out" for line in lacking]
+    return points_of, left_out + [f"{line}: its row is left out" for line in lacking]
 
 
 def _check_learned(
@@ -197,7 +187,7 @@ def _check_learned(
 
 
 def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> str | None:
-    """Say which layer that is needed a point does not keep, if there is one."""
+    """Return a sentence about a needed layer that a point does not keep, if there is one."""
     for stack, kept in zip(stacks, point.kept):
         for layer in needed.get(stack, ()):
             if layer not in kept:
@@ -206,46 +196,8 @@ def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str,
     return None
 
 
-def rows(
-    label: str, stacks: Sequence[str], at: Sequence[Point], measured: Mapping[tuple[Kept, ...], Measured]
-) -> list[dict[str, Any]]:
-    """Return a row for each point of one checkpoint, the full model's first.
-
-    After each value comes, as `..._ratio`, its ratio to the full model's.
-    """
-    full = next(_values(measured[point.kept]) for point in at if point.strategy == FULL)
-    found = []
-    for strategy, kept in at:
-        row: dict[str, Any] = {"checkpoint": label, "strategy": strategy, "depth": name_of([len(k) for k in kept])}
-        row.update({name: ",".join(map(str, k)) for name, k in zip(stacks, kept)})
-        for name, value in _values(measured[kept]).items():
-            row[name] = value
-            row[f"{name}_ratio"] = value / full[name] if value is not None and full[name] else None
-        found.append(row)
-    return found
-
-
-def _values(measured: Measured) -> dict[str, Any]:
-    """The values by name; None is what was not measured, or is no number, as fp16 may have it."""
-    accuracy, bleu = measured.accuracy, measured.bleu
-    finite = math.isfinite(measured.loss)
-    values: dict[str, Any] = {"parameters": measured.parameters, "loss": measured.loss if finite else None}
-    if accuracy is None:
-        values["perplexity"] = 2**measured.loss if finite and measured.loss < 1000 else None
-    else:
-        values["accuracy"] = accuracy
-    if bleu is not None:
-        values["bleu"] = bleu
-    memory = measured.peak_memory
-    return {
-        **values,
-        "tokens_per_second": measured.tokens_per_second,
-        "peak_memory_mib": None if memory is None else memory / 2**20,
-    }
-
-
 def labels(paths: Sequence[str]) -> list[str]:
-    """Return what tells the paths apart: the parts that they do not begin or end with alike.
+    """Return the part of each path that differs: without the parts that all paths begin or end with.
 
     >>> labels(["runs/with/checkpoint_best.pt", "runs/without/checkpoint_best.pt"]), labels(["runs/a.pt"])
     (['with', 'without'], ['a.pt'])
@@ -257,5 +209,5 @@ def labels(paths: Sequence[str]) -> list[str]:
 
 
 def _alike(lists: Sequence[Sequence[str]]) -> int:
-    """With how many equal items all lists begin."""
+    """Return with how many equal items all lists begin."""
     return next((i for i, items in enumerate(zip(*lists)) if len(set(items)) > 1), min(map(len, lists)))

@@ -1,4 +1,4 @@
-"""Parameters that a forward pass does not use, where several workers wait for the gradient of each."""
+"""Mark parameters as used that a forward pass does not use, because several workers wait for each gradient."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@
 #   DECODER_LAYERS=8 ...                             the paper's deeper model, 6+8
 #   MIN_LENGTH=50 MAX_LENGTH=60 ...                  other lengths of a summary in pieces; the paper's are 40 to 60
 # Data: cnn_stories.tgz, dailymail_stories.tgz, and the lists of See et al., all_{train,val,test}.txt, by which they are
-# split: 287,113, 13,368 and 11,490 stories, not anonymised. Articles are cut after 400 tokens; 32K joint pieces.
+# split: 287,113, 13,368 and 11,490 stories, not anonymized. Articles are cut after 400 tokens; 32K joint pieces.
 # The paper says Adam, cosine, 10,000 updates of warm-up. What it leaves open: the rest of the schedule and the average
 # of ten checkpoints are WMT's here, dropout is fairseq's default, the beam ELI5's; case stays.
 # Published ROUGE-1/2/L: 40.5/17.9/37.1 with 6+6 layers (without LayerDrop 40.1/17.6/36.8), 41.1/18.1/37.5 with 6+8.

@@ -4,7 +4,7 @@ Each case runs in a fork of this process, in a folder of its own. What counts as
 status other than 0 and 2, status 0 with nothing done, a file left behind, a changed input, an error of several lines
 or without end, control characters, more than 1.5 GB of memory, code of a checkpoint that runs, too much time.
 
-examples:
+Examples:
   python scripts/fuzz.py                                      500 cases, some minutes
   python scripts/fuzz.py --cases 5000 --seconds 3600 --seed 2
   python scripts/fuzz.py --commands layerdrop-prune fairseq-  the cases of these: names, or their beginnings

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,11 +35,9 @@ def versions() -> dict[str, str]:
     for package in ("torch", "numpy", "hydra-core"):
         found[package] = version(package).partition("+")[0]
     for package in FORKS:
-        try:
+        with suppress(PackageNotFoundError):
             name = "" if package == "fairseq" else f"{package} "
             found["fairseq"] = name + version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

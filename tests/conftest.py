@@ -171,14 +171,14 @@ def preprocess(*argv):
 
 @pytest.fixture(scope="session")
 def configure():
-    """A function from fairseq-train's words to its configuration."""
+    """A function from fairseq-train's arguments to its configuration."""
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
     import layerdrop_plugin  # noqa: F401  registers
 
     def parse(*argv):
-        with words("pytest"):
+        with command_line("pytest"):
             parser = options.get_training_parser()
             return convert_namespace_to_omegaconf(
                 options.parse_args_and_arch(parser, input_args=[str(word) for word in argv])
@@ -188,8 +188,8 @@ def configure():
 
 
 @contextlib.contextmanager
-def words(*argv):
-    """fairseq's parsers look at the command line for --user-dir; let them see this one."""
+def command_line(*argv):
+    """Let fairseq's parsers, which look at the command line for --user-dir, see this one."""
     before, sys.argv = sys.argv, [str(word) for word in argv]
     try:
         yield
@@ -199,7 +199,7 @@ def words(*argv):
 
 @pytest.fixture(scope="session")
 def train(configure):
-    """A function that trains in this process, by fairseq-train's words."""
+    """A function that trains in this process, by fairseq-train's arguments."""
     from fairseq import checkpoint_utils
     from fairseq_cli import train as command
 
@@ -213,7 +213,7 @@ def train(configure):
 
 @pytest.fixture(scope="session")
 def make_trainer(configure):
-    """A function from fairseq-train's words to a `Trainer` with everything that it works with."""
+    """A function from fairseq-train's arguments to a `Trainer` with everything that it works with."""
     from fairseq import tasks
     from fairseq.trainer import Trainer
 

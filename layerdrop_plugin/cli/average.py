@@ -11,7 +11,7 @@ from .command import Parser, at_least_1, progress
 DESCRIPTION = """\
 Average the weights of several checkpoints of one training run into a new checkpoint.
 Everything else in it is as in the first of them (with a folder: in the last that was saved), but for the
-optimizer's state, which is left out: going on training from it with --restore-file wants --reset-optimizer."""
+optimizer's state, which is left out. To train on from it with --restore-file, add --reset-optimizer."""
 
 EXAMPLES = """\
   layerdrop-average --inputs checkpoints --num-epoch-checkpoints 5 --output checkpoints/average.pt
@@ -21,6 +21,7 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Average the checkpoints that the command line names, and print their paths."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():

@@ -1,4 +1,4 @@
-"""What all commands share: their parser, its errors, the options of several, and how fairseq is imported."""
+"""What all commands share: the parser and its errors, common options, and the import of fairseq."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STACKS = ("encoder", "decoder")
 
 
 class Parser(argparse.ArgumentParser):
-    """Words into options; one line and exit status 2 for what is wrong with them, then or later.
+    """A parser whose errors, also those after parsing, are one line with exit status 2.
 
     Args:
         prog: the command's name.
@@ -38,12 +38,13 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, text: str) -> NoReturn:
+        """End the command with exit status 2 and one line on standard error, without the usage."""
         self.exit(2, f"{self.prog}: error: {message.one_line(text)}\n")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse as argparse does, and refuse what is no text: results, and libraries that read files, are UTF-8."""
+        """Parse as argparse does, and refuse what is not UTF-8, as results and libraries that read files need."""
         known, others = super().parse_known_args(args, namespace)
         for action in self._actions:
             name = action.option_strings[-1] if action.option_strings else action.metavar
@@ -58,11 +59,10 @@ class Parser(argparse.ArgumentParser):
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """End the command as `error` does where the code inside finds what a user got wrong, or at Ctrl-C.
+        """End the command with `error` if the code inside raises a user's error, and at Ctrl-C.
 
-        SIGTERM and SIGHUP end it when the code inside has removed its temporary files.
-        `load_fairseq` quiets fairseq's log and torch's warnings; at the end they are as before, for a program that
-        calls `main`.
+        SIGTERM and SIGHUP end it after the code inside has removed its temporary files. `load_fairseq` silences
+        fairseq's log and torch's warnings; at the end they are as before, for a program that calls `main`.
         """
         fairseq = logging.getLogger("fairseq")
         level = fairseq.level
@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
             with warnings.catch_warnings(), stopping.cleanly():
                 yield
             sys.stdout.flush()
-        except BrokenPipeError:  # whoever read the output has enough of it, as in `... | head -1`
+        except BrokenPipeError:  # the reader of the output has stopped, as in `... | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit, Python writes what is left
             self.exit(141)
         except (ValueError, OSError) as error:
@@ -92,10 +92,10 @@ def add_stack_options(parser: Parser) -> None:
 
 
 def stack_specs(args: argparse.Namespace) -> dict[str, str]:
-    """Return the values of --encoder and --decoder that are given, by stack.
+    """Return the given values of --encoder and --decoder, by stack.
 
     Raises:
-        ValueError: one line: what is wrong with one at any depth.
+        ValueError: one line: a value is wrong at any depth.
     """
     specs = {stack: getattr(args, stack) for stack in STACKS if getattr(args, stack) is not None}
     for stack, spec in specs.items():
@@ -122,12 +122,12 @@ def at_least_1(text: str) -> int:
 
 
 def progress(total: int, unit: str) -> tqdm[NoReturn]:
-    """Return a bar for a `with`, which shows on standard error, where it is a terminal, how much is done."""
+    """Return a progress bar for a `with` statement; it shows on standard error if that is a terminal."""
     return tqdm(total=total, unit=unit, disable=None, leave=False)
 
 
 def load_fairseq() -> None:
-    """Import fairseq, and our models into it; it takes two seconds, which only commands that need it should wait.
+    """Import fairseq and register our models; it takes two seconds, so only commands that need it do so.
 
     Raises:
         ValueError: one line: there is no fairseq.
@@ -144,23 +144,23 @@ def load_fairseq() -> None:
 
 
 @contextlib.contextmanager
-def evaluating(parser: Parser, words: Sequence[str]) -> Iterator[None]:
-    """Import fairseq and the user's own code, and say in one line (a ValueError) what fairseq finds wrong inside.
+def evaluating(parser: Parser, fairseq_argv: Sequence[str]) -> Iterator[None]:
+    """Import fairseq and the user's own code, and turn fairseq's errors inside into one line (a ValueError).
 
     Args:
-        words: what is fairseq's on the command line, `--user-dir` as well.
+        fairseq_argv: the arguments of fairseq on the command line, with `--user-dir`.
     """
     load_fairseq()
     from ..fairseq_adapter import user_errors
     from ..fairseq_adapter.evaluation import options as evaluation_options
 
-    with user_errors.value_error_for_all(evaluation_options.import_user_dir(words, parser.error)):
+    with user_errors.value_error_for_all(evaluation_options.import_user_dir(fairseq_argv, parser.error)):
         yield
 
 
 @contextlib.contextmanager
 def needing_fairseq() -> Iterator[None]:
-    """Let imports fail in one line (a ValueError) where fairseq, or omegaconf that comes with it, is missing."""
+    """Turn a failed import of fairseq, or of omegaconf, which comes with it, into one line (a ValueError)."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from . import description_text, results
 from .command import Parser, needing_fairseq
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.checkpoints.description import Description
 
 DESCRIPTION = """\
 Say what is in checkpoints: architecture, task, stacks of layers with their layer-drop rates and sizes, parameters,
@@ -20,19 +23,20 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Print what is in each checkpoint."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
         results.check(args, *args.checkpoints)
         with needing_fairseq():
-            from ..fairseq_adapter.checkpoints.description import describe  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints.describe import describe  # torch takes a second to import
 
-        found: list[Mapping[str, Any]] = []
+        found: list[Description] = []
         for path in args.checkpoints:
             description = describe(path)
             print(("\n" if found else "") + description_text.text(description))
             found.append(description)
-        results.write(args, found, list(map(description_text.row, found)))
+        results.write(args, [description.as_json() for description in found], list(map(description_text.row, found)))
 
 
 def _parser() -> Parser:

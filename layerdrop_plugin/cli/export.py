@@ -6,7 +6,7 @@ import importlib.util
 from argparse import Namespace
 from collections.abc import Sequence
 
-from .. import message, whole_folders
+from .. import atomic_folder, message
 from ..fairseq_adapter.export import MARKS
 from .command import Parser, add_stack_options, load_fairseq, stack_specs
 
@@ -24,15 +24,16 @@ EXAMPLES = """\
 """
 PACKAGES = {"ctranslate2": ("ctranslate2",), "huggingface": ("transformers", "safetensors")}
 OPTIONS = {"ctranslate2": ("data", "source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
-"""By target: what must be installed, and options that no other target has."""
+"""For each target: the packages that must be installed, and the options that no other target has."""
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32")
 NO_TOKENIZER = (
-    "no tokenizer goes with it: the numbers of words are their lines in the checkpoint's dict.txt, "
+    "it has no tokenizer: the indices of words are their lines in the checkpoint's dict.txt, "
     "after <s>, <pad>, </s> and <unk>."
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Write the folder that the command line asks for, and print what is in it."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check(args: Namespace) -> None:
-    """Refuse what takes no look at the checkpoint."""
+    """Refuse what is wrong with any checkpoint."""
     for target, options in OPTIONS.items():
         for option in options:
             value, flag = getattr(args, option), "--" + option.replace("_", "-")
@@ -51,7 +52,7 @@ def _check(args: Namespace) -> None:
                 raise ValueError(f"`{flag}` must be left out with `--to {args.to}`, but is {value!r}.")
             if value == "":
                 raise ValueError(f"`{flag}` must name something or be left out, but is '' instead.")
-    whole_folders.check(args.out, args.force, MARKS)
+    atomic_folder.check_folder(args.out, args.force, MARKS)
     for package in PACKAGES[args.to]:
         if importlib.util.find_spec(package) is None:
             raise ValueError(
@@ -82,24 +83,24 @@ def _export(args: Namespace, specs: dict[str, str]) -> None:
 def _parser() -> Parser:
     parser = Parser("layerdrop-export", DESCRIPTION, EXAMPLES)
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
-    parser.add_argument("--to", required=True, choices=PACKAGES, help="the library that is to load it")
+    parser.add_argument("--to", required=True, choices=PACKAGES, help="the library that will load it")
     parser.add_argument("out", metavar="OUT", help="the new folder")
     add_stack_options(parser)
     group = parser.add_argument_group("with --to ctranslate2")
     group.add_argument(
-        "--data", metavar="DIR", help="the folder with the dictionaries, where it is not that of the training any more"
+        "--data", metavar="DIR", help="the folder with the dictionaries, if it is no longer that of the training"
     )
     for side in ("source", "target"):
         group.add_argument(
-            f"--{side}-lang", metavar="LANG", help=f"the {side} language, where neither checkpoint nor data name it"
+            f"--{side}-lang", metavar="LANG", help=f"the {side} language, if neither checkpoint nor data name it"
         )
     group.add_argument("--quantization", choices=QUANTIZATIONS, help="the type of the weights (float32)")
     group = parser.add_argument_group("with --to huggingface")
     group.add_argument(
         "--head",
         metavar="NAME",
-        help="a classification head of the checkpoint, or masked_lm (the only classification head; masked_lm where "
-        "there is none)",
+        help="a classification head of the checkpoint, or masked_lm (default: the only classification head, "
+        "masked_lm if there is none)",
     )
     parser.add_argument("--force", action="store_true", help="replace the files of an earlier export in OUT")
     return parser

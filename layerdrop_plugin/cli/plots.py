@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, NamedTuple
 
-Row = Mapping[str, Any]
+from ..importance import LayerImportance
+from ..sweep import FULL
+from ..sweep_report import Row
 
-QUALITIES = {
-    "bleu": "BLEU (higher is better)",
-    "accuracy": "accuracy, % (higher is better)",
-    "perplexity": "perplexity (lower is better)",
-}
-"""Columns that tell quality, the first that rows have is drawn."""
+
+class Quality(NamedTuple):
+    """A measure of how good a model is: the label of its axis, and its value in a row."""
+
+    label: str
+    of: Callable[[Row], float | None]
+
+
+PERPLEXITY = Quality("perplexity (lower is better)", lambda row: row.measured.perplexity)
+QUALITIES = (
+    Quality("BLEU (higher is better)", lambda row: row.measured.bleu),
+    Quality("accuracy, % (higher is better)", lambda row: row.measured.accuracy),
+)
+"""The first that was measured is drawn; perplexity, if none was."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def check(path: str, option: str) -> None:
-    """Refuse, before long work, what can't be drawn.
+    """Refuse, before long work, a plot that can't be drawn.
 
     Raises:
         ValueError: one line: no PNG is asked for, or there is no matplotlib.
@@ -32,58 +42,43 @@ def check(path: str, option: str) -> None:
 
 
 def curves(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Return for each checkpoint and strategy its rows, the full model's included, from few layers to many.
-
-    >>> rows = [{"checkpoint": "a", "strategy": s, "depth": d} for s, d in (("full", "4"), ("last", "2"))]
-    >>> {key: [row["depth"] for row in line] for key, line in curves(rows).items()}
-    {('a', 'last'): ['2', '4']}
-    """
-    found: dict[tuple[str, str], list[Row]] = {}
+    """Return for each checkpoint and strategy its rows, the full model's included, from few layers to many."""
+    lines: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row["strategy"] != "full":
-            found.setdefault((row["checkpoint"], row["strategy"]), []).append(row)
+        if row.strategy != FULL:
+            lines.setdefault((row.checkpoint, row.strategy), []).append(row)
     for row in rows:
-        if row["strategy"] == "full":
-            own = [line for (checkpoint, _), line in found.items() if checkpoint == row["checkpoint"]]
-            for line in own or [found.setdefault((row["checkpoint"], "full"), [])]:
+        if row.strategy == FULL:
+            own = [line for (checkpoint, _), line in lines.items() if checkpoint == row.checkpoint]
+            for line in own or [lines.setdefault((row.checkpoint, FULL), [])]:
                 line.append(row)
-    return {key: sorted(line, key=layers) for key, line in found.items()}
+    return {key: sorted(line, key=layers) for key, line in lines.items()}
 
 
 def chain(line: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Return the rows to connect, in which no stack gets smaller, and those beside: 6+3 among 4+4 and 5+5.
-
-    >>> joined, loose = chain([{"depth": d} for d in ("4+4", "6+3", "5+5", "6+6")])
-    >>> [row["depth"] for row in joined], [row["depth"] for row in loose]
-    (['4+4', '5+5', '6+6'], ['6+3'])
-    """
+    """Return the rows to connect, in which no stack gets smaller, and those beside: 6+3 among 4+4 and 5+5."""
     joined: list[Row] = []
     loose: list[Row] = []
     for row in line:
-        smaller = bool(joined) and any(a < b for a, b in zip(_stacks(row), _stacks(joined[-1])))
+        smaller = bool(joined) and any(a < b for a, b in zip(row.depths, joined[-1].depths))
         (loose if smaller else joined).append(row)
     return joined, loose
 
 
 def layers(row: Row) -> int:
-    """Return how many layers run.
-
-    >>> layers({"depth": "6+3"})
-    9
-    """
-    return sum(_stacks(row))
+    """Return how many layers run in all."""
+    return sum(row.depths)
 
 
 def sweep(rows: Sequence[Row], title: str, speed: str) -> bytes:
     """Return a PNG: quality over depth, and quality over speed, a line for each checkpoint and strategy.
 
     Args:
-        rows: as a sweep gives them.
         title: what it was measured on.
-        speed: what the tokens per second are of.
+        speed: what the tokens per second were measured on.
     """
     pyplot = _pyplot()
-    quality = next(name for name in QUALITIES if name in rows[0])
+    quality = next((quality for quality in QUALITIES if quality.of(rows[0]) is not None), PERPLEXITY)
     figure, (by_depth, by_speed) = pyplot.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
     lines = curves(rows)
     checkpoints, strategies = (list(dict.fromkeys(names)) for names in zip(*lines))
@@ -92,17 +87,17 @@ def sweep(rows: Sequence[Row], title: str, speed: str) -> bytes:
         several = len(checkpoints) > 1
         style = {"color": f"C{checkpoints.index(checkpoint) if several else number}", "marker": MARKERS[number % 6]}
         for part, joining in zip(chain(line), (("-", "--", ":", "-.")[number % 4 if several else 0], "none")):
-            values = _numbers(part, quality)
+            values = _with_gaps(map(quality.of, part))
             label = _label(checkpoint, strategy, several, len(strategies) > 1) if joining != "none" else None
             by_depth.plot([layers(row) for row in part], values, **style, linestyle=joining, label=label)
-            by_speed.plot(_numbers(part, "tokens_per_second"), values, **style, linestyle=joining)
+            by_speed.plot([row.measured.tokens_per_second for row in part], values, **style, linestyle=joining)
     _name_points(by_speed, rows, quality)
     _depth_ticks(by_depth, rows)
-    by_depth.set(ylabel=QUALITIES[quality])
+    by_depth.set(ylabel=quality.label)
     by_speed.set(xlabel=f"tokens per second, {speed}")
     by_speed.xaxis.set_major_formatter("{x:,.0f}")
     by_speed.margins(x=0.08)
-    if quality == "perplexity":
+    if quality is PERPLEXITY:
         _logarithmic_where_wide(by_depth)
     for axes in (by_depth, by_speed):
         axes.grid(alpha=0.3)
@@ -111,14 +106,15 @@ def sweep(rows: Sequence[Row], title: str, speed: str) -> bytes:
     return _png(figure)
 
 
-def importance(rows: Sequence[Row], title: str) -> bytes:
-    """Return a PNG, like figure 5 of the paper: what each layer of each stack is worth, a line for each checkpoint."""
+def importance(rows: Sequence[LayerImportance], title: str) -> bytes:
+    """Return a PNG like figure 5 of the paper: how much each layer matters, a line for each checkpoint."""
     pyplot = _pyplot()
-    stacks, checkpoints = (list(dict.fromkeys(row[name] for row in rows)) for name in ("stack", "checkpoint"))
+    stacks = list(dict.fromkeys(row.stack for row in rows))
+    checkpoints = list(dict.fromkeys(row.checkpoint for row in rows))
     figure, grid = pyplot.subplots(len(stacks), 3, figsize=(14, 4.4 * len(stacks)), squeeze=False, layout="constrained")
     for stack, panels in zip(stacks, grid):
         for number, checkpoint in enumerate(checkpoints):
-            line = [row for row in rows if (row["stack"], row["checkpoint"]) == (stack, checkpoint)]
+            line = [row for row in rows if (row.stack, row.checkpoint) == (stack, checkpoint)]
             name = f"{checkpoint}: " if len(checkpoints) > 1 else ""
             _draw_importance(panels, line, f"C{number}", name)
         titles = ("one layer left out", "random halves of the layers, mean", "how much a layer changes")
@@ -135,18 +131,18 @@ def importance(rows: Sequence[Row], title: str) -> bytes:
     return _png(figure)
 
 
-def _draw_importance(panels: Sequence[Any], line: Sequence[Row], color: str, name: str) -> None:
+def _draw_importance(panels: Sequence[Any], line: Sequence[LayerImportance], color: str, name: str) -> None:
     """Add one checkpoint to the three panels of a stack."""
     alone, networks, distance = panels
-    at, style = [row["layer"] for row in line], {"color": color, "marker": "o"}
-    alone.plot(at, _numbers(line, "loss_without"), **style, label=f"{name}without the layer")
-    alone.axhline(line[0]["loss_full"], color=color, linestyle=":", label=f"{name}full model")
-    networks.plot(at, _numbers(line, "subnetworks_with"), **style, label=f"{name}with the layer")
+    at, style = [row.layer for row in line], {"color": color, "marker": "o"}
+    alone.plot(at, _with_gaps(row.loss_without for row in line), **style, label=f"{name}without the layer")
+    alone.axhline(line[0].loss_full, color=color, linestyle=":", label=f"{name}full model")
+    networks.plot(at, _with_gaps(row.subnetworks_with for row in line), **style, label=f"{name}with the layer")
     style["markerfacecolor"] = "white"
-    values = _numbers(line, "subnetworks_without")
+    values = _with_gaps(row.subnetworks_without for row in line)
     networks.plot(at, values, **style, linestyle="--", label=f"{name}without the layer")
     style["markerfacecolor"] = color
-    distance.plot(at, _numbers(line, "cosine_distance"), **style, label=f"{name}full model")
+    distance.plot(at, [row.cosine_distance for row in line], **style, label=f"{name}full model")
 
 
 def _pyplot() -> Any:
@@ -160,36 +156,33 @@ def _pyplot() -> Any:
 
 
 def _label(checkpoint: str, strategy: str, checkpoints: bool, strategies: bool) -> str:
-    """Name what there are several of."""
+    """Return a label with the checkpoint and the strategy, each only if there are several."""
     if not checkpoints:
         return strategy
     return f"{checkpoint}, {strategy}" if strategies else checkpoint
 
 
-def _stacks(row: Row) -> list[int]:
-    return [int(number) for number in row["depth"].split("+")]
-
-
-def _name_points(axes: Any, rows: Sequence[Row], quality: str) -> None:
+def _name_points(axes: Any, rows: Sequence[Row], quality: Quality) -> None:
     for row in rows:
-        if row[quality] is not None:
-            at = (row["tokens_per_second"], row[quality])
-            axes.annotate(row["depth"], at, (5, 4), textcoords="offset points", fontsize=8)
+        value = quality.of(row)
+        if value is not None:
+            at = (row.measured.tokens_per_second, value)
+            axes.annotate(row.depth, at, (5, 4), textcoords="offset points", fontsize=8)
 
 
-def _numbers(rows: Sequence[Row], name: str) -> list[float]:
-    """A column; what is missing leaves a gap."""
-    return [float("nan") if row[name] is None else row[name] for row in rows]
+def _with_gaps(values: Iterable[float | None]) -> list[float]:
+    """Return the values of a curve; one that is missing leaves a gap."""
+    return [float("nan") if value is None else value for value in values]
 
 
 def _depth_ticks(axes: Any, rows: Sequence[Row]) -> None:
-    """Write depths as the rows do, 6+3, at how many layers run in all."""
+    """Write depths such as 6+3 at the number of layers that run in all."""
     names: dict[int, list[str]] = {}
     for row in rows:
         at = names.setdefault(layers(row), [])
-        at += [] if row["depth"] in at else [row["depth"]]
-    axes.set_xticks(list(names), ["\n".join(found) for found in names.values()])
-    stacks = "encoder + decoder" if "+" in rows[0]["depth"] else "in the stack"
+        at += [] if row.depth in at else [row.depth]
+    axes.set_xticks(list(names), ["\n".join(depths) for depths in names.values()])
+    stacks = "encoder + decoder" if len(rows[0].depths) > 1 else "in the stack"
     axes.set(xlabel=f"layers that run ({stacks})")
 
 

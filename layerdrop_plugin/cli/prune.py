@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import whole_files
+from .. import atomic
 from . import description_text, results
 from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.checkpoints.description import Description
 
 DESCRIPTION = """\
 Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
@@ -24,49 +27,49 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Write the smaller checkpoint, and print it beside the one that it was made of."""
     parser = _parser()
     args = parser.parse_args(argv)
     with parser.errors():
         specs = stack_specs(args)
         _check(args, specs)
         with needing_fairseq():
-            from ..fairseq_adapter.checkpoints import description, write_pruned  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints.describe import describe  # torch takes a second to import
+            from ..fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
-        before = description.describe(args.checkpoint)
+        before = describe(args.checkpoint)
         load_fairseq()
         how = (args.stock, args.dtype, args.keep_optimizer, args.force, parser.warn)
-        write_pruned.prune_checkpoint(args.checkpoint, args.output, specs, *how)
-        after = description.describe(args.output)
+        prune_checkpoint(args.checkpoint, args.output, specs, *how)
+        after = describe(args.output)
         print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
-        results.write(
-            args, {"before": before, "after": after}, [description_text.row(before), description_text.row(after)]
-        )
+        data = {"before": before.as_json(), "after": after.as_json()}
+        results.write(args, data, [description_text.row(before), description_text.row(after)])
 
 
 def _check(args: Namespace, specs: Mapping[str, str]) -> None:
-    """Refuse what takes no look at the checkpoint."""
+    """Refuse what is wrong with any checkpoint."""
     if not specs and not args.stock and args.dtype is None:
         raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
-    whole_files.check(args.output, args.force)
+    atomic.check_file(args.output, args.force)
     results.check(args, args.checkpoint, args.output)
 
 
-def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a line for each thing that is worth comparing."""
+def _rows(before: Description, after: Description) -> list[dict[str, Any]]:
+    """Return a row for each property to compare."""
     rows = [
         {
             "": f"{stack} layers",
-            "before": before["stacks"][stack]["depth"],
-            "after": s["depth"],
-            "kept": description_text.kept(s["pruned"]),
+            "before": before.stacks[stack].depth,
+            "after": s.depth,
+            "kept": description_text.kept(s),
         }
-        for stack, s in after["stacks"].items()
+        for stack, s in after.stacks.items()
     ]
-    for name in ("architecture", "dtype"):
-        if before[name] != after[name]:
-            rows.append({"": name, "before": before[name], "after": after[name]})
-    rows.append({"": "parameters", "before": before["parameters"], "after": after["parameters"]})
-    rows.append({"": "bytes", "before": before["bytes"]["file"], "after": after["bytes"]["file"]})
+    values = {name: (getattr(before, name), getattr(after, name)) for name in ("architecture", "dtype")}
+    rows.extend({"": name, "before": old, "after": new} for name, (old, new) in values.items() if old != new)
+    rows.append({"": "parameters", "before": before.parameters, "after": after.parameters})
+    rows.append({"": "bytes", "before": before.bytes.file, "after": after.bytes.file})
     return rows
 
 
@@ -88,13 +91,13 @@ def _parser() -> Parser:
     parser.add_argument(
         "--stock",
         action="store_true",
-        help="under the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
+        help="give it the name of fairseq's own architecture, for fairseq 0.12.2 without this package",
     )
     parser.add_argument("--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to {', '.join(DTYPES)}")
     parser.add_argument(
         "--keep-optimizer",
         action="store_true",
-        help="carry over the optimizer's state and the moving average (EMA), to train on as if nothing had happened",
+        help="keep the optimizer's state and the moving average (EMA), to continue the training",
     )
     results.add_options(parser)
     return parser

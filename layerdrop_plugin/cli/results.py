@@ -1,4 +1,4 @@
-"""Results of a command: a table on standard output and, asked for with --json or --csv, data in a file."""
+"""Results of a command: a table on standard output and, with --json or --csv, data in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from os.path import realpath
 from typing import Any, Callable
 
-from .. import message, whole_files
+from .. import atomic, message
 
 Row = Mapping[str, Any]
 
@@ -28,16 +28,16 @@ def check(args: Namespace, *others: str) -> None:
     """Refuse, before long work, files that can't be written.
 
     Args:
-        others: what else the command reads or writes, not to be lost, with --force either.
+        others: what else the command reads or writes, which must not be lost, even with --force.
 
     Raises:
-        ValueError: as `whole_files.check`; or both are the same file, or one of the others.
+        ValueError: as `atomic.check_file`; or both are the same file, or one of the others.
     """
     taken = {realpath(path): path for path in others}
     for option in ("json", "csv"):
         path = getattr(args, option)
         if path is not None:
-            whole_files.check(path, args.force, f"--{option}")
+            atomic.check_file(path, args.force, f"--{option}")
             if realpath(path) in taken:
                 raise ValueError(f"`--{option}` must be another file than {taken[realpath(path)]}, but is {path}.")
     if args.json is not None and args.csv is not None and realpath(args.json) == realpath(args.csv):
@@ -45,18 +45,18 @@ def check(args: Namespace, *others: str) -> None:
 
 
 def write(args: Namespace, data: Any, rows: Sequence[Row]) -> None:
-    """Write the files that were asked for: all of `data` as JSON, `rows` as CSV."""
+    """Write the requested files: all of `data` as JSON, `rows` as CSV."""
     if args.json is not None:
         text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
-        with whole_files.writing(args.json, args.force, "--json") as file:
+        with atomic.write_file(args.json, args.force, "--json") as file:
             file.write(text.encode())
     if args.csv is not None:
-        with whole_files.writing(args.csv, args.force, "--csv") as file:
+        with atomic.write_file(args.csv, args.force, "--csv") as file:
             file.write(as_csv(rows).encode())
 
 
 def _finite(data: Any) -> Any:
-    """The same data, but for None in the place of what JSON has no number for."""
+    """Return the data with None in the place of numbers that JSON does not have."""
     if isinstance(data, Mapping):
         return {name: _finite(value) for name, value in data.items()}
     if isinstance(data, (list, tuple)):
@@ -78,7 +78,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]]) -> str:
-    """Return aligned columns, numbers to the right; `show` makes text of a column's values, None is a dash.
+    """Return aligned columns, numbers to the right; `show` formats a column's values, None is a dash.
 
     >>> print(table([{"kept": "0,2", "loss": 2.5}, {"kept": "0", "loss": None}], {"loss": "{:.2f}".format}))
     kept  loss
@@ -102,5 +102,5 @@ def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]]) -> str:
 
 
 def columns(rows: Sequence[Row]) -> Sequence[str]:
-    """Return the names of all columns, in the order in which the rows bring them up."""
+    """Return the names of all columns, in the order of their first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))

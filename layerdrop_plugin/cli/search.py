@@ -1,31 +1,21 @@
-"""`layerdrop-search`: which layers to keep, by what they score on validation data."""
+"""`layerdrop-search`: choose the layers to keep by their scores on validation data."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from .. import whole_files
-from . import results, search_text
+from .. import message
+from . import results, search_state, search_text
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
-from .interruption import interruptible
 from .workers import workers
-
-if TYPE_CHECKING:
-    from ..fairseq_adapter.evaluation.search import Scoring
-    from ..measuring import Measuring
 
 DESCRIPTION = """\
 Find the layers to keep: score sets of K layers on validation data, as the paper's Search on Valid does.
-DATA and every option that is not listed here are fairseq's: --gen-subset (here `valid` where it is left out),
+DATA and every option that is not listed here are fairseq's: --gen-subset (default here: valid),
 --max-tokens, --batch-size, --cpu, --fp16, --seed, --tokens-per-sample, --source-lang, --beam, ...
-Ctrl-C prints the best set so far and keeps a state file; the same command with --resume goes on from there."""
+Ctrl-C prints the best set so far and keeps a state file; the same command with --resume continues from there."""
 
 EXAMPLES = """\
   layerdrop-search data-bin/wikitext-103 --path checkpoint_best.pt --keep 8 --report-subset test
@@ -36,72 +26,49 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Search on validation data, and print the best sets of layers."""
     parser = _parser()
-    args, words = parser.parse_known_args(argv)
-    with parser.errors(), workers("--cpu" in words) as first:
+    args, fairseq_argv = parser.parse_known_args(argv)
+    with parser.errors(), workers("--cpu" in fairseq_argv) as first:
         _check(args)
-        with evaluating(parser, words):
-            _search(parser, args, [*words, "--gen-subset", args.gen_subset], first)
+        with evaluating(parser, fairseq_argv):
+            _search(parser, args, [*fairseq_argv, "--gen-subset", args.gen_subset], first)
 
 
 def _check(args: Namespace) -> None:
     results.check(args, args.path)
-    if args.state is not None:
-        whole_files.check(args.state, force=True, option="--state")
-        for option in ("json", "csv"):
-            if os.path.abspath(args.state) == os.path.abspath(getattr(args, option) or ""):
-                raise ValueError(f"`--state` must be another file than --{option}, but is {args.state} too.")
+    search_state.check(args)
     if args.report_subset == args.gen_subset:
         raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
 
 
-def _search(parser: Parser, args: Namespace, words: list[str], first: bool) -> None:
+def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: bool) -> None:
     from ..fairseq_adapter.evaluation import evaluation, generation, search_report
     from ..fairseq_adapter.evaluation import search as layer_search
 
-    model = evaluation.load(args.path, args.model_overrides, words, parser.error)
+    model = evaluation.load(args.path, args.model_overrides, fairseq_argv, parser.error)
     batches = layer_search.chosen_batches(model, args.gen_subset, args.num_batches)
     second = model.batches(args.report_subset, option="--report-subset") if args.report_subset else ()
     plan = layer_search.plan(model, args.stack, args.keep, args.strategy, args.metric, len(batches))
     if args.bleu:
         generation.check(model)
     if first and args.num_batches is not None and len(batches) < args.num_batches:
-        print(f"{parser.prog}: warning: {args.gen_subset} has {len(batches)} batches only", file=sys.stderr)
+        parser.warn(f"{args.gen_subset} has only {message.counted(len(batches), 'batch', 'batches')}")
     scoring = layer_search.Scoring(model, plan, batches)
     settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
-    measure = _measuring(args, settings, scoring)
-    with interruptible(parser, plan, measure, first):
+    measure = search_state.measuring(args, settings, scoring)
+    with search_state.interruptible(parser, plan, measure, first):
         with progress(layer_search.work(plan, len(batches)), "set") if first else contextlib.nullcontext() as bar:
             measure.progress = bar.update if bar is not None else measure.progress
             ranked = layer_search.run(plan, measure, len(batches))
         if first:
             cost = measure.counted()
-            found = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
+            report = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
             try:
-                results.write(args, found, found["ranking"])
+                results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
             finally:
-                search_text.show(parser, found)
+                search_text.show(parser, report)
             measure.forget()
-
-
-def _measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Measuring:
-    from ..measuring import Measuring, read_state
-
-    path = args.state or f"layerdrop-search-{_short(settings)}.json"
-    whole_files.check(path, force=True, option="--state")
-    if not args.resume and os.path.exists(path):
-        read_state(path)  # another file than a state is not replaced, come what may
-        if not args.force:
-            raise ValueError(
-                f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
-            )
-    measure = Measuring(scoring, path, settings, read_state(path, settings) if args.resume else None)
-    scoring.counters = measure.counters
-    return measure
-
-
-def _short(settings: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
 
 
 def _keep(text: str) -> tuple[int, ...]:
@@ -118,8 +85,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--strategy",
         choices=("exhaustive", "greedy", "racing"),
-        help="all sets; drop the least harmful layer again and again; or all sets on a few batches, the better half "
-        "on twice as many, and so on. Default: exhaustive where that is short, else racing",
+        help="exhaustive: all sets; greedy: drop the layer that is missed least, again and again; racing: all sets on "
+        "a few batches, the better half on twice as many, and so on (default: exhaustive if it is short, else racing)",
     )
     parser.add_argument(
         "--metric", choices=("loss", "perplexity", "accuracy"), default="loss", help="what to rank by (default: loss)"
@@ -127,9 +94,9 @@ def _parser() -> Parser:
     parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
     parser.add_argument("--report-subset", metavar="SPLIT", help="also score the winner and Every Other on this split")
-    parser.add_argument("--bleu", action="store_true", help="give the ten best a BLEU score too")
-    parser.add_argument("--state", metavar="FILE", help="where an interrupted search is kept")
-    parser.add_argument("--resume", action="store_true", help="go on with a search that was interrupted")
+    parser.add_argument("--bleu", action="store_true", help="also give the ten best a BLEU score")
+    parser.add_argument("--state", metavar="FILE", help="the file that keeps an interrupted search")
+    parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
     results.add_options(parser)
     return parser
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as they always do, but after it has removed its temporary files."""
+"""Let SIGTERM and SIGHUP end a command as usual, but only after it has removed its temporary files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stopped(BaseException):
 def cleanly() -> Iterator[None]:
     """Let these signals raise in the code inside, so that it cleans up, and then end the process.
 
-    Where a program, or `nohup`, has said what a signal is to do, that stays.
+    A handler that a program, or `nohup`, has set stays.
     """
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():

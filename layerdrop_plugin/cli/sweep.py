@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
 
 from .. import layer_spec, sweep
+from ..sweep_report import SweepReport
 from . import results, sweep_plots, sweep_tables
 from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
 from .sweep_subjects import labels_of, subjects_of
@@ -37,50 +37,59 @@ EXAMPLES = """\
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Measure each checkpoint at each depth, print tables, and draw the plots that are asked for."""
     parser = _parser()
-    args, words = parser.parse_known_args(argv)
+    args, fairseq_argv = parser.parse_known_args(argv)
     with parser.errors():
         sweep_plots.check(args)
         args.depths = None if args.depths is None else sweep.parse_depths(args.depths, "--depths")
         args.strategies = sweep.parse_strategies(args.strategies, "--strategies")
         args.labels = labels_of(args)
-        with evaluating(parser, words):
-            found = _measure(parser, args, [*words, "--gen-subset", args.gen_subset])
-        print(sweep_tables.text(found))
-        if found["rows"][0]["peak_memory_mib"] is None:
+        with evaluating(parser, fairseq_argv):
+            report = _measure(parser, args, [*fairseq_argv, "--gen-subset", args.gen_subset])
+        print(sweep_tables.text(report))
+        if report.measured.rows[0].measured.peak_memory is None:
             print(f"{parser.prog}: warning: this system does not tell peak memory (only Linux does)", file=sys.stderr)
-        results.write(args, found, found["rows"])
-        sweep_plots.draw(args, found)
+        results.write(args, report.as_json(), [row.as_json() for row in report.measured.rows])
+        sweep_plots.draw(args, report)
 
 
-def _measure(parser: Parser, args: Namespace, words: list[str]) -> dict[str, Any]:
+def _measure(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> SweepReport:
     from ..fairseq_adapter.evaluation import importance as layer_importance
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
 
-    subjects, swept = subjects_of(parser, args, words)
+    subjects, swept = subjects_of(parser, args, fairseq_argv)
     with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch") as bar:
-        found = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
+        measured = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
+    importance = None
     if args.importance is not None:
         with progress(layer_importance.work(subjects, swept, args.samples), "batch") as bar:
-            found["importance"] = layer_importance.measure(subjects, swept, args.samples, bar.update)
+            importance = layer_importance.measure(subjects, swept, args.samples, bar.update)
     checkpoints = dict(zip(args.labels, [args.path, *args.compare]))
-    return {"checkpoints": checkpoints, "split": args.gen_subset, "repeats": args.repeats, **found}
+    return SweepReport(checkpoints, args.gen_subset, args.repeats, measured, importance)
 
 
 def _parser() -> Parser:
     parser = Parser("layerdrop-sweep", DESCRIPTION, EXAMPLES)
     add_evaluation_options(parser)
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="CKPT", help="more checkpoints, on the same data; a line each"
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="CKPT",
+        help="more checkpoints, on the same data; each is a line in the plots",
     )
     parser.add_argument(
-        "--labels", nargs="+", metavar="NAME", help="names of all checkpoints (default: where their paths differ)"
+        "--labels",
+        nargs="+",
+        metavar="NAME",
+        help="names of all checkpoints (default: the part of their paths that differs)",
     )
     parser.add_argument(
         "--depths",
         metavar="LIST",
-        help="numbers of layers, for each stack alike (12,6,3) or for encoder and decoder (12+6,6+3); a checkpoint "
-        "that has not so many is left out there (default: 3/4, 1/2 and 1/4 of the depth)",
+        help="numbers of layers, the same for each stack (12,6,3) or for encoder and decoder (12+6,6+3); a checkpoint "
+        "with fewer layers is left out at that depth (default: 3/4, 1/2 and 1/4 of the depth)",
     )
     parser.add_argument(
         "--strategies",
@@ -91,9 +100,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--stack",
         choices=("both", "encoder", "decoder"),
-        help="which loses layers; the other stays whole (default: all that the model has)",
+        help="the stack that loses layers; the other keeps all (default: all stacks of the model)",
     )
-    parser.add_argument("--bleu", action="store_true", help="translate too, and score that with sacrebleu")
+    parser.add_argument("--bleu", action="store_true", help="also translate, and score the translations with sacrebleu")
     parser.add_argument("--gen-subset", default="test", metavar="SPLIT", help="data to measure on (default: test)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="take N batches, drawn by --seed")
     parser.add_argument("--repeats", type=at_least_1, default=3, metavar="N", help="timings of each depth (default: 3)")

@@ -1,24 +1,25 @@
-"""The plots of a sweep: refused before long work where they can't be drawn, written at its end."""
+"""The plots of a sweep: check before long work that they can be drawn, and write them at its end."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from os.path import realpath
-from typing import Any
 
-from .. import whole_files
+from .. import atomic
+from ..message import counted
+from ..sweep_report import SweepReport
 from . import plots, results
 
 
 def check(args: Namespace) -> None:
-    """Refuse, before long work, what can't be written or drawn."""
+    """Refuse, before long work, files that can't be written and plots that can't be drawn."""
     results.check(args, args.path, *args.compare)
     seen = {realpath(path): path for path in (args.path, *args.compare, args.json, args.csv) if path is not None}
     for option in ("plot", "importance"):
         path = getattr(args, option)
         if path is None:
             continue
-        whole_files.check(path, args.force, f"--{option}")
+        atomic.check_file(path, args.force, f"--{option}")
         plots.check(path, f"--{option}")
         if realpath(path) in seen:
             raise ValueError(f"`--{option}` must be another file than {seen[realpath(path)]}, but is {path}.")
@@ -28,14 +29,16 @@ def check(args: Namespace) -> None:
     args.samples = args.samples or 20
 
 
-def draw(args: Namespace, found: dict[str, Any]) -> None:
-    title = f"{found['split']}, {found['tokens']:,} tokens"
-    if len(found["checkpoints"]) == 1:
+def draw(args: Namespace, report: SweepReport) -> None:
+    """Write the plots that --plot and --importance ask for."""
+    measured = report.measured
+    title = f"{report.split}, {counted(measured.tokens, 'token')}"
+    if len(report.checkpoints) == 1:
         title = f"{args.labels[0]} on {title}"
     if args.plot is not None:
-        of = "generation" if found["bleu_signature"] else "evaluation"
-        with whole_files.writing(args.plot, args.force, "--plot") as file:
-            file.write(plots.sweep(found["rows"], title, f"{of} on {found['device']}"))
-    if args.importance is not None:
-        with whole_files.writing(args.importance, args.force, "--importance") as file:
-            file.write(plots.importance(found["importance"], title))
+        of = "generation" if measured.bleu_signature else "evaluation"
+        with atomic.write_file(args.plot, args.force, "--plot") as file:
+            file.write(plots.sweep(measured.rows, title, f"{of} on {measured.device}"))
+    if report.importance is not None:
+        with atomic.write_file(args.importance, args.force, "--importance") as file:
+            file.write(plots.importance(report.importance, title))

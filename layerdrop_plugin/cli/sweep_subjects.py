@@ -1,13 +1,12 @@
-"""What a sweep measures: checkpoints with their data, labels and depths."""
+"""Load what a sweep measures: checkpoints with their data, labels and depths."""
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from os.path import realpath
 from typing import TYPE_CHECKING
 
-from .. import sweep
+from .. import message, sweep
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -16,16 +15,17 @@ if TYPE_CHECKING:
 OPTIONS = ("--depths", "--strategies")
 
 
-def subjects_of(parser: Parser, args: Namespace, words: list[str]) -> tuple[list[Subject], list[str]]:
+def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tuple[list[Subject], list[str]]:
     """Load each checkpoint and its data once; return them, and which stacks lose layers."""
     from ..fairseq_adapter.evaluation import evaluation, generation
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
+    from ..fairseq_adapter.modeling import stacks
     from ..fairseq_adapter.reading import reader
 
     for path in args.compare:  # before anything is loaded
         reader.check_file(path, "--compare")
     models = {
-        label: evaluation.load(path, args.model_overrides, words, parser.error)
+        label: evaluation.load(path, args.model_overrides, fairseq_argv, parser.error)
         for label, path in zip(args.labels, [args.path, *args.compare])
     }
     for model in models.values() if args.bleu else ():
@@ -33,11 +33,11 @@ def subjects_of(parser: Parser, args: Namespace, words: list[str]) -> tuple[list
     depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
     swept = layer_sweep.swept(depths, args.stack)
     wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
-    learned = {label: evaluation.learned_rates_of(model.stacks) for label, model in models.items()}
+    learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
     needed = {label: model.needed for label, model in models.items()}
     points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
     for line in left_out:
-        print(f"{parser.prog}: warning: {line}", file=sys.stderr)
+        parser.warn(line)
     subjects = [
         layer_sweep.Subject(
             label, model, layer_sweep.some_batches(model, args.gen_subset, args.num_batches), points[label]
@@ -46,12 +46,13 @@ def subjects_of(parser: Parser, args: Namespace, words: list[str]) -> tuple[list
     ]
     layer_sweep.check_same_data(subjects)
     if args.num_batches is not None and len(subjects[0].batches) < args.num_batches:
-        print(f"{parser.prog}: warning: {args.gen_subset} has {len(subjects[0].batches)} batches only", file=sys.stderr)
+        batches = message.counted(len(subjects[0].batches), "batch", "batches")
+        parser.warn(f"{args.gen_subset} has only {batches}")
     return subjects, swept
 
 
 def labels_of(args: Namespace) -> list[str]:
-    """Return a name for each checkpoint: those of --labels, or where their paths differ.
+    """Return a name for each checkpoint: those of --labels, or the part of the paths that differs.
 
     Raises:
         ValueError: one line: two checkpoints are the same, or there is not a name for each.

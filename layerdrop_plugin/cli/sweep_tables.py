@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from ..message import counted
+from ..sweep_report import SweepReport
 from . import results
 from .results import Row
 
@@ -17,7 +19,7 @@ HEADERS = {
     "subnetworks_without": "mean without",
     "cosine_distance": "cosine distance",
 }
-"""What stands over a column of the table where the data's name is long."""
+"""Headers of the table's columns, where they differ from the names in the data."""
 
 SHOW: dict[str, Callable[[Any], str]] = {
     "parameters": "{:,}".format,
@@ -30,23 +32,25 @@ SHOW: dict[str, Callable[[Any], str]] = {
 }
 
 
-def text(found: dict[str, Any]) -> str:
-    """Return tables of the results, but for which layers a strategy keeps and the ratio of losses."""
-    of = "generation" if found["bleu_signature"] else "evaluation"
+def text(report: SweepReport) -> str:
+    """Return tables of the results, without the kept layers and the ratio of losses."""
+    measured = report.measured
+    batches = counted(measured.batches, "batch", "batches")
+    of = "generation" if measured.bleu_signature else "evaluation"
     lines = [
-        _table(found["rows"], ("encoder", "decoder", "loss_ratio")),
-        f"{found['split']}: {found['batches']} batches, {found['tokens']:,} tokens; tokens/s and MiB of {of} "
-        f"on {found['device']}, median of {found['repeats']}; x: relative to full depth",
+        _table([row.as_json() for row in measured.rows], ("encoder", "decoder", "loss_ratio")),
+        f"{report.split}: {batches}, {counted(measured.tokens, 'token')}; tokens/s and MiB of {of} "
+        f"on {measured.device}, median of {report.repeats}; x: relative to full depth",
     ]
-    if found["bleu_signature"]:
-        lines.append(f"BLEU: sacrebleu {found['bleu_signature']}")
-    if "importance" in found:
-        lines += ["", _table(found["importance"], ())]
+    if measured.bleu_signature:
+        lines.append(f"BLEU: sacrebleu {measured.bleu_signature}")
+    if report.importance is not None:
+        lines += ["", _table([row.as_json() for row in report.importance], ())]
     return "\n".join(lines)
 
 
 def _table(rows: Sequence[Row], without: Sequence[str]) -> str:
-    """The table of some rows, each ratio under an `x` after its value; one checkpoint's name is left out."""
+    """Return a table; each ratio follows its value under an `x`. The name of a single checkpoint is left out."""
     if len({row["checkpoint"] for row in rows}) == 1:
         without = ("checkpoint", *without)
     headers = {name: HEADERS.get(name, name) for name in results.columns(rows) if name not in without}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def workers(cpu: bool) -> Iterator[bool]:
-    """Join the workers of torch.distributed.run, if it started this; tell whether this is the first."""
+    """Join the workers of torch.distributed.run, if it started this process; yield whether this is the first worker."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return

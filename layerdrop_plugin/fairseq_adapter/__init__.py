@@ -1,1 +1,1 @@
-"""The only room that imports fairseq; `registration` does so when it is imported, and patches it first."""
+"""The only package that imports fairseq; `registration` patches fairseq first."""

@@ -1,4 +1,4 @@
-"""What a user got wrong: a `UserError` in Python, one line and exit status 2 in fairseq's commands.
+"""Users' errors: a `UserError` in Python, one line and exit status 2 in fairseq's commands.
 
 With `LOGLEVEL=DEBUG`, fairseq's own variable, the traceback is in the log.
 """
@@ -23,7 +23,7 @@ class UserError(ValueError):
 
 
 class Malformed(ValueError):
-    """What is wrong with a checkpoint, in words that may follow its file's name."""
+    """What is wrong with a checkpoint, as the end of a sentence that begins with its file's name."""
 
 
 _raising: ContextVar[bool] = ContextVar("raising", default=False)
@@ -31,7 +31,7 @@ _raising: ContextVar[bool] = ContextVar("raising", default=False)
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """Let `one_line` raise in a command, too: the code inside only tries something."""
+    """Let `one_line` raise in a command, too, because the code inside only tries something."""
     token = _raising.set(True)
     try:
         yield
@@ -64,5 +64,5 @@ def end(text: str) -> NoReturn:
 
 
 def in_command() -> bool:
-    """Whether a command, such as fairseq-train, called this function, in this thread and outside of `raising`."""
+    """Return whether a command such as fairseq-train called this function, in this thread and outside of `raising`."""
     return running_command() is not None and not _raising.get()

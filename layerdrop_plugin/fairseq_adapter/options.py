@@ -35,6 +35,7 @@ class Option(NamedTuple):
 
     @property
     def flag(self) -> str:
+        """The name on the command line: `--encoder-layerdrop`."""
         return "--" + self.name.replace("_", "-")
 
 

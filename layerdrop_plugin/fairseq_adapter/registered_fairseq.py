@@ -1,4 +1,4 @@
-"""fairseq with our patches and models, for functions that may be called where nobody has imported it yet."""
+"""Import fairseq with our patches and models, for functions that may be called before anybody has imported it."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from importlib import import_module
 
 
 def import_fairseq() -> None:
-    """Import fairseq, which takes two seconds, by the room that patches it first: `registration`."""
+    """Import fairseq, which takes two seconds, through `registration`, which patches it first."""
     import_module(".registration", __package__)

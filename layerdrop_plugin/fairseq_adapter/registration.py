@@ -1,4 +1,4 @@
-"""Registers the plugin's models with fairseq, after patching fairseq itself."""
+"""Patch fairseq, then register the plugin's models with it."""
 
 from __future__ import annotations
 

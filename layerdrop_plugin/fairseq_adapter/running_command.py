@@ -1,6 +1,6 @@
-"""Which command runs, if one does: one ends with a line for what its user got wrong, a program gets an exception.
+"""Find out which command runs, if any: a user's error ends a command with one line, but is an exception in a program.
 
-Who called decides, not the name of the script: a program of a user's own may be called `fairseq-notebook.py`.
+The calling function decides, not the name of the script: a user's program may be called `fairseq-notebook.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMAND = "LAYERDROP_COMMAND"
 def running_command() -> str | None:
     """Return the name of the command whose function called this one, such as fairseq-train; None where none did.
 
-    In a worker that fairseq has started, it is the command that had it started.
+    In a worker that fairseq started, it is the command that started the worker.
     """
     frame, in_worker = sys._getframe(1), False
     while frame is not None:
@@ -35,7 +35,7 @@ def running_command() -> str | None:
 
 @contextlib.contextmanager
 def told_to_workers() -> Iterator[None]:
-    """Let workers that are started in this context know which command runs, if one does."""
+    """Tell workers that are started in this context which command runs, if any."""
     name = running_command()
     if name is None or COMMAND in os.environ:
         yield

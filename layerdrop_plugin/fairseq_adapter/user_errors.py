@@ -1,8 +1,8 @@
-"""Whatever else fails in fairseq's commands by a user's making: one line instead of a traceback.
+"""Turn all other users' errors in fairseq's commands into one line instead of a traceback.
 
-Before the first update of a training, and in commands that evaluate, what fails is what the command was given: options
-that do not fit each other, the data or the checkpoint. fairseq finds that out somewhere deep inside. Later, what fails
-is a bug or the machine, and its traceback stays; so does that of code of the user's own.
+Before the first update of a training, and in commands that evaluate, an error is about what the command was given:
+options that do not fit each other, the data or the checkpoint. fairseq finds it somewhere deep inside. Later, an error
+is a bug or the machine's, and its traceback stays; so does that of the user's own code.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ TRAINED = "layerdrop_has_trained"
 """Set on a trainer that has made an update."""
 
 PLAIN = (AssertionError, ValueError, RuntimeError, NotImplementedError, ImportError)
-"""Kinds of errors whose messages say enough."""
+"""Types of errors whose messages say enough without the name of the type."""
 
 
 def install() -> None:
-    """Put it around `main` of fairseq-generate; around those of the other commands it comes with a patch of theirs."""
+    """Wrap `main` of fairseq-generate; the other commands are wrapped by their own patches."""
     for module in (generate, sys.modules["__main__"]):
         if getattr(module, "__file__", None) == generate.__file__:
             wrap(module, "main", _main)
@@ -45,7 +45,7 @@ def _main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 @contextlib.contextmanager
 def one_line_for_all(user_dir: str | None) -> Iterator[None]:
-    """End the command of fairseq's that runs, if one does, in one line for what a user got wrong in the code inside."""
+    """End fairseq's command with one line for a user's error in the code inside; in a program, raise it."""
     try:
         yield
     except Exception as error:
@@ -55,7 +55,7 @@ def one_line_for_all(user_dir: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def value_error_for_all(user_dir: str | None) -> Iterator[None]:
-    """Make one line (a ValueError) of what a user got wrong in the code inside; for commands of our own.
+    """Turn a user's error in the code inside into one line (a ValueError), for our own commands.
 
     With `LOGLEVEL=DEBUG` errors pass as they are.
     """
@@ -71,7 +71,7 @@ def value_error_for_all(user_dir: str | None) -> Iterator[None]:
 
 
 def end_command(error: Exception, user_dir: str | None) -> None:
-    """End the command that runs, if one does and the error is of a user's making; else return."""
+    """End the command if one runs and the error is a user's; else return."""
     text = told(error, user_dir) if in_command() else None
     if text is not None:
         end(text)
@@ -79,7 +79,7 @@ def end_command(error: Exception, user_dir: str | None) -> None:
 
 @contextlib.contextmanager
 def first_update(trainer: Any) -> Iterator[None]:
-    """Note when a trainer has made an update; where its first fails, remove the crash.pt, which holds nothing new."""
+    """Note that a trainer has made an update. If the first update fails, remove crash.pt, which holds nothing new."""
     if getattr(trainer, TRAINED, False):
         yield
         return
@@ -101,7 +101,7 @@ def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[N
     """Say in one line, a ValueError, that checkpoints do not fit --model-overrides; other errors pass as they are.
 
     Args:
-        overrides: what they say; those of fairseq-validate are among all options of its command line.
+        overrides: the options; those of fairseq-validate are among all options of its command line.
     """
     given = overrides.get("model_overrides", {}) if "path" in overrides else overrides
     try:
@@ -118,7 +118,7 @@ def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[N
 
 
 def told(error: Exception, user_dir: str | None) -> str | None:
-    """Return what to say of an error, None where it is not of a user's making.
+    """Return the message for a user's error; None for any other error.
 
     Args:
         user_dir: the user's own code, whose errors are not ours to explain.
@@ -159,7 +159,7 @@ def _and_more(match: re.Match[str]) -> str:
 
 
 def _own(frames: list[FrameType], user_dir: str | None) -> bool:
-    """Tell whether a user's own code takes part; the user dir may be this package."""
+    """Return whether the user's own code takes part; the user dir may be this package."""
     name = os.path.basename(os.path.abspath(user_dir)) if user_dir else None
     packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
     return name in packages and name != __name__.partition(".")[0]

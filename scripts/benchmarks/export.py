@@ -30,8 +30,8 @@ def main() -> None:
     if len(references) != len(sources):
         sys.exit(f"export.py: {args.reference} must have {len(sources)} lines, as the data, but has {len(references)}.")
     for kind in ("float32", "int8"):
-        words = ["--to", "ctranslate2", str(args.work / kind), "--quantization", kind, "--data", str(args.data)]
-        run("layerdrop-export", str(args.checkpoint), *words, "--encoder", args.encoder, "--decoder", args.decoder)
+        argv = ["--to", "ctranslate2", str(args.work / kind), "--quantization", kind, "--data", str(args.data)]
+        run("layerdrop-export", str(args.checkpoint), *argv, "--encoder", args.encoder, "--decoder", args.decoder)
     measured: dict[str, list[Outcome]] = {}
     for number in range(args.repeats):  # turn and turn about, so that a slow moment falls on all
         say(f"round {number + 1} of {args.repeats}")
@@ -67,10 +67,10 @@ def options() -> argparse.Namespace:
     return args
 
 
-def run(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True)
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"export.py: {words[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        sys.exit(f"export.py: {argv[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout + done.stderr  # fairseq logs to either
 
 

@@ -2,7 +2,7 @@
 
 fairseq_side.py SIDE run COMMAND ARGS...   fairseq-train or fairseq-eval-lm; each line on standard input is a number
                                            of steps to take, each answer a line: a list of [seconds, layers, words]
-fairseq_side.py SIDE save FILE ARGS...     writes the checkpoint of a new model, by fairseq-train's words; answers
+fairseq_side.py SIDE save FILE ARGS...     writes the checkpoint of a new model, by fairseq-train's arguments; answers
                                            parameters and layers
 fairseq_side.py SIDE load FILE [KEPT]      reads one as fairseq's commands do; answers seconds, layers, and megabytes
                                            before and at most
@@ -37,12 +37,12 @@ def patch_by_hand() -> None:
 
 
 def main() -> None:
-    side, job, *words = sys.argv[1:]
+    side, job, *argv = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # fairseq logs to standard output
     if side == "stock":
         patch_by_hand()
-    {"run": run, "save": save, "load": load}[job](answers, side, *words)
+    {"run": run, "save": save, "load": load}[job](answers, side, *argv)
     leave(side)
 
 
@@ -54,7 +54,7 @@ def leave(side: str) -> NoReturn:
     os._exit(0 if ("layerdrop_plugin" in sys.modules) == (side == "ours") else 3)
 
 
-def run(answers: TextIO, side: str, command: str, *words: str) -> None:
+def run(answers: TextIO, side: str, command: str, *argv: str) -> None:
     from fairseq.modules.transformer_layer import TransformerDecoderLayerBase
     from fairseq.sequence_scorer import SequenceScorer
     from fairseq.trainer import Trainer
@@ -63,7 +63,7 @@ def run(answers: TextIO, side: str, command: str, *words: str) -> None:
     TransformerDecoderLayerBase.forward = turns.counted(TransformerDecoderLayerBase.forward)
     Trainer.train_step = turns.timed(Trainer.train_step, lambda trainer, samples: sum(s["ntokens"] for s in samples))
     SequenceScorer.generate = turns.timed(SequenceScorer.generate, lambda scorer, models, sample: sample["ntokens"])
-    sys.argv = [command, *words, *PLUGIN[side]]
+    sys.argv = [command, *argv, *PLUGIN[side]]
     if command == "fairseq-train":
         from fairseq_cli.train import cli_main
     else:
@@ -110,12 +110,12 @@ class Turns:
             self.left, self.steps = int(sys.stdin.readline() or leave(self.side)), []
 
 
-def save(answers: TextIO, side: str, file: str, *words: str) -> None:
+def save(answers: TextIO, side: str, file: str, *argv: str) -> None:
     from fairseq import options, tasks
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.trainer import Trainer
 
-    sys.argv = ["fairseq-train", *words, *PLUGIN[side]]
+    sys.argv = ["fairseq-train", *argv, *PLUGIN[side]]
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser()))
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)

@@ -12,6 +12,7 @@ import re
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,10 +77,8 @@ def _text(path: str) -> str:
 def software() -> str:
     found = [f"Python {platform.python_version()}"]
     for package in ("torch", "fairseq"):
-        try:
+        with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
     return ", ".join(found)
 
 

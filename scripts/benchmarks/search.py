@@ -35,9 +35,9 @@ def main() -> None:
     parser.add_argument("--keep", type=int, required=True, help="layers to keep")
     parser.add_argument("--batches", type=int, default=1, help="batches of the first table; 0 leaves it out")
     parser.add_argument("--race-batches", type=int, default=128, help="batches of the second table; 0 leaves it out")
-    args, words = parser.parse_known_args()
+    args, argv = parser.parse_known_args()
     load_fairseq()
-    model = evaluation.load(args.path, "{}", [*words, "--cpu"], fail)
+    model = evaluation.load(args.path, "{}", [*argv, "--cpu"], fail)
     if args.batches and len(model.stacks) != 1:
         fail("--path must be a model with one stack, or --batches 0.")
     if args.batches:

@@ -60,15 +60,16 @@ def parse_args() -> argparse.Namespace:
 class Process:
     """fairseq on one side, which takes steps when told to."""
 
-    def __init__(self, log: Path, *words: object) -> None:
+    def __init__(self, log: Path, *argv: object) -> None:
         self.log = log
         with log.open("w") as file:
             self.popen = subprocess.Popen(
-                side(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True
+                side(*argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True
             )
 
     def take(self, count: int) -> list[Step]:
-        assert self.popen.stdin and self.popen.stdout
+        assert self.popen.stdin
+        assert self.popen.stdout
         try:
             print(count, file=self.popen.stdin, flush=True)
         except BrokenPipeError:
@@ -81,8 +82,8 @@ class Process:
             give_up(self.log)
 
 
-def side(*words: object) -> list[str]:
-    return ["python", "-W", "ignore", str(HERE / "fairseq_side.py"), *map(str, words)]
+def side(*argv: object) -> list[str]:
+    return ["python", "-W", "ignore", str(HERE / "fairseq_side.py"), *map(str, argv)]
 
 
 def give_up(log: Path) -> str:
@@ -91,7 +92,7 @@ def give_up(log: Path) -> str:
 
 def in_turns(args: argparse.Namespace, jobs: dict[str, Sequence[object]]) -> dict[str, list[list[Step]]]:
     """The steps of each job in each round. All stand ready and one works; every second round has them backwards."""
-    running = {name: Process(args.work / f"{name}.log", *words) for name, words in jobs.items()}
+    running = {name: Process(args.work / f"{name}.log", *argv) for name, argv in jobs.items()}
     for process in running.values():
         process.take(WARM_UP)
     steps: dict[str, list[list[Step]]] = {name: [] for name in jobs}
@@ -210,19 +211,19 @@ def evaluation(args: argparse.Namespace) -> str:
 
 def batches(args: argparse.Namespace) -> list[str]:
     """Those of the model's options that an evaluation takes too."""
-    words = args.model.split()
-    return [word for name in ("--tokens-per-sample", "--batch-size") for word in (name, words[words.index(name) + 1])]
+    argv = args.model.split()
+    return [word for name in ("--tokens-per-sample", "--batch-size") for word in (name, argv[argv.index(name) + 1])]
 
 
 def every_other(layers: int) -> str:
     return ",".join(map(str, range(0, layers, 2)))
 
 
-def once(args: argparse.Namespace, *words: object) -> str:
+def once(args: argparse.Namespace, *argv: object) -> str:
     """What a process that ends by itself answers."""
-    log = args.work / f"{words[0]}.log"
+    log = args.work / f"{argv[0]}.log"
     with log.open("w") as file:
-        process = subprocess.run(side(*words), stdout=subprocess.PIPE, stderr=file, text=True)
+        process = subprocess.run(side(*argv), stdout=subprocess.PIPE, stderr=file, text=True)
     return process.stdout if process.returncode == 0 else give_up(log)
 
 

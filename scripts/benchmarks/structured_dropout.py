@@ -97,14 +97,14 @@ def evaluate(args: argparse.Namespace) -> None:
          "--report-subset", "test", "--state", state, *resume, *SEARCHED)  # fmt: skip
 
 
-def made(args: argparse.Namespace, name: str, command: Any, *words: object) -> None:
+def made(args: argparse.Namespace, name: str, command: Any, *argv: object) -> None:
     """Run a command for its --json, unless that is there; its tables go beside the progress."""
     file = args.out / f"{name}.json"
     if file.exists():
         return
-    say(f"{file.name}: layerdrop-{command.__name__.rpartition('.')[2]} {' '.join(map(str, words))}")
+    say(f"{file.name}: layerdrop-{command.__name__.rpartition('.')[2]} {' '.join(map(str, argv))}")
     with contextlib.redirect_stdout(sys.stderr):
-        command.main([*map(str, words), "--json", str(file)])
+        command.main([*map(str, argv), "--json", str(file)])
 
 
 def speed(args: argparse.Namespace) -> None:
@@ -136,10 +136,10 @@ def layers_run(args: argparse.Namespace, name: str) -> float:
     return args.layers * (1 - args.rate) if "layers" in name.split("+") else args.layers
 
 
-def job(args: argparse.Namespace, side: str, *words: str) -> list[object]:
+def job(args: argparse.Namespace, side: str, *argv: str) -> list[object]:
     arch = {"ours": "layerdrop_transformer_lm_gpt", "stock": "transformer_lm_gpt"}[side]
     return [side, "run", "fairseq-train", args.out / "bin", "--task", "language_modeling", "--arch", arch,
-            "--decoder-layers", args.layers, *args.training.split(), *words, "--no-save", "--disable-validation",
+            "--decoder-layers", args.layers, *args.training.split(), *argv, "--no-save", "--disable-validation",
             "--save-dir", args.out / "speed", "--max-update", 1000000, "--total-num-update", 1000000,
             "--no-progress-bar", "--log-interval", 100]  # fmt: skip
 

@@ -24,7 +24,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         shows: a pattern that what it prints must have.
-        writes: paths of which each must be there afterwards, in the working directory.
+        writes: paths of which each must be there at the end, in the working directory.
         may_write: others that may be there; that of a folder stands for all that is in it if it ends with a slash.
         may_leave: those that may be there where it ends with an error.
     """
@@ -84,7 +84,7 @@ def _ending(outcome: Outcome) -> Iterable[str]:
 
 
 def _refused_by_hydra(outcome: Outcome) -> bool:
-    """Whether Hydra itself refused the command line: then its own words stand."""
+    """Return whether Hydra itself refused the command line, in its own way."""
     text = outcome.err.strip()
     return outcome.status == 1 and text.endswith(HYDRA) and "Error executing job" not in text
 

@@ -1,4 +1,4 @@
-"""Change a command line that works: words gone, doubled, exchanged; other options, other values."""
+"""Change a command line that works: arguments removed, doubled, exchanged; other options, other values."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 """By command, those that are added. None starts other processes or reaches a network."""
 
 KEPT = ("--num-workers", "--user-dir", "--cpu", "hydra.run.dir", "common.")
-"""Beginnings of words that, with what follows, stay: any number of workers may be asked for."""
+"""Beginnings of arguments that stay, with what follows: any number of workers may be asked for."""
 
 
 def mutate(command: str, argv: list[str], draw: random.Random) -> tuple[list[str], str]:
-    """Return changed words, and what was changed."""
+    """Return changed arguments, and what was changed."""
     argv = list(argv)
     told = []
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
@@ -96,7 +96,7 @@ def _swap(command: str, argv: list[str], draw: random.Random) -> Changed:
     i, j = _place(argv, draw), _place(argv, draw)
     if max(i, j) < len(argv):
         argv[i], argv[j] = argv[j], argv[i]
-    return argv, f"words {i} and {j} exchanged"
+    return argv, f"arguments {i} and {j} exchanged"
 
 
 def _add(command: str, argv: list[str], draw: random.Random) -> Changed:

@@ -1,4 +1,4 @@
-"""Values that have no place where they are put, and words that nobody would type."""
+"""Values that have no place where they are put, and arguments that nobody would type."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def table(outputs: list[Generated], references: list[str], source: str, language
 
 
 def compounds_split(text: str) -> str:
-    """
+    """Write the hyphens of compounds as fairseq's script does.
+
     >>> compounds_split("ein rich-text-Format , e-mail - und a-b-c")
     'ein rich ##AT##-##AT## text ##AT##-##AT## Format , e ##AT##-##AT## mail - und a ##AT##-##AT## b-c'
     """

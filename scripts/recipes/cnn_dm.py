@@ -1,4 +1,4 @@
-"""Writes CNN/DailyMail, not anonymised (See et al. 2017), as {train,valid,test}.{source,target}: a line for each story.
+"""Writes CNN/DailyMail, not anonymized (See et al. 2017), as {train,valid,test}.{source,target}: a line for each story.
 
 An article is cut after its first 400 tokens: words and punctuation marks, about as the Stanford tokenizer counts that
 See et al. used. The sentences of a summary stand apart by a pilcrow, so that ROUGE-L can tell them. Case stays; See et
@@ -68,8 +68,9 @@ def stories(raw: Path) -> Iterator[tuple[str, str]]:
 
 
 def article_and_summary(story: str) -> tuple[str, str]:
-    """
-    >>> article_and_summary("Rain fell\\n\\nAll day .\\n\\n@highlight\\n\\nIt rained\\n\\n@highlight\\n\\nMuch")
+    r"""Return the two parts of a story, a line each.
+
+    >>> article_and_summary("Rain fell\n\nAll day .\n\n@highlight\n\nIt rained\n\n@highlight\n\nMuch")
     ('Rain fell. All day .', 'It rained. ¶ Much.')
     """
     article, *highlights = story.replace(BETWEEN_SENTENCES, " ").split("@highlight")
@@ -77,7 +78,8 @@ def article_and_summary(story: str) -> tuple[str, str]:
 
 
 def first_tokens(text: str, number: int) -> str:
-    """
+    """Return the beginning of a text, up to the end of a token.
+
     >>> first_tokens("It's 1,000 (one thousand), isn't it?", 5)
     "It's 1,000 (one thousand"
     """

@@ -120,9 +120,9 @@ def prepare(splits: dict[str, list[Row]], task: Task, out: Path, raw: Path, work
 
 def binarize(pieces: Path, part: str, out: Path, dictionary: list[str], workers: int) -> None:
     """fairseq-preprocess, in this process: it takes longer to start than to work."""
-    words = ["--only-source", "--destdir", str(out), "--workers", str(workers), *dictionary]
-    words += ["--trainpref", str(pieces / f"train.{part}"), "--validpref", str(pieces / f"valid.{part}")]
-    preprocess.main(options.get_preprocessing_parser().parse_args(words))
+    argv = ["--only-source", "--destdir", str(out), "--workers", str(workers), *dictionary]
+    argv += ["--trainpref", str(pieces / f"train.{part}"), "--validpref", str(pieces / f"valid.{part}")]
+    preprocess.main(options.get_preprocessing_parser().parse_args(argv))
     preprocess.logger.handlers.clear()  # else the next call's lines go into this folder's preprocess.log too
 
 

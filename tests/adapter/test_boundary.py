@@ -133,9 +133,12 @@ def test_no_folder_has_a_name_that_fairseq_imports_by_itself():
 @pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.name)
 def test_a_patch_says_symptom_and_versions_and_can_be_asked_and_applied(path):
     patch = getattr(compat, path.stem)
-    assert "fairseq" in patch.__doc__ and ("0.12.2" in patch.__doc__ or "torch 2.6" in patch.__doc__)
-    assert inspect.isfunction(patch.needed) and list(inspect.signature(patch.needed).parameters) == []
-    assert inspect.isfunction(patch.apply) and list(inspect.signature(patch.apply).parameters) == []
+    assert "fairseq" in patch.__doc__
+    assert "0.12.2" in patch.__doc__ or "torch 2.6" in patch.__doc__
+    assert inspect.isfunction(patch.needed)
+    assert list(inspect.signature(patch.needed).parameters) == []
+    assert inspect.isfunction(patch.apply)
+    assert list(inspect.signature(patch.apply).parameters) == []
 
 
 def test_every_patch_is_on_the_list():

@@ -41,8 +41,14 @@ def test_names_and_flags():
 
 
 def test_one_rate_becomes_a_number_and_what_else_is_a_specification_stays_as_written():
-    words = ["--encoder-layerdrop", "0.2", "--decoder-layers-to-keep", "every_other:3", "--decoder-layerdrop-learned"]
-    words += [
+    arguments = [
+        "--encoder-layerdrop",
+        "0.2",
+        "--decoder-layers-to-keep",
+        "every_other:3",
+        "--decoder-layerdrop-learned",
+    ]
+    arguments += [
         "--encoder-headdrop",
         "target:6",
         "--encoder-ffndrop",
@@ -50,7 +56,7 @@ def test_one_rate_becomes_a_number_and_what_else_is_a_specification_stays_as_wri
         "--decoder-sublayerdrop",
         "linear:0:0.4",
     ]
-    args = parser().parse_args([*words, "--layerdrop-warmup-updates", "4000"])
+    args = parser().parse_args([*arguments, "--layerdrop-warmup-updates", "4000"])
     given = {
         "encoder_layerdrop": 0.2,
         "encoder_headdrop": "target:6",
@@ -75,8 +81,11 @@ def test_help_has_each_option_once_with_an_example():
             assert text.count(f"{option.flag} {option.kind.metavar}") == 2  # usage and description
             example = helps[option.flag].rpartition("(e.g. ")[2].rstrip(")")
             assert option.kind.read(example, option.flag) is not None
-    assert "(e.g. 0.2)" in text and "(e.g. every_other:3)" in text and "(e.g. linear:0:0.4)" in text
-    assert "(self-attention, FFN)" in text and "(self-attention, cross-attention, FFN)" in text
+    assert "(e.g. 0.2)" in text
+    assert "(e.g. every_other:3)" in text
+    assert "(e.g. linear:0:0.4)" in text
+    assert "(self-attention, FFN)" in text
+    assert "(self-attention, cross-attention, FFN)" in text
     assert "--encoder" not in parser(("decoder",), "layerdrop_transformer_lm").format_help()
 
 
@@ -125,11 +134,11 @@ def test_a_model_without_the_stack_refuses_its_options(flag, in_fairseq_train, c
     assert capsys.readouterr().err == f"fairseq-train: error: {message}\n"
 
 
-@pytest.mark.parametrize("words", [["--encoder-layerdrop-learned"], ["--encoder-layerdrop-learned=x"]])
-def test_a_model_without_the_stack_refuses_its_switch(words, in_fairseq_train, capsys):
+@pytest.mark.parametrize("arguments", [["--encoder-layerdrop-learned"], ["--encoder-layerdrop-learned=x"]])
+def test_a_model_without_the_stack_refuses_its_switch(arguments, in_fairseq_train, capsys):
     with pytest.raises(SystemExit) as end:
-        in_fairseq_train(parser(("decoder",), "layerdrop_transformer_lm").parse_args, words)
-    got = "'x'" if "=x" in words[0] else "True"
+        in_fairseq_train(parser(("decoder",), "layerdrop_transformer_lm").parse_args, arguments)
+    got = "'x'" if "=x" in arguments[0] else "True"
     message = f"`--encoder-layerdrop-learned` must be left out: layerdrop_transformer_lm has no encoder (got {got})."
     assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {message}\n")
 
@@ -239,7 +248,8 @@ def test_rates_from_yaml_and_overrides_become_numbers(given, rate):
     for make in (lambda **kw: Namespace(**kw), lambda **kw: OmegaConf.create(kw)):
         cfg = make(_name="layerdrop_transformer_lm", decoder_layers=4, decoder_layerdrop=given)
         model_options.read(cfg)
-        assert cfg.decoder_layerdrop == rate and isinstance(cfg.decoder_layerdrop, float)
+        assert cfg.decoder_layerdrop == rate
+        assert isinstance(cfg.decoder_layerdrop, float)
 
 
 MAKERS = [lambda **values: Namespace(**values), lambda **values: OmegaConf.create(values)]
@@ -310,7 +320,7 @@ def test_yaml_takes_a_list_for_a_stock_language_model(data, tiny):
     ],
 )
 def test_a_stock_model_refuses_in_one_line_what_only_ours_can_do(name, value):
-    """fairseq would compare a rate that is text with 0, and never look at what it does not know."""
+    """Unchecked, fairseq would compare a rate that is text with 0, and never look at what it does not know."""
     from fairseq import models
     from fairseq.data import Dictionary
 

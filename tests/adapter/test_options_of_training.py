@@ -70,14 +70,14 @@ def test_what_training_takes():
 
 
 @pytest.mark.parametrize(
-    ("family", "words"),
+    ("family", "arguments"),
     [
         ("transformer_lm", ["--decoder-layerdrop", "0", "--decoder-layerdrop-learned"]),
         ("transformer_lm", ["--layerdrop-cooldown-updates", "3"]),
         ("roberta", ["--encoder-headdrop", "target:3"]),
     ],
 )
-def test_a_training_is_refused_before_a_model_is_built(family, words, make_trainer, tiny, data):
+def test_a_training_is_refused_before_a_model_is_built(family, arguments, make_trainer, tiny, data):
     said = {
         "--decoder-layerdrop": "`--decoder-layerdrop-learned` must go with a `--decoder-layerdrop` above 0, "
         "the mean of the rates.",
@@ -86,15 +86,15 @@ def test_a_training_is_refused_before_a_model_is_built(family, words, make_train
         "--encoder-headdrop": "`--encoder-headdrop` must not aim for more than there are, but 'target:3' keeps 3 of 2.",
     }
     with pytest.raises(ValueError) as error:
-        make_trainer(data[family], "--arch", f"layerdrop_{family}", *tiny[family], *words)
-    assert str(error.value) == said[words[0]]
+        make_trainer(data[family], "--arch", f"layerdrop_{family}", *tiny[family], *arguments)
+    assert str(error.value) == said[arguments[0]]
 
 
 def test_a_training_gets_the_schedule_and_the_rates_of_its_options(make_trainer, tiny, data):
-    words = ["--decoder-layerdrop", "linear:0:0.6", "--decoder-layerdrop-learned", "--decoder-headdrop", "target:1"]
-    words += ["--layerdrop-warmup-updates", "2", "--layerdrop-cooldown-updates", "3", "--max-update", "9"]
+    arguments = ["--decoder-layerdrop", "linear:0:0.6", "--decoder-layerdrop-learned", "--decoder-headdrop", "target:1"]
+    arguments += ["--layerdrop-warmup-updates", "2", "--layerdrop-cooldown-updates", "3", "--max-update", "9"]
     trainer = make_trainer(
-        data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *words
+        data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *arguments
     )
     stack = trainer.model.decoder.layers
     assert stack.rates == pytest.approx((0.0, 0.2, 0.4, 0.6))

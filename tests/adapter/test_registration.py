@@ -81,15 +81,15 @@ CASES = [(family, arch, []) for family, arch in architectures()] + VARIANTS
 def parameters(fork_server, tmp_path_factory):
     """For each case its parameters in stock fairseq, built without the plugin, and ours."""
     folder = tmp_path_factory.mktemp("parameters")
-    stock = [(family, arch, SMALL[family] + words, types(family, words)) for family, arch, words in CASES]
-    ours = [(family, "layerdrop_" + arch, words, count) for family, arch, words, count in stock]
+    stock = [(family, arch, SMALL[family] + arguments, types(family, arguments)) for family, arch, arguments in CASES]
+    ours = [(family, "layerdrop_" + arch, arguments, count) for family, arch, arguments, count in stock]
     listings = [start_listing(stock, folder), start_listing(ours, folder, "--plugin")]
     return list(zip(*(wait() for wait in listings)))
 
 
-def types(family, words):
+def types(family, arguments):
     """How many: above an architecture's own cut-offs (up to 160,000) where they hold."""
-    return 40 if words or family == "roberta" else 200_000
+    return 40 if arguments or family == "roberta" else 200_000
 
 
 def test_the_families_are_found():
@@ -100,7 +100,9 @@ def test_the_families_are_found():
 
 @pytest.mark.slow
 @without_memory
-@pytest.mark.parametrize("number", range(len(CASES)), ids=[" ".join([arch, *words]) for _, arch, words in CASES])
+@pytest.mark.parametrize(
+    "number", range(len(CASES)), ids=[" ".join([arch, *arguments]) for _, arch, arguments in CASES]
+)
 def test_ours_has_the_parameters_of_stock_less_the_copies(parameters, number):
     stock, ours = parameters[number]
     copies = {name for name in stock if name.rpartition(".")[2] in COPIES}
@@ -113,8 +115,13 @@ def test_ours_has_the_parameters_of_stock_less_the_copies(parameters, number):
 
 @without_memory
 def test_counts_of_the_papers_language_model(fork_server, tmp_path):
-    def case(*words):
-        return ["transformer_lm", "layerdrop_transformer_lm_wiki103", ["--tokens-per-sample", "512", *words], 267744]
+    def case(*arguments):
+        return [
+            "transformer_lm",
+            "layerdrop_transformer_lm_wiki103",
+            ["--tokens-per-sample", "512", *arguments],
+            267744,
+        ]
 
     wanted = [
         case(),

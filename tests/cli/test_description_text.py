@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from layerdrop_plugin.cli import description_text, results
+from layerdrop_plugin.fairseq_adapter.checkpoints.description import Description, Sizes, StackDescription
 
 ESCAPE = "\x1b]0;title\x07\x1b[2J"
 SHOWN = "\\x1b]0;title\\x07\\x1b[2J"
-STACK = {
-    "depth": 1,
-    "layerdrop": ESCAPE,
-    "learned_rates": None,
-    "headdrop": ESCAPE,
-    "ffndrop": None,
-    "sublayerdrop": None,
-    "embed_dim": None,
-    "ffn_embed_dim": None,
-    "attention_heads": ESCAPE,
-    "layer_parameters": [8],
-    "pruned": None,
-}
-DESCRIPTION = {
-    "checkpoint": f"{ESCAPE}.pt",
-    "architecture": ESCAPE,
-    "task": "a\nb" * 1000,
-    "stacks": {"decoder": STACK},
-    "classification_heads": [ESCAPE],
-    "parameters": 8,
-    "dtype": "float32",
-    "updates": 7,
-    "best": 1.5,
-    "best_metric": ESCAPE,
-    "bytes": {"file": 100, "weights": 32, "optimizer": 0},
-}
+STACK = StackDescription(
+    depth=1,
+    layerdrop=ESCAPE,
+    learned_rates=None,
+    headdrop=ESCAPE,
+    ffndrop=None,
+    sublayerdrop=None,
+    embed_dim=None,
+    ffn_embed_dim=None,
+    attention_heads=ESCAPE,
+    layer_parameters=(8,),
+    pruned=None,
+)
+DESCRIPTION = Description(
+    checkpoint=f"{ESCAPE}.pt",
+    architecture=ESCAPE,
+    task="a\nb" * 1000,
+    stacks={"decoder": STACK},
+    classification_heads=(ESCAPE,),
+    parameters=8,
+    dtype="float32",
+    updates=7,
+    best=1.5,
+    best_metric=ESCAPE,
+    bytes=Sizes(file=100, weights=32, optimizer=0),
+)
 
 
 def test_a_checkpoint_cannot_write_to_the_terminal():

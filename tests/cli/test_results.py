@@ -27,10 +27,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def parse(*words):
+def parse(*arguments):
     parser = ArgumentParser()
     results.add_options(parser)
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
 def test_table():
@@ -95,15 +95,17 @@ def test_a_file_that_exists_is_kept_unless_forced(folder, option):
         with pytest.raises(ValueError) as error:
             step(parse(option, "old"))
         assert str(error.value) == message
-    assert (folder / "old").read_text() == "old" and os.listdir() == ["old"]
+    assert (folder / "old").read_text() == "old"
+    assert os.listdir() == ["old"]
     forced = parse(option, "old", "--force")
     results.check(forced)
     results.write(forced, DATA, ROWS)
-    assert (folder / "old").read_text() != "old" and os.listdir() == ["old"]
+    assert (folder / "old").read_text() != "old"
+    assert os.listdir() == ["old"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--json", "no/a"], "`--json` must be in a folder that exists, but is 'no/a' instead."),
         (["--csv", "."], "`--csv` must name a file, no folder or device, but is '.' instead."),
@@ -111,9 +113,9 @@ def test_a_file_that_exists_is_kept_unless_forced(folder, option):
         (["--json", "a", "--csv", "./a", "--force"], "`--csv` must be another file than --json, but is ./a too."),
     ],
 )
-def test_places_where_nothing_can_be_written(folder, words, message):
+def test_places_where_nothing_can_be_written(folder, arguments, message):
     with pytest.raises(ValueError) as error:
-        results.check(parse(*words))
+        results.check(parse(*arguments))
     assert str(error.value) == message
 
 

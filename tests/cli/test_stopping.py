@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from layerdrop_plugin import whole_files
+from layerdrop_plugin import atomic
 from layerdrop_plugin.cli.command import Parser
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -32,7 +32,7 @@ def status_of(work):
 
 
 def interrupted(path, number, times=1):
-    with Parser("layerdrop-test", "", "").errors(), whole_files.writing(path) as file:
+    with Parser("layerdrop-test", "", "").errors(), atomic.write_file(path) as file:
         file.write(b"half")
         for _ in range(times):
             os.kill(os.getpid(), number)

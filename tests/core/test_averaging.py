@@ -120,7 +120,8 @@ def test_views_of_one_memory_are_not_taken_for_the_same():
 def test_parameters_leave_no_graph_behind():
     model = {"w": torch.nn.Parameter(torch.tensor([1.0]))}
     averaged = average(named(model, model))["w"]
-    assert not averaged.requires_grad and averaged.tolist() == [1.0]
+    assert not averaged.requires_grad
+    assert averaged.tolist() == [1.0]
 
 
 def test_one_model_at_a_time_is_in_memory():
@@ -142,11 +143,11 @@ def test_one_model_at_a_time_is_in_memory():
     [
         (
             {"a": torch.zeros(2, 3)},
-            "models to average must have the same weights, but model1 has `b`, model2 not.",
+            "models to average must have the same weights, but `b` is in model1 and not in model2.",
         ),
         (
             {"a": torch.zeros(2, 3), "b": torch.zeros(4), "c": torch.zeros(1), "d": torch.zeros(1)},
-            "models to average must have the same weights, but model2 has `c`, model1 not.",
+            "models to average must have the same weights, but `c` is in model2 and not in model1.",
         ),
         (
             {"a": torch.zeros(2, 3), "b": torch.zeros(5)},

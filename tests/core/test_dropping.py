@@ -39,8 +39,9 @@ def survivors(stack, forward_pass=0, update=0):
     ],
 )
 def test_masks_of_groups_never_change_either(seed, update, forward_pass, name, mask):
-    """Worked out by hashlib alone: group i is dropped when u < 0.5, where
+    """The masks were worked out by hashlib alone.
 
+    Group i is dropped when u < 0.5, where
     key = blake2b(three little-endian int64: seed, update, forward pass, then the name; 32 bytes)
     u = blake2b(int64 i, key=key, 8 bytes), as a little-endian int // 2**11 / 2**53
     """

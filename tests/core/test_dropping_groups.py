@@ -138,4 +138,5 @@ def test_a_copy_has_groups_schedule_and_learning_of_its_own(twin_of):
     assert (twin.forward_passes, stack.forward_passes) == (3, 2)
     stack.score_function_loss(torch.tensor(1.0))
     stack.set_num_updates(3)
-    assert stack[0].learned_rate.loss.item() == 1.0 and twin[0].learned_rate.loss.item() == 0.0
+    assert stack[0].learned_rate.loss.item() == 1.0
+    assert twin[0].learned_rate.loss.item() == 0.0

@@ -38,7 +38,8 @@ def test_random_halves_come_from_a_generator_of_their_own():
     assert importance.random_halves([16], swept=[0], samples=5, seed=9) == first
     random.setstate(before), torch.set_rng_state(torch_before)
     importance.random_halves([16], swept=[0], samples=5, seed=9)
-    assert random.getstate() == before and torch.equal(torch.get_rng_state(), torch_before)
+    assert random.getstate() == before
+    assert torch.equal(torch.get_rng_state(), torch_before)
 
 
 def test_means_with_a_layer_and_without_it():
@@ -62,11 +63,11 @@ def test_rows():
         losses,
         {"encoder": [0.5], "decoder": [0.25, 0.125]},
     )
-    assert [tuple(row.values()) for row in found] == [
+    assert found == [
         ("small", "decoder", 0, 1.0, 4.0, 2.0, 4.0, 0.25),
         ("small", "decoder", 1, 1.0, 2.0, 4.0, 2.0, 0.125),
     ]
-    assert list(found[0]) == [
+    assert list(found[0].as_json()) == [
         *("checkpoint", "stack", "layer", "loss_full", "loss_without"),
         *("subnetworks_with", "subnetworks_without", "cosine_distance"),
     ]
@@ -75,4 +76,4 @@ def test_rows():
 def test_a_stack_of_one_layer_has_nothing_to_leave_out():
     only = ((0,),)
     row = importance.rows("a", {"encoder": 1}, ["encoder"], [only], {only: 2.0}, {"encoder": [0.5]})[0]
-    assert (row["loss_without"], row["subnetworks_with"], row["subnetworks_without"]) == (None, 2.0, None)
+    assert (row.loss_without, row.subnetworks_with, row.subnetworks_without) == (None, 2.0, None)

@@ -127,7 +127,7 @@ def test_interrupted_at_any_line_and_resumed(path):
 def test_killed_after_any_score_and_resumed(strategy, path, monkeypatch):
     """Nothing is saved at the end, only before: here after every score."""
     monkeypatch.setattr(Measuring, "_save_now_and_then", Measuring.save)
-    monkeypatch.setattr(measuring.whole_files.os, "fsync", lambda file: None)  # it takes long
+    monkeypatch.setattr(measuring.atomic.os, "fsync", lambda file: None)  # it takes long
     scores = Scores()
     expected = plain(strategy(measure(scores)))
     for number in range(1, len(scores.done)):
@@ -147,7 +147,8 @@ def test_a_state_is_left_as_it_was_read(path):
     state = read_state(path)
     before = json.dumps(state)
     results = [plain(STRATEGIES["exhaustive"](measure(Scores(), path, state))) for _ in range(2)]
-    assert results[0] == results[1] and json.dumps(state) == before
+    assert results[0] == results[1]
+    assert json.dumps(state) == before
 
 
 def test_losses_that_are_no_numbers_are_kept(path):

@@ -58,7 +58,8 @@ def test_a_state_that_is_saved_is_whole_and_alone(path):
     with open(path) as file:
         state = json.load(file)
     assert sorted(state) == ["calls", "checksum", "counters", "settings"]
-    assert state["settings"] == SETTINGS and state["counters"] == {"scored": 12}
+    assert state["settings"] == SETTINGS
+    assert state["counters"] == {"scored": 12}
     assert [(call["done"], call["partial"]) for call in state["calls"]] == [(2, [])]
     one.forget()
     assert os.listdir(os.path.dirname(path)) == []
@@ -75,13 +76,14 @@ def test_a_state_that_cannot_be_saved_leaves_the_one_before(path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(measuring.whole_files.os, "fsync", full)
+    monkeypatch.setattr(measuring.atomic.os, "fsync", full)
     with pytest.raises(ValueError) as error:
         one.save()
     assert (
-        str(error.value) == f"`--state` must be a file that can be written, but {path} can't: No space left on device."
+        str(error.value) == f"`state` must be a file that can be written, but {path} can't be: No space left on device."
     )
-    assert read_state(path) == before and os.listdir(os.path.dirname(path)) == ["state.json"]
+    assert read_state(path) == before
+    assert os.listdir(os.path.dirname(path)) == ["state.json"]
 
 
 def test_nothing_to_save(path):
@@ -109,13 +111,13 @@ def test_a_state_of_another_search(path, name, value, said):
     assert read_state(path, {**SETTINGS, "keep": (2,)})["settings"] == SETTINGS  # as JSON has it
     with pytest.raises(ValueError) as error:
         read_state(path, {**SETTINGS, name: value})
-    assert str(error.value) == f"`--resume` must go on with the same search, but {said}."
+    assert str(error.value) == f"`resume` must go on with the same search, but {said}."
 
 
 def test_no_state(path):
     with pytest.raises(ValueError) as error:
         read_state(path, SETTINGS)
-    assert str(error.value) == f"`--resume` must find the state of an interrupted search, but {path} does not exist."
+    assert str(error.value) == f"`resume` must find the state of an interrupted search, but {path} does not exist."
 
 
 GOOD = {
@@ -146,7 +148,7 @@ def test_what_is_no_state(path, text):
         file.write(text)
     with pytest.raises(ValueError) as error:
         read_state(path, {})
-    assert str(error.value) == f"`--state` must be the state of an interrupted search, but {path} is none."
+    assert str(error.value) == f"`state` must be the state of an interrupted search, but {path} is not."
 
 
 def test_bytes_that_are_no_text_and_a_folder(tmp_path):
@@ -154,7 +156,7 @@ def test_bytes_that_are_no_text_and_a_folder(tmp_path):
     for bad in (tmp_path / "bytes", tmp_path):
         with pytest.raises(ValueError) as error:
             read_state(str(bad), {})
-        assert str(error.value) == f"`--state` must be the state of an interrupted search, but {bad} is none."
+        assert str(error.value) == f"`state` must be the state of an interrupted search, but {bad} is not."
 
 
 def test_the_least_that_is_a_state(path):
@@ -177,4 +179,4 @@ def test_a_state_changed_by_hand(path):
         file.write(re.sub(r'"done": 1\b', '"done": 2', text))
     with pytest.raises(ValueError) as error:
         read_state(path, SETTINGS)
-    assert str(error.value) == f"`--state` must be as the search left it, but {path} was changed."
+    assert str(error.value) == f"`state` must be as the search left it, but {path} was changed."

@@ -180,8 +180,7 @@ def test_an_interruption_anywhere_leaves_the_later_results_right(model):
             layer.fails_at = number
             shared = SharedPrefixes(list(model.stacks), model)
             with pytest.raises(KeyboardInterrupt):
-                for candidate in order:
-                    shared.result(candidate)
+                list(map(shared.result, order))
             assert [(stack._instead, stack._running) for stack in model.stacks] == [(None, None)] * len(model.stacks)
             assert torch.equal(model(), expected[candidates_of_all(model)])
             assert all(torch.equal(shared.result(c), expected[c]) for c in [candidate, *order])

@@ -196,7 +196,7 @@ def test_a_description_is_read_to_the_same_floats(values, text):
 @pytest.mark.parametrize("ends", ["0.3:0", "0.003:0", "0:0.3", "0.1:0.7", "0.9:0.9", "0.999999:0"])
 @pytest.mark.parametrize("depth", [2, 4, 7, 13, 48])
 def test_linear_rates_are_between_their_ends_and_read_again(ends, depth):
-    """first + (last - first) i / (n - 1) is -4e-19 for the last of 0.003, 0.002, 0.001 and 0, and then no rate."""
+    """The last of 0.003, 0.002, 0.001 and 0, as first + (last - first) i / (n - 1), is -4e-19: no rate."""
     first, last = map(float, ends.split(":"))
     found = rates.parse(f"linear:{ends}", depth)
     assert (found[0], found[-1]) == (first, last)

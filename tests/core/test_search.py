@@ -169,7 +169,8 @@ def test_a_loss_that_is_no_number_comes_last(metric):
     found = search.rank([one(i) for i in range(5)], totals, metric)
     assert [r.candidate for r in found] == [one(4), one(1), one(3), one(0), one(2)]
     assert [r.perplexity for r in found[:3]] == [8.0, 32.0, math.inf]
-    assert math.isnan(found[3].perplexity) and found[4].perplexity == math.inf
+    assert math.isnan(found[3].perplexity)
+    assert found[4].perplexity == math.inf
 
 
 def test_values_and_halves():
@@ -182,7 +183,8 @@ def test_values_and_halves():
 
 def test_a_single_batch_has_no_second_half():
     first, second = ranked(losses=(4, 0), counts=(2, 0)).halves("loss")
-    assert first == 2.0 and math.isnan(second)
+    assert first == 2.0
+    assert math.isnan(second)
 
 
 @pytest.mark.parametrize(
@@ -209,12 +211,15 @@ def test_difference_in_accuracy():
 
 def test_one_half_tells_nothing_from_noise():
     found = search.difference(ranked((1, 0), (1, 0)), ranked((9, 0), (1, 0)), "loss")
-    assert found.better == 8.0 and math.isnan(found.spread) and found.is_noise
+    assert found.better == 8.0
+    assert math.isnan(found.spread)
+    assert found.is_noise
 
 
 def test_some_candidates():
     found = some_candidates([16], [8], 40, seed=1)
-    assert len(found) == 40 and found == sorted(set(found))
+    assert len(found) == 40
+    assert found == sorted(set(found))
     assert all(kept == tuple(sorted(set(kept))) and len(kept) == 8 and kept[-1] < 16 for (kept,) in found)
     assert found == some_candidates([16], [8], 40, seed=1) != some_candidates([16], [8], 40, seed=2)
     assert ((0, 2, 4, 6, 8, 10, 12, 14),) not in found  # nobody is asked in
@@ -222,7 +227,8 @@ def test_some_candidates():
 
 def test_some_candidates_of_two_stacks():
     found = some_candidates([4, 3], [2, 1], 5, seed=1)
-    assert len(set(found)) == 5 and set(found) < set(all_candidates([4, 3], [2, 1]))
+    assert len(set(found)) == 5
+    assert set(found) < set(all_candidates([4, 3], [2, 1]))
 
 
 @pytest.mark.parametrize("count", [6, 7, 10**6])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from layerdrop_plugin import sweep
-from layerdrop_plugin.sweep import Measured, Point
+from layerdrop_plugin.sweep import Point
 
 BOTH = ["encoder", "decoder"]
 
@@ -143,44 +141,6 @@ def test_learned_is_for_models_that_learned_their_rates():
     )
     assert set(sweep.plan(models, ["encoder"], [(1,)], ["learned"], learned)[0]) == {"a", "b"}
     sweep.plan(models, BOTH, [(1,)], ["first"])  # nobody asks for them
-
-
-def measured(**values):
-    return Measured(**{"parameters": 100, "loss": 3.0, "accuracy": None, "bleu": None, "tokens_per_second": 50.0,
-                       "peak_memory": None, **values})  # fmt: skip
-
-
-def test_rows_relative_to_the_full_model():
-    full, half = ((0, 1, 2, 3), (0, 1)), ((0, 2), (0, 1))
-    found = sweep.rows(
-        "small",
-        BOTH,
-        [Point("full", full), Point("every_other", half)],
-        {
-            full: measured(bleu=20.0, peak_memory=3 * 2**20),
-            half: measured(parameters=60, loss=4.0, bleu=15.0, tokens_per_second=75.0, peak_memory=3 * 2**19),
-        },
-    )
-    assert list(found[0].values())[:5] == ["small", "full", "4+2", "0,1,2,3", "0,1"]
-    assert {value for name, value in found[0].items() if name.endswith("_ratio")} == {1.0}
-    assert found[1] == {
-        **{"checkpoint": "small", "strategy": "every_other", "depth": "2+2", "encoder": "0,2", "decoder": "0,1"},
-        **{"parameters": 60, "parameters_ratio": 0.6, "loss": 4.0, "loss_ratio": 4 / 3},
-        **{"perplexity": 16.0, "perplexity_ratio": 2.0, "bleu": 15.0, "bleu_ratio": 0.75},
-        **{"tokens_per_second": 75.0, "tokens_per_second_ratio": 1.5},
-        **{"peak_memory_mib": 1.5, "peak_memory_mib_ratio": 0.5},
-    }
-
-
-def test_rows_where_something_is_missing():
-    full, half = ((0, 1),), ((0,),)
-    points = [Point("full", full), Point("first", half), Point("last", half)]
-    rows = sweep.rows("a", ["encoder"], points, {full: measured(accuracy=0.0), half: measured(accuracy=50.0)})
-    assert [row["strategy"] for row in rows] == ["full", "first", "last"]
-    assert (rows[2]["accuracy"], rows[2]["accuracy_ratio"], "perplexity" in rows[2]) == (50.0, None, False)
-    assert (rows[2]["peak_memory_mib"], rows[2]["peak_memory_mib_ratio"]) == (None, None)
-    rows = sweep.rows("a", ["encoder"], points[:2], {full: measured(), half: measured(loss=math.nan)})
-    assert (rows[1]["loss"], rows[1]["perplexity"], rows[1]["perplexity_ratio"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

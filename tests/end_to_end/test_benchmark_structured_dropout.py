@@ -29,15 +29,18 @@ def test_it_ends_with_tables_and_a_plot_and_repeats_nothing(recipe, tmp_path):
     perplexities = [
         float(cell) for table in (kinds, ways) for row in table[2:] for cell in row[2:4] if cell[-1].isdigit()
     ]
-    assert len(perplexities) == 2 + 2 * 6 - 1 and all(30 < number < 500 for number in perplexities)  # of 60 pieces
+    assert len(perplexities) == 2 + 2 * 6 - 1
+    assert all(30 < number < 500 for number in perplexities)
     assert float(ways[-1][2]) == min(float(row[2]) for row in ways[3:])  # the search saw all six pairs
     assert all(float(row[3].split()[0]) > 0 and float(row[4]) > 0 for row in kinds[2:])
-    assert "Options off: " in done.stdout and f"MODELS='{MODELS}' bash scripts/benchmarks/struct" in done.stdout
+    assert "Options off: " in done.stdout
+    assert f"MODELS='{MODELS}' bash scripts/benchmarks/struct" in done.stdout
     assert (tmp_path / "structured_dropout.png").stat().st_size > 10_000
 
     (tmp_path / "train/layers/done").unlink()  # as if trained by hand
     again = recipe(NAME, tmp_path, MODELS=MODELS)
-    assert again.stdout == done.stdout and "structured_dropout: train none" not in again.stderr
+    assert again.stdout == done.stdout
+    assert "structured_dropout: train none" not in again.stderr
     assert "structured_dropout: train layers" not in again.stderr
     fewer = recipe(NAME, tmp_path, status=1, MODELS="none", STAGES="report")
     assert fewer.stderr.endswith(
@@ -54,7 +57,9 @@ def test_an_interrupted_training_goes_on_and_other_settings_are_noticed(recipe, 
         (folder / name).unlink()
     recipe(NAME, tmp_path, **settings, SIZE=size)
     log = (folder / "train.log").read_text()
-    assert "--decoder-headdrop 0.2" in log and " @ 4 updates" in log and '"train_num_updates": "9"' in log
+    assert "--decoder-headdrop 0.2" in log
+    assert " @ 4 updates" in log
+    assert '"train_num_updates": "9"' in log
     other = recipe(NAME, tmp_path, status=2, **{**settings, "UPDATES": "12"}, SIZE=size)
     assert "structured_dropout: heads was begun with other settings; choose another OUT, or remove " in other.stderr
     assert (folder / "train.log").read_text() == log

@@ -124,7 +124,7 @@ YAMLS = sorted(CONFIGS.rglob("*.yaml"), key=str)
 
 
 def commands_of(path):
-    """Return the words of each command for fairseq-hydra-train in a YAML's header."""
+    """Return the arguments of each command for fairseq-hydra-train in a YAML's header."""
     header = "".join(line[1:] for line in path.read_text().split("\n\n")[0].splitlines(keepends=True))
     lines = header.replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.strip().startswith("fairseq-hydra-train ")]
@@ -158,7 +158,7 @@ def glue(text, tmp_path_factory, data):
         for part in ("input0", "input1"):
             (raw / f"{split}.{part}").write_text("".join(sentences))
     for part in ("input0", "input1", "label"):
-        words = [
+        arguments = [
             "--only-source",
             "--trainpref",
             raw / "train",
@@ -167,9 +167,9 @@ def glue(text, tmp_path_factory, data):
             "--destdir",
             folder / part,
         ]
-        words = [f"{word}.{part}" if str(word).startswith(str(raw)) else word for word in words]
+        arguments = [f"{word}.{part}" if str(word).startswith(str(raw)) else word for word in arguments]
         dictionary = ["--srcdict", data["roberta"] / "dict.txt"] if part != "label" else []
-        preprocess(*words, *dictionary)
+        preprocess(*arguments, *dictionary)
     return folder
 
 

@@ -17,7 +17,8 @@ ONLY_IN_A_PROCESS = "Please install tensorboardX"  # said while fairseq is impor
 @pytest.mark.parametrize("name", OURS)
 def test_help_of_ours(name, command):
     done = command(f"layerdrop-{name}", "--help", real=True)
-    assert done.stdout.startswith(f"usage: layerdrop-{name} ") and "examples:\n" in done.stdout
+    assert done.stdout.startswith(f"usage: layerdrop-{name} ")
+    assert "examples:\n" in done.stdout
     assert done.stderr == ""
     assert command(f"layerdrop-{name}", "--help").stdout == done.stdout
 
@@ -32,7 +33,8 @@ def test_a_training_is_bit_equal_to_that_in_a_fork(command, tiny, data, tmp_path
     argv += [*tiny["transformer"], "--max-update", 5, "--tensorboard-logdir", tmp_path / "board", "--save-dir", "save"]
     process = command("fairseq-train", *argv, cwd=new(tmp_path / "1"), real=True)
     fork = command("fairseq-train", *argv, cwd=new(tmp_path / "2"))
-    assert shape(process.stdout) == shape(fork.stdout) and len(shape(fork.stdout)) > 20
+    assert shape(process.stdout) == shape(fork.stdout)
+    assert len(shape(fork.stdout)) > 20
     assert shape(process.stderr) == shape(fork.stderr)
     paths = [tmp_path / name / "save/checkpoint_last.pt" for name in "12"]
     ours, theirs = (torch.load(path, weights_only=False) for path in paths)
@@ -61,7 +63,7 @@ def new(folder):
     ],
 )
 def test_what_is_written_where_is_that_of_a_fork(name, family, options, command, data, full):
-    """fairseq's log goes to standard output or to standard error, depending on what was imported first."""
+    """The log of fairseq goes to standard output or to standard error, depending on what was imported first."""
     argv = [data[family], "--user-dir", "layerdrop_plugin", "--cpu", "--path", full[family], *options]
     process, fork = command(name, *argv, real=True), command(name, *argv)
     assert shape(process.stdout) == shape(fork.stdout)

@@ -45,8 +45,8 @@ SIZES = {"transformer": 19, "transformer_lm": 3, "roberta": 14}  # 13, 17 and 17
 
 
 @pytest.fixture(scope="module")
-def words(tiny, data):
-    """A function that gives fairseq-train's words for a family."""
+def arguments(tiny, data):
+    """A function that gives fairseq-train's arguments for a family."""
 
     def make(family, updates, *options):
         begin = [data[family], "--user-dir", WORKERS, "--arch", f"layerdrop_{family}", *tiny[family]]
@@ -58,27 +58,27 @@ def words(tiny, data):
 
 
 @pytest.fixture(scope="module")
-def jobs(words, full):
+def jobs(arguments, full):
     """What two workers train, by name."""
     made = {}
     for family in FAMILIES:
         many = [family, 30, *RATES[family], "--update-freq", 2]
-        made[family] = words(*many, *UNEVEN[family])
-        made[f"{family} legacy_ddp"] = words(*many, *UNEVEN[family], "--ddp-backend", "legacy_ddp")
-        made[f"{family} exact"] = words(*many, *exact(family, SIZES[family]))
+        made[family] = arguments(*many, *UNEVEN[family])
+        made[f"{family} legacy_ddp"] = arguments(*many, *UNEVEN[family], "--ddp-backend", "legacy_ddp")
+        made[f"{family} exact"] = arguments(*many, *exact(family, SIZES[family]))
     few = ["--max-tokens", 100]
-    made["all_dropped"] = words("transformer", 8, *few, *ALMOST_ALL)
-    made["all_dropped language_model"] = words("transformer_lm", 8, *few, *ALMOST_ALL[2:], "--update-freq", 2)
-    made["checkpoint_activations"] = words("transformer", 8, *few, *HALF, "--checkpoint-activations")
-    made["structured"] = words("transformer", 8, *few, *HALF, *STRUCTURED)
-    made["structured checkpoint_activations"] = words(
+    made["all_dropped"] = arguments("transformer", 8, *few, *ALMOST_ALL)
+    made["all_dropped language_model"] = arguments("transformer_lm", 8, *few, *ALMOST_ALL[2:], "--update-freq", 2)
+    made["checkpoint_activations"] = arguments("transformer", 8, *few, *HALF, "--checkpoint-activations")
+    made["structured"] = arguments("transformer", 8, *few, *HALF, *STRUCTURED)
+    made["structured checkpoint_activations"] = arguments(
         "transformer", 8, *few, *HALF, *STRUCTURED, "--checkpoint-activations"
     )
-    made["two_passes"] = words("transformer", 8, *few, *HALF, "--criterion", "twice")
-    made["find_unused_parameters"] = words("transformer", 8, *few, *HALF, "--find-unused-parameters")
+    made["two_passes"] = arguments("transformer", 8, *few, *HALF, "--criterion", "twice")
+    made["find_unused_parameters"] = arguments("transformer", 8, *few, *HALF, "--find-unused-parameters")
     prune = ["--decoder-layers-to-keep", "0,2", "--restore-file", full["transformer"], "--save-interval-updates", 1]
-    made["pruned"] = words("transformer", 14, *few, *prune)
-    made["pruned once more"] = words("transformer", 16, *few, *prune)
+    made["pruned"] = arguments("transformer", 14, *few, *prune)
+    made["pruned once more"] = arguments("transformer", 16, *few, *prune)
     return made
 
 
@@ -117,7 +117,8 @@ def test_both_backends_leave_the_same_weights_on_both_workers(family, trained):
     """Without any flag, and exactly: half the sum of two workers' gradients does not depend on the order."""
     folder, log = trained[family]
     assert "training on 2 devices" in log
-    assert "'ddp_backend': 'pytorch_ddp'" in log and "'find_unused_parameters': False" in log
+    assert "'ddp_backend': 'pytorch_ddp'" in log
+    assert "'find_unused_parameters': False" in log
     legacy_folder, legacy_log = trained[f"{family} legacy_ddp"]
     assert "'ddp_backend': 'legacy_ddp'" in legacy_log
     assert weights(folder, 30) == weights(legacy_folder, 30)
@@ -143,7 +144,7 @@ def test_masks_of_all_workers_are_the_same_at_each_update(family, backend, train
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, words, train, tmp_path, caplog):
+def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, arguments, train, tmp_path, caplog):
     """The same sentences in each pass, so the same masks; what is left is rounding, in the sums and in the log.
 
     Without momentum: Adam passes over a dropped layer on one worker, as its gradient is None, and goes on with its
@@ -153,7 +154,7 @@ def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, wo
     options = [*RATES[family], "--update-freq", 2, *exact(family, 2 * SIZES[family])]
     with caplog.at_level(logging.INFO):
         # not the user dir that notes: in this process it would go on noting in the tests that follow
-        train(*words(family, 30, *options), "--user-dir", "layerdrop_plugin", "--save-dir", tmp_path)
+        train(*arguments(family, 30, *options), "--user-dir", "layerdrop_plugin", "--save-dir", tmp_path)
     for kind, loss in (("train_inner", "loss"), ("valid", "valid_loss")):
         one = [json.loads(record.getMessage()) for record in caplog.records if record.name == kind]
         two = entries(log, kind)
@@ -220,13 +221,14 @@ def test_checkpointed_activations_change_no_mask_and_no_rate(trained):
 def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(trained):
     first, again = trained["pruned"][1], trained["pruned once more"][1]
     assert "decoder keeps layers 0,2 of 4" in first
-    assert "Loaded checkpoint" in first and "@ 12 updates" in first
+    assert "Loaded checkpoint" in first
+    assert "@ 12 updates" in first
     assert "@ 14 updates" in again
     assert weights(trained["pruned once more"][0], 16)
 
 
-def test_what_is_refused_is_one_line_without_a_traceback_where_fairseq_starts_the_workers(words, command, tmp_path):
-    refused = words("transformer", 8, "--ddp-backend", "fully_sharded", "--save-dir", tmp_path)
+def test_what_is_refused_is_one_line_without_a_traceback_where_fairseq_starts_the_workers(arguments, command, tmp_path):
+    refused = arguments("transformer", 8, "--ddp-backend", "fully_sharded", "--save-dir", tmp_path)
     process = command("python", WORKERS / "started_by_fairseq.py", *refused, status=2)
     message = (
         "fairseq-train: error: `--ddp-backend` must be pytorch_ddp or legacy_ddp for layerdrop_transformer, but is"

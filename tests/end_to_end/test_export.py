@@ -19,7 +19,7 @@ OVERRIDES = {"full": "{}", "pruned": "{'encoder_layers_to_keep': '0,3', 'decoder
 
 @pytest.fixture(scope="module")
 def trained(tiny, data, train, tmp_path_factory):
-    """A checkpoint that has learnt enough to translate sentences differently."""
+    """A checkpoint that has learned enough to translate sentences differently."""
     folder = tmp_path_factory.mktemp("trained")
     argv = [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--max-update", 100]
     train(*argv, "--encoder-normalize-before", "--decoder-normalize-before", "--save-dir", folder)
@@ -63,8 +63,8 @@ def test_roberta(full, command, tmp_path):
     done = command("layerdrop-export", full["roberta"], "--to", "huggingface", tmp_path / "out", "--encoder", "0,3")
     assert done.stdout == (
         f"{tmp_path}/out: RobertaForMaskedLM, encoder layers 0,3 of 4\n"
-        f"{tmp_path}/out: no tokenizer goes with it: the numbers of words are their lines in the checkpoint's "
-        "dict.txt, after <s>, <pad>, </s> and <unk>.\n"
+        f"{tmp_path}/out: it has no tokenizer: the indices of words are their lines in the checkpoint's dict.txt, "
+        "after <s>, <pad>, </s> and <unk>.\n"
     )
     assert done.stderr == ""
     model = transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path / "out"))
@@ -95,7 +95,8 @@ def test_killed_in_the_middle_of_the_write(number, full, command, tmp_path):
     (out / "README").write_bytes(b"mine")
     argv = [full["transformer_lm"], "--to", "ctranslate2", out, "--force"]
     command("python", "-c", KILLED, int(number), *argv, status=-number, env={"TMPDIR": str(work)})
-    assert sorted(os.listdir(out)) == ["README", "model.bin"] and (out / "model.bin").read_bytes() == b"old"
+    assert sorted(os.listdir(out)) == ["README", "model.bin"]
+    assert (out / "model.bin").read_bytes() == b"old"
     left = [*work.iterdir(), *tmp_path.glob(".out.*")]
     assert len(left) == (2 if number == signal.SIGKILL else 0)
     for folder in left:
@@ -107,7 +108,7 @@ def test_killed_in_the_middle_of_the_write(number, full, command, tmp_path):
 
 @pytest.fixture
 def refused(capsys, tmp_path, monkeypatch):
-    """A function from words to the line with which the command refuses them."""
+    """A function from arguments to the line with which the command refuses them."""
     monkeypatch.chdir(tmp_path)
 
     def run(*argv):
@@ -127,7 +128,7 @@ TO = ["--to", "ctranslate2"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["c.pt", "out"], "the following arguments are required: --to"),
         (["c.pt", *TO], "the following arguments are required: OUT"),
@@ -147,7 +148,7 @@ TO = ["--to", "ctranslate2"]
         (
             ["c.pt", "there", *TO, "--force"],
             "`OUT` must be a folder with model.bin or model.safetensors for --force to replace files in it, but there "
-            "is none.",
+            "is not.",
         ),
         (
             ["c.pt", "out", "--to", "huggingface", "--data", "d"],
@@ -167,25 +168,25 @@ TO = ["--to", "ctranslate2"]
         ),
     ],
 )
-def test_bad_options_without_a_look_at_the_checkpoint(words, message, refused, tmp_path):
+def test_bad_options_without_a_look_at_the_checkpoint(arguments, message, refused, tmp_path):
     (tmp_path / "there").mkdir()
-    found = refused(*words).replace(
+    found = refused(*arguments).replace(
         "(choose from ctranslate2, huggingface)", "(choose from 'ctranslate2', 'huggingface')"
     )
     assert found.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--encoder", "0"], "`--encoder` must be left out: the model has no encoder (got '0')."),
         (["--decoder", "4"], "`--decoder` must name layers from 0 to 3, but has 4 in '4'."),
         (["--data", "no"], "`--data` must be a folder with dict.txt, but no has none."),
     ],
 )
-def test_bad_options_for_this_checkpoint(words, message, refused, full):
+def test_bad_options_for_this_checkpoint(arguments, message, refused, full):
     pytest.importorskip("ctranslate2")
-    assert refused(full["transformer_lm"], *TO, "out", *words) == message
+    assert refused(full["transformer_lm"], *TO, "out", *arguments) == message
 
 
 def test_a_checkpoint_that_is_none(refused, tmp_path):

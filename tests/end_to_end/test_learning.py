@@ -14,12 +14,12 @@ from shared.trainings import (  # noqa: F401  fixtures
     LEARNED_LM,
     NOTES,
     USER,
+    arguments,
     assert_same_training,
     losses,
     refused,
     run,
     state_of,
-    words,
 )
 
 
@@ -49,9 +49,9 @@ def test_learned_rates_move_around_their_mean(learned_lm):
     assert shown == pytest.approx([0, 0.2, *[0.4] * 10, 0.3, 0.2, 0.1, 0][:16], abs=6e-4)
 
 
-def test_killed_and_continued_learning_ends_as_if_it_were_not(learned_lm, words, run, command, tmp_path):
+def test_killed_and_continued_learning_ends_as_if_it_were_not(learned_lm, arguments, run, command, tmp_path):
     options = [*LEARNED_LM, "--save-interval-updates", 3, "--save-dir", tmp_path]
-    argv = words("transformer_lm", *options, "--user-dir", NOTES)
+    argv = arguments("transformer_lm", *options, "--user-dir", NOTES)
     command("fairseq-train", *argv, env={"KILL": "worker 0, update 10"}, status=-signal.SIGKILL)
     again = run("transformer_lm", *options)
     log, folder = learned_lm
@@ -156,11 +156,11 @@ def test_the_rates_of_the_checkpoint_that_is_restored_count(learned, kept, oppos
     assert f"configuration: decoder keeps layers {others} of 4" in went_on.messages
 
 
-def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, words, tmp_path, monkeypatch, capfd):
+def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, arguments, tmp_path, monkeypatch, capfd):
     path, ends = learned["transformer_lm"], ["--save-dir", tmp_path]
     run("transformer_lm", *LM, *KEEP, "--finetune-from-model", path, "--max-update", 1, *ends)
     more = ["--decoder-layers-to-keep", "learned:3", *ends, "--max-update", 17]
-    argv = words("transformer_lm", *USER, *LM, "--finetune-from-model", path, *more)
+    argv = arguments("transformer_lm", *USER, *LM, "--finetune-from-model", path, *more)
     assert refused(argv, monkeypatch, capfd) == (
         "`decoder_layers_to_keep` must fit the checkpoint, but is 'learned:3' of 4, "
         f"and {tmp_path / 'checkpoint_last.pt'} has 2."

@@ -50,7 +50,8 @@ def test_generate_prunes_at_load_and_from_a_file_alike(folder, data):
     assert f"Pruning model to specified layer configuration: {PRUNED} (" in at_load
     assert "Generate test with beam=1: BLEU4 = " in at_load
     hypotheses = [re.findall(r"^H-.*", written, re.MULTILINE) for written in (at_load, of_file)]
-    assert hypotheses[0] == hypotheses[1] and len(hypotheses[0]) == 24
+    assert hypotheses[0] == hypotheses[1]
+    assert len(hypotheses[0]) == 24
 
 
 def test_eval_lm_prunes_at_load(folder, data):

@@ -8,7 +8,7 @@ from shared.recipe_contract import Promise
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 
-pytest.importorskip("rouge_score", reason="needs what setup.py's extra recipes lists")
+pytest.importorskip("rouge_score", reason="needs the extra recipes")
 
 PROMISED = Promise(
     recipe="cnn_dm",

@@ -8,7 +8,7 @@ from shared.recipe_contract import Promise
 
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 
-pytest.importorskip("sacremoses", reason="needs what setup.py's extra recipes lists")
+pytest.importorskip("sacremoses", reason="needs the extra recipes")
 
 PROMISED = Promise(
     recipe="wmt16_en_de",

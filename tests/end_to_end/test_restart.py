@@ -24,8 +24,8 @@ LAUNCH = {
 
 
 @pytest.fixture(scope="module")
-def words(tiny, data):
-    """fairseq-train's words, without the folder for checkpoints: 4 updates in an epoch, a checkpoint after each 5."""
+def arguments(tiny, data):
+    """Arguments of fairseq-train without the folder for checkpoints: 4 updates an epoch, a checkpoint after each 5."""
     begin = [data["transformer"], "--user-dir", WORKERS, "--arch", "layerdrop_transformer", *tiny["transformer"]]
     begin += ["--encoder-layerdrop", "0.5", "--decoder-layerdrop", "0.5", "--update-freq", "2", "--batch-size", "16"]
     begin += ["--distributed-backend", "gloo", "--log-format", "json", "--max-update", "12"]
@@ -43,7 +43,7 @@ def masks(folder, rank):
 
 
 @pytest.fixture(scope="module")
-def whole(words, command, tmp_path_factory):
+def whole(arguments, command, tmp_path_factory):
     """The folder and the losses of a training that nobody interrupts: two nodes with a worker each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,7 +52,7 @@ def whole(words, command, tmp_path_factory):
     nodes = ["--nnodes", 2, "--nproc_per_node", 1, "--master_addr", "127.0.0.1", "--master_port", port]
     with ThreadPoolExecutor(2) as pool:
         started = [
-            pool.submit(command, "python", *TORCHRUN, *nodes, "--node_rank", rank, TRAIN, *words, folder)
+            pool.submit(command, "python", *TORCHRUN, *nodes, "--node_rank", rank, TRAIN, *arguments, folder)
             for rank in (0, 1)
         ]
     first, second = [future.result() for future in started]
@@ -70,8 +70,8 @@ def test_two_nodes_agree(whole):
 
 
 @pytest.mark.parametrize("launcher", list(LAUNCH))
-def test_after_a_worker_is_killed_all_goes_on_as_if_it_were_not(launcher, whole, words, command, tmp_path):
-    argv = [*LAUNCH[launcher], *words, tmp_path]
+def test_after_a_worker_is_killed_all_goes_on_as_if_it_were_not(launcher, whole, arguments, command, tmp_path):
+    argv = [*LAUNCH[launcher], *arguments, tmp_path]
     kill = {"KILL": "worker 1, update 7"}
     killed = command("python", *argv, status=1, env=kill)  # it waits for 10 minutes; workers would for 30
     for rank in (0, 1):

@@ -9,7 +9,7 @@ import sys
 from itertools import combinations, product
 
 import pytest
-from shared.searching import SLOW, folder, inside, read, table_of, translation, without_cost, words  # noqa: F401  fixtures
+from shared.searching import SLOW, arguments, folder, inside, read, table_of, translation, without_cost  # noqa: F401  fixtures
 
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation, generation
 
@@ -50,7 +50,8 @@ def test_both_stacks_of_a_translation_model(translation):
         "exhaustive_layer_evaluations_a_batch": 63,  # 9 in the encoder; 9 in the decoder for each of 6
         "one_by_one_layer_evaluations_a_batch": 144,
     }
-    assert lines[15].startswith("1,512 layer evaluations, ") and lines[16] == "test, not searched on:"
+    assert lines[15].startswith("1,512 layer evaluations, ")
+    assert lines[16] == "test, not searched on:"
     assert [row["rank"] for row in found["report"]["rows"]] == ["1", "every_other:2,2"]
     warnings = [line.split("warning: ")[1] for line in process.stderr.splitlines() if "warning: " in line]
     assert warnings == found["warnings"]
@@ -79,8 +80,8 @@ def test_fairseq_generate_takes_the_overrides(translation, full, data, command):
     assert f"Pruning model to specified layer configuration: {kept}" in process.stdout + process.stderr
 
 
-def test_fairseq_eval_lm_takes_the_overrides_and_finds_the_loss(words, data, full, command, capsys, folder):
-    output = inside(capsys, *words("transformer_lm"), "--json", "a.json", "--strategy", "exhaustive").out
+def test_fairseq_eval_lm_takes_the_overrides_and_finds_the_loss(arguments, data, full, command, capsys, folder):
+    output = inside(capsys, *arguments("transformer_lm"), "--json", "a.json", "--strategy", "exhaustive").out
     best = read("a.json")["ranking"][0]
     (overrides,) = re.findall(r'^--model-overrides "(.*)"$', output, flags=re.MULTILINE)
     argv = [data["transformer_lm"], *USER, "--path", full["transformer_lm"], "--tokens-per-sample", 32]
@@ -107,8 +108,8 @@ def test_of_a_model_that_is_pruned_already_the_checkpoints_layers_are_named(full
 
 
 @pytest.mark.parametrize("strategy", ["racing", "greedy"])
-def test_other_strategies_on_a_language_model(words, capsys, folder, strategy):
-    argv = [*words("transformer_lm"), "--max-tokens", 64]
+def test_other_strategies_on_a_language_model(arguments, capsys, folder, strategy):
+    argv = [*arguments("transformer_lm"), "--max-tokens", 64]
     inside(capsys, *argv, "--strategy", "exhaustive", "--json", "all.json")
     output = inside(capsys, *argv, "--strategy", strategy, "--json", "some.json").out
     every, some = read("all.json"), read("some.json")
@@ -120,8 +121,8 @@ def test_other_strategies_on_a_language_model(words, capsys, folder, strategy):
     assert some["cost"]["layer_evaluations"] == {"racing": 27, "greedy": 3 * (9 + 5)}[strategy]
 
 
-def test_roberta(words, capsys, folder):
-    output = inside(capsys, *words("roberta"), "--strategy", "exhaustive", "--num-batches", 4)
+def test_roberta(arguments, capsys, folder):
+    output = inside(capsys, *arguments("roberta"), "--strategy", "exhaustive", "--num-batches", 4)
     assert output.out.startswith("keep 2 of 4 encoder layers: exhaustive search, 4 batches, ")
     assert re.search(r"""^--model-overrides "\{'encoder_layers_to_keep': '\d,\d'\}"$""", output.out, flags=re.MULTILINE)
     assert os.listdir() == []
@@ -135,7 +136,8 @@ def test_accuracy_of_a_classifier(classifier, capsys, folder):
     found = [(row["accuracy"], row["loss"]) for row in read("a.json")["ranking"][:6]]
     assert found == sorted(found, key=lambda pair: (-pair[0], pair[1]))
     assert all((24 * accuracy / 100) == pytest.approx(round(24 * accuracy / 100)) for accuracy, _ in found)
-    assert rows[0][4] == f"{found[0][0]:.2f}" and found[0][0] > 40
+    assert rows[0][4] == f"{found[0][0]:.2f}"
+    assert found[0][0] > 40
 
 
 def test_bleu(full, data, capsys, folder, monkeypatch):
@@ -159,20 +161,30 @@ def test_bleu(full, data, capsys, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("keep", [1, 4])
-def test_one_layer_and_all_layers(words, capsys, folder, keep):
+def test_one_layer_and_all_layers(arguments, capsys, folder, keep):
     for strategy in ("exhaustive", "greedy", "racing"):
-        argv = [*words("transformer_lm"), "--keep", keep, "--strategy", strategy, "--json", "a.json", "--force"]
+        argv = [*arguments("transformer_lm"), "--keep", keep, "--strategy", strategy, "--json", "a.json", "--force"]
         inside(capsys, *argv)
         rows = read("a.json")["ranking"]
         assert all(len(row["decoder"].split(",")) == keep for row in rows)
         assert len(rows) == {1: {"greedy": 5}.get(strategy, 7), 4: 4}[keep] or strategy == "greedy"
 
 
-def test_one_batch_and_more_than_there_are(words, capsys, folder):
-    argv = [*words("transformer_lm"), "--max-tokens", 4000, "--num-batches", 9, "--json", "a.json", "--csv", "a.csv"]
+def test_one_batch_and_more_than_there_are(arguments, capsys, folder):
+    argv = [
+        *arguments("transformer_lm"),
+        "--max-tokens",
+        4000,
+        "--num-batches",
+        9,
+        "--json",
+        "a.json",
+        "--csv",
+        "a.csv",
+    ]
     said = inside(capsys, *argv).err.splitlines()
     assert said == [
-        "layerdrop-search: warning: valid has 1 batches only",
+        "layerdrop-search: warning: valid has only 1 batch",
         "layerdrop-search: warning: the data make one batch, so what is noise can't be told; "
         "make --max-tokens or --batch-size smaller.",
     ]
@@ -193,4 +205,5 @@ def test_two_workers_find_the_same(translation, full, data, command, tmp_path):
     assert found["cost"]["layer_evaluations"] == expected["cost"]["layer_evaluations"]  # of both workers
     assert (tmp_path / "found.csv").read_bytes() == (folder / "found.csv").read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["found.csv", "found.json"]
-    assert process.stdout.count("--model-overrides") == 1 and table_of(process.stdout) == table_of(alone.stdout)
+    assert process.stdout.count("--model-overrides") == 1
+    assert table_of(process.stdout) == table_of(alone.stdout)

@@ -9,18 +9,20 @@ import subprocess
 
 import pytest
 from fork_server import programs
-from shared.searching import folder, inside, words  # noqa: F401  fixtures
+from shared.searching import arguments, folder, inside  # noqa: F401  fixtures
 
 
-def test_output_that_nobody_reads(words, folder, fork_server):
+def test_output_that_nobody_reads(arguments, folder, fork_server):
     """As in `... | head -1`: quiet, and the files are written."""
     program = [*programs.ASK, "-W", "ignore", programs.BIN / "layerdrop-search"]
-    argv = [*program, *words("transformer_lm"), "--json", "a.json"]
+    argv = [*program, *arguments("transformer_lm"), "--json", "a.json"]
     process = subprocess.Popen([str(w) for w in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     said = process.stderr.read()
     assert process.wait(timeout=60) == 141
-    assert "Broken" not in said and "Traceback" not in said and os.listdir() == ["a.json"]
+    assert "Broken" not in said
+    assert "Traceback" not in said
+    assert os.listdir() == ["a.json"]
 
 
 SAME = "`{}` must be another file than --{}, but is {} too."
@@ -33,7 +35,7 @@ SAME = "`{}` must be another file than --{}, but is {} too."
         (["--keep", "2,"], "argument --keep: must be a whole number of at least 1, but is '' instead."),
         (["--keep", "half"], "argument --keep: must be a whole number of at least 1, but is 'half' instead."),
         (["--keep", "5"], "`--keep` must be at most the decoder's depth, 4, but is 5 instead."),
-        (["--keep", "2,2"], "`--keep` must be one number, or one for each of 1 stacks, but is '2,2'."),
+        (["--keep", "2,2"], "`--keep` must be one number for the decoder, but is '2,2'."),
         (["--stack", "encoder"], "`--stack` must be one that can be pruned, decoder, but is 'encoder' instead."),
         (["--stack", "middle"], "argument --stack: invalid choice: 'middle' (choose from *)"),
         (["--strategy", "best"], "argument --strategy: invalid choice: 'best' (choose from *)"),
@@ -54,9 +56,9 @@ SAME = "`{}` must be another file than --{}, but is {} too."
             ["--resume", "--state", "no"],
             "`--resume` must find the state of an interrupted search, but no does not exist.",
         ),
-        (["--resume", "--state", "old"], "`--state` must be the state of an interrupted search, but old is none."),
-        (["--state", "old"], "`--state` must be the state of an interrupted search, but old is none."),
-        (["--state", "old", "--force"], "`--state` must be the state of an interrupted search, but old is none."),
+        (["--resume", "--state", "old"], "`--state` must be the state of an interrupted search, but old is not."),
+        (["--state", "old"], "`--state` must be the state of an interrupted search, but old is not."),
+        (["--state", "old", "--force"], "`--state` must be the state of an interrupted search, but old is not."),
         (["--state", "."], "`--state` must name a file, no folder or device, but is '.' instead."),
         (["--state", "no/state"], "`--state` must be in a folder that exists, but is 'no/state' instead."),
         (["--json", "old"], "`--json` must be a new file, but old exists; --force replaces it."),
@@ -73,13 +75,14 @@ SAME = "`{}` must be another file than --{}, but is {} too."
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_one_line_for_what_is_wrong(words, data, capsys, folder, options, said):
+def test_one_line_for_what_is_wrong(arguments, data, capsys, folder, options, said):
     (folder / "old").write_text("old")
-    found = inside(capsys, *words("transformer_lm"), *options, status=2)
+    found = inside(capsys, *arguments("transformer_lm"), *options, status=2)
     assert found.out == ""
     line = re.sub(r"\(choose from .*\)", "(choose from *)", found.err)
     assert line == f"layerdrop-search: error: {said}\n".replace("DATA", str(data["transformer_lm"]))
-    assert os.listdir() == ["old"] and (folder / "old").read_text() == "old"
+    assert os.listdir() == ["old"]
+    assert (folder / "old").read_text() == "old"
 
 
 @pytest.mark.parametrize(
@@ -94,15 +97,15 @@ def test_options_that_are_missing(capsys, argv, said):
     assert inside(capsys, *argv, status=2).err == f"layerdrop-search: error: {said}\n"
 
 
-def test_no_data(words, capsys, folder):
-    said = inside(capsys, *words("transformer_lm")[1:], status=2).err
+def test_no_data(arguments, capsys, folder):
+    said = inside(capsys, *arguments("transformer_lm")[1:], status=2).err
     assert said == "layerdrop-search: error: the following arguments are required: data\n"
 
 
-def test_a_folder_that_is_read_only(words, capsys, folder, monkeypatch):
+def test_a_folder_that_is_read_only(arguments, capsys, folder, monkeypatch):
     """Said at once: the state could not be kept."""
     monkeypatch.setattr(os, "access", lambda path, mode: not (path == "." and mode == os.W_OK))  # root may write
-    said = inside(capsys, *words("transformer_lm"), status=2).err
+    said = inside(capsys, *arguments("transformer_lm"), status=2).err
     assert re.fullmatch(
         r"layerdrop-search: error: `--state` must be in a folder that can be written, "
         r"but is 'layerdrop-search-[0-9a-f]{8}\.json' instead\.\n",
@@ -110,12 +113,13 @@ def test_a_folder_that_is_read_only(words, capsys, folder, monkeypatch):
     )
 
 
-def test_the_handlers_of_signals_are_given_back(words, capsys, folder):
+def test_the_handlers_of_signals_are_given_back(arguments, capsys, folder):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    inside(capsys, *words("transformer_lm"))
+    inside(capsys, *arguments("transformer_lm"))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_help_has_examples(capsys):
     examples = inside(capsys, "--help", status=0).out.split("\nexamples:\n")[1].splitlines()
-    assert len(examples) == 4 and all("--path" in line and "--keep" in line for line in examples)
+    assert len(examples) == 4
+    assert all("--path" in line and "--keep" in line for line in examples)

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from fork_server import programs
-from shared.searching import SLOW, folder, inside, read, table_of, translation, without_cost, words  # noqa: F401  fixtures
+from shared.searching import SLOW, arguments, folder, inside, read, table_of, translation, without_cost  # noqa: F401  fixtures
 
 KEEPING_ITS_STATE = """
 import time
@@ -48,7 +48,8 @@ def progress_in(path):
 def wait_for_progress(process, path, before):
     deadline = time.monotonic() + 300
     while progress_in(path) < before + 60:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
@@ -87,7 +88,9 @@ def test_interrupted_by_every_signal_and_resumed(translation, full, data, comman
         assert err.splitlines()[-1] == f"layerdrop-search: interrupted; --resume goes on from {path.name}"
         assert "Traceback" not in err
         first, second = out.splitlines()
-        assert re.fullmatch(r"best so far, 2 encoder and 2 decoder layers: loss \d\.\d{4}, perplexity \d+\.\d\d", first)
+        assert re.fullmatch(
+            r"best so far, 2 encoder layers and 2 decoder layers: loss \d\.\d{4}, perplexity \d+\.\d\d", first
+        )
         layers = r"'\d,\d'"
         overrides = rf"\{{'encoder_layers_to_keep': {layers}, 'decoder_layers_to_keep': {layers}\}}"
         assert re.fullmatch(f'--model-overrides "{overrides}"', second)
@@ -118,27 +121,27 @@ def interrupt(monkeypatch, after):
     monkeypatch.setattr(layer_search.Scoring, "__call__", until)
 
 
-def test_interrupted_before_there_is_a_best(words, capsys, folder, monkeypatch):
+def test_interrupted_before_there_is_a_best(arguments, capsys, folder, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, 0)
-        said = inside(capsys, *words("transformer_lm"), status=130)
+        said = inside(capsys, *arguments("transformer_lm"), status=130)
     (state,) = os.listdir()
     assert (said.out, said.err) == ("", f"layerdrop-search: interrupted; --resume goes on from {state}\n")
-    inside(capsys, *words("transformer_lm"), "--resume", "--json", "a.json")
+    inside(capsys, *arguments("transformer_lm"), "--resume", "--json", "a.json")
     assert os.listdir() == ["a.json"]
-    inside(capsys, *words("transformer_lm"), "--json", "b.json")
+    inside(capsys, *arguments("transformer_lm"), "--json", "b.json")
     assert without_cost(read("a.json")) == without_cost(read("b.json"))
 
 
-def test_greed_that_is_interrupted_says_how_many_layers_are_left(words, capsys, folder, monkeypatch):
+def test_greed_that_is_interrupted_says_how_many_layers_are_left(arguments, capsys, folder, monkeypatch):
     interrupt(monkeypatch, 2)
-    said = inside(capsys, *words("transformer_lm"), "--keep", 1, "--strategy", "greedy", status=130)
+    said = inside(capsys, *arguments("transformer_lm"), "--keep", 1, "--strategy", "greedy", status=130)
     assert said.out.startswith("best so far, 3 decoder layers: loss ")
 
 
-def test_interrupted_while_the_second_split_is_scored(words, capsys, folder, monkeypatch):
+def test_interrupted_while_the_second_split_is_scored(arguments, capsys, folder, monkeypatch):
     """After the search; nothing of it is scored again."""
-    argv = [*words("transformer_lm"), "--num-batches", 2, "--max-tokens", 64, "--report-subset", "test"]
+    argv = [*arguments("transformer_lm"), "--num-batches", 2, "--max-tokens", 64, "--report-subset", "test"]
     with monkeypatch.context() as patch:
         interrupt(patch, 12)
         said = inside(capsys, *argv, status=130)
@@ -148,30 +151,30 @@ def test_interrupted_while_the_second_split_is_scored(words, capsys, folder, mon
     assert os.listdir() == []
 
 
-def test_results_that_cannot_be_written_are_shown_and_kept(words, capsys, folder, monkeypatch):
+def test_results_that_cannot_be_written_are_shown_and_kept(arguments, capsys, folder, monkeypatch):
     from layerdrop_plugin.cli import results
 
     def full_disk(*args):
-        raise ValueError("`--json` must be a file that can be written, but a.json can't: No space left on device.")
+        raise ValueError("`--json` must be a file that can be written, but a.json can't be: No space left on device.")
 
     monkeypatch.setattr(results, "write", full_disk)
-    said = inside(capsys, *words("transformer_lm"), "--json", "a.json", status=2)
+    said = inside(capsys, *arguments("transformer_lm"), "--json", "a.json", status=2)
     assert said.out.splitlines()[-1].startswith("--model-overrides ")
     assert said.err.splitlines()[-1].endswith("No space left on device.")
 
 
-def test_searches_side_by_side_have_states_of_their_own(words, capsys, folder, monkeypatch):
+def test_searches_side_by_side_have_states_of_their_own(arguments, capsys, folder, monkeypatch):
     """Two in one folder; to go on, each asks for its own, and another one, or other data, for none that is there."""
     family = "transformer_lm"
     with monkeypatch.context() as patch:
         interrupt(patch, 3)
-        inside(capsys, *words(family), "--strategy", "exhaustive", status=130)
+        inside(capsys, *arguments(family), "--strategy", "exhaustive", status=130)
     with monkeypatch.context() as patch:
         interrupt(patch, 2)
-        inside(capsys, *words(family), "--strategy", "greedy", status=130)
+        inside(capsys, *arguments(family), "--strategy", "greedy", status=130)
     states = os.listdir()
     assert len(states) == 2
-    said = inside(capsys, *words(family), "--strategy", "greedy", status=2).err
+    said = inside(capsys, *arguments(family), "--strategy", "greedy", status=2).err
     (state,) = (name for name in states if name in said)
     assert said == (
         f"layerdrop-search: error: `--state` must be a new file, but {state} is of a search to --resume; "
@@ -182,21 +185,21 @@ def test_searches_side_by_side_have_states_of_their_own(words, capsys, folder, m
         ["--strategy", "greedy", "--seed", 2],
         ["--strategy", "greedy", "--keep", 1],
     ):
-        said = inside(capsys, *words(family), *others, "--resume", status=2)
+        said = inside(capsys, *arguments(family), *others, "--resume", status=2)
         assert re.fullmatch(
             r"layerdrop-search: error: `--resume` must find the state of an interrupted search, "
             r"but layerdrop-search-[0-9a-f]{8}\.json does not exist\.\n",
             said.err,
         )
     assert sorted(os.listdir()) == sorted(states)
-    inside(capsys, *words(family), "--strategy", "greedy", "--resume")
+    inside(capsys, *arguments(family), "--strategy", "greedy", "--resume")
     assert len(os.listdir()) == 1
-    inside(capsys, *words(family), "--strategy", "exhaustive", "--force")  # anew
+    inside(capsys, *arguments(family), "--strategy", "exhaustive", "--force")  # anew
     assert os.listdir() == []
 
 
-def test_a_state_of_another_search(words, capsys, folder, monkeypatch):
-    argv = [*words("transformer_lm"), "--strategy", "exhaustive", "--state", "mine"]
+def test_a_state_of_another_search(arguments, capsys, folder, monkeypatch):
+    argv = [*arguments("transformer_lm"), "--strategy", "exhaustive", "--state", "mine"]
     with monkeypatch.context() as patch:
         interrupt(patch, 3)
         inside(capsys, *argv, status=130)

@@ -61,7 +61,7 @@ def test_they_stay_when_something_else_changed(setup, tmp_path):
     assert setup() == ".[demo,recipes,test,ctranslate2,huggingface,plot]"
 
 
-@pytest.mark.parametrize("words", [["--al"], ["--all", "now"]])
-def test_no_other_option(setup, words):
-    message = f"setup: the only option is --all, but there is '{' '.join(words)}'\n"
-    assert setup(*words, status=1) == message
+@pytest.mark.parametrize("arguments", [["--al"], ["--all", "now"]])
+def test_no_other_option(setup, arguments):
+    message = f"setup: the only option is --all, but there is '{' '.join(arguments)}'\n"
+    assert setup(*arguments, status=1) == message

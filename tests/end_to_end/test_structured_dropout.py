@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from shared.trainings import NOTES, USER, assert_same_training, log_of, losses, run, words  # noqa: F401  fixtures
+from shared.trainings import NOTES, USER, arguments, assert_same_training, log_of, losses, run  # noqa: F401  fixtures
 
 from layerdrop_plugin.dropping import dropped_groups
 
@@ -37,10 +37,10 @@ PARTS = {
 
 
 @pytest.fixture(scope="module")
-def everything(words, command, tmp_path_factory):
+def everything(arguments, command, tmp_path_factory):
     """The log and the folder of a training by the real command that nobody interrupts."""
     folder = tmp_path_factory.mktemp("everything")
-    process = command("fairseq-train", *words("transformer", *USER, *EVERYTHING, "--save-dir", folder))
+    process = command("fairseq-train", *arguments("transformer", *USER, *EVERYTHING, "--save-dir", folder))
     assert "WARNING | layerdrop_plugin" not in process.stdout + process.stderr
     return log_of(process.stdout), folder
 
@@ -91,7 +91,8 @@ def test_rates_and_shares_of_dropped_layers_are_logged_beside_the_loss(stack, ev
     assert [float(entry[f"{name}_rate"]) for entry in entries] == pytest.approx(rates, abs=6e-4)
     assert [float(entry[name]) for entry in entries] == shares(stack)
     ends = [0, *(int(float(epoch["train_num_updates"])) for epoch in log.epochs)]
-    assert len(ends) > 2 and ends[-1] == 12
+    assert len(ends) > 2
+    assert ends[-1] == 12
     for begin, end, epoch in zip(ends, ends[1:], log.epochs):
         mean_rate, mean_share = (sum(of[begin:end]) / (end - begin) for of in (rates, shares(stack)))
         assert float(epoch[f"train_{name}_rate"]) == pytest.approx(mean_rate, abs=6e-4)
@@ -106,10 +107,12 @@ def masks_of(folder):
 
 
 @pytest.fixture(scope="module")
-def killed(everything, words, command, tmp_path_factory):
+def killed(everything, arguments, command, tmp_path_factory):
     """The folder of the same training, killed in its seventh update."""
     folder = tmp_path_factory.mktemp("killed")
-    argv = words("transformer", *EVERYTHING, "--user-dir", NOTES, "--save-interval-updates", 3, "--save-dir", folder)
+    argv = arguments(
+        "transformer", *EVERYTHING, "--user-dir", NOTES, "--save-interval-updates", 3, "--save-dir", folder
+    )
     process = command("fairseq-train", *argv, env={"KILL": "worker 0, update 7"}, status=-signal.SIGKILL)
     log = log_of(process.stdout)
     assert sorted(log.updates) == list(range(1, 8))
@@ -202,8 +205,10 @@ def test_rates_by_layer_stay_with_their_layers(everything, run, command, data, l
     log = run("transformer", *EVERYTHING, *keep, "--max-update", 14, "--save-dir", tmp_path)
     assert sorted(log.updates) == [13, 14]
     found = re.findall(r"drop rates of the (\w+), (\S+), from the first layer to the last: (.*)", log.messages)
-    assert ("decoder", "layer", "0.5 0.7") in found and ("encoder", "layer", "0 0.4") in found
-    assert ("decoder", "self_attn.heads", "0.2 0.4") in found and ("decoder", "ffn", "0.3 0.1") in found
+    assert ("decoder", "layer", "0.5 0.7") in found
+    assert ("encoder", "layer", "0 0.4") in found
+    assert ("decoder", "self_attn.heads", "0.2 0.4") in found
+    assert ("decoder", "ffn", "0.3 0.1") in found
     assert float(log.updates[13]["layerdrop_dec_rate"]) == pytest.approx(0.6 * 0.25, abs=6e-4)
     generate = ["--cpu", "--beam", 1, "--max-len-b", 6, "--batch-size", 24]
     process = command("fairseq-generate", data["transformer"], *USER, *generate, "--path", small)
@@ -246,8 +251,8 @@ FairseqTask.train_step = noted
 EACH = """
 import json
 from fairseq_cli.train import cli_main
-for family, words in json.load(open(sys.argv[1])).items():
-    sys.argv = ["fairseq-train", *words]
+for family, arguments in json.load(open(sys.argv[1])).items():
+    sys.argv = ["fairseq-train", *arguments]
     found.clear()
     cli_main()
     print("LOSSES", family, json.dumps(found))
@@ -255,17 +260,17 @@ for family, words in json.load(open(sys.argv[1])).items():
 
 
 @pytest.mark.slow
-def test_nothing_dropped_gives_the_losses_of_stock_fairseq(stock, words, train, monkeypatch, tmp_path):
+def test_nothing_dropped_gives_the_losses_of_stock_fairseq(stock, arguments, train, monkeypatch, tmp_path):
     """To the last digit of float32, over 50 updates of the translation model: no rate given, or rates of 0."""
     from fairseq.tasks.fairseq_task import FairseqTask
 
     updates = {"transformer": 50, "transformer_lm": 10, "roberta": 10}
     ends = ["--no-save", "--disable-validation"]
     ends += ["--data-buffer-size", 0]  # the thread that stock leaves behind can abort the end of its process
-    ours = {f: words(f, *OFF[f], *ends, "--max-update", number) for f, number in updates.items()}
+    ours = {f: arguments(f, *OFF[f], *ends, "--max-update", number) for f, number in updates.items()}
     theirs = {f: [w.replace("layerdrop_", "") if w == f"layerdrop_{f}" else w for w in ours[f]] for f in ours}
-    (tmp_path / "words.json").write_text(json.dumps(theirs))
-    process = stock(NOTED + EACH, tmp_path / "words.json")
+    (tmp_path / "arguments.json").write_text(json.dumps(theirs))
+    process = stock(NOTED + EACH, tmp_path / "arguments.json")
     expected = {family: json.loads(found) for family, found in re.findall(r"LOSSES (\w+) (.*)", process.stdout)}
     names = {"train_step": FairseqTask.train_step}
     monkeypatch.setattr(FairseqTask, "train_step", FairseqTask.train_step)  # to be put back

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from shared.grammar import RATES
-from shared.trainings import KEEP, USER, refused, words  # noqa: F401  fixtures
+from shared.trainings import KEEP, USER, arguments, refused  # noqa: F401  fixtures
 
 NONE_LEARNED = "must not be 'learned:2' where no drop rates were learned (with --*-layerdrop-learned)."
 
 
 @pytest.mark.parametrize("start", [["--restore-file"], ["--finetune-from-model"], []], ids=str)
-def test_training_without_learned_rates_to_go_by_is_refused(start, words, full, tmp_path, monkeypatch, capfd):
+def test_training_without_learned_rates_to_go_by_is_refused(start, arguments, full, tmp_path, monkeypatch, capfd):
     options = [*start, full["transformer_lm"]] if start else []
-    argv = words("transformer_lm", *USER, *options, *KEEP, "--max-update", 14, "--save-dir", tmp_path)
+    argv = arguments("transformer_lm", *USER, *options, *KEEP, "--max-update", 14, "--save-dir", tmp_path)
     assert refused(argv, monkeypatch, capfd) == f"`decoder_layers_to_keep` {NONE_LEARNED}"
 
 
@@ -125,8 +125,10 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("family", "options", "message"), WRONG, ids=[" ".join(options) for _, options, _ in WRONG])
-def test_what_is_wrong_is_one_line_before_data_is_read(family, options, message, words, monkeypatch, capfd, tmp_path):
-    argv = words(family, *USER, "--save-dir", tmp_path, *options)
+def test_what_is_wrong_is_one_line_before_data_is_read(
+    family, options, message, arguments, monkeypatch, capfd, tmp_path
+):
+    argv = arguments(family, *USER, "--save-dir", tmp_path, *options)
     assert refused(argv, monkeypatch, capfd) == message
 
 

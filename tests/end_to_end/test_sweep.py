@@ -24,12 +24,12 @@ def read_csv(path):
 
 def inside(capsys, *argv, status=None):
     """Run the command in this process; return its output and errors."""
+    ended = None
     try:
         sweep.main([str(word) for word in argv])
     except SystemExit as end:
-        assert end.code == status
-    else:
-        assert status is None
+        ended = end.code
+    assert ended == status
     return capsys.readouterr()
 
 
@@ -100,14 +100,16 @@ def test_translation_with_bleu_of_two_checkpoints(full, data, cut, command, caps
         ("small", "2+2", "0,2", "0,1"),
         ("small", "4+1", "0,1,2,3", "0"),
     ]
-    assert float(rows[2]["bleu"]) == float(rows[6]["bleu"]) and rows[2]["parameters"] == rows[6]["parameters"]
+    assert float(rows[2]["bleu"]) == float(rows[6]["bleu"])
+    assert rows[2]["parameters"] == rows[6]["parameters"]
     overrides = "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '0,2'}"
     user = ["--user-dir", "layerdrop_plugin", "--model-overrides", overrides]
     printed = command("fairseq-generate", *argv, *user).stdout
     hypotheses, references = (re.findall(rf"^{kind}-\d+\t(.*)$", printed, re.MULTILINE) for kind in "DT")
     score = sacrebleu.corpus_bleu([line.split("\t")[1] for line in hypotheses], [references]).score
     assert float(rows[1]["bleu"]) == score > 0
-    assert "\nBLEU: sacrebleu nrefs:1|" in shown.out and "MiB of generation on cpu" in shown.out
+    assert "\nBLEU: sacrebleu nrefs:1|" in shown.out
+    assert "MiB of generation on cpu" in shown.out
     assert (tmp_path / "plot.png").read_bytes().startswith(PNG)
 
 
@@ -117,12 +119,13 @@ def test_roberta_on_a_part_of_the_data(full, data, capsys, monkeypatch):
     assert [line.split()[:2] for line in shown.out.splitlines()[1:4]] == [
         *(["full", "4"], ["every_other", "3"], ["every_other", "2"]),
     ]
-    assert "\ntest: 1 batches, " in shown.out and "warning" not in shown.err
+    assert "\ntest: 1 batches, " in shown.out
+    assert "warning" not in shown.err
     monkeypatch.setattr(peak_memory, "CLEAR_REFS", "/none/clear_refs")
     shown = inside(capsys, *argv, "--num-batches", 999, "--depths", "4")
     assert "layerdrop-sweep: warning: this system does not tell peak memory (only Linux does)\n" in shown.err
     assert shown.out.splitlines()[1].split()[-2:] == ["-", "-"]
-    assert re.search(r"^layerdrop-sweep: warning: test has \d+ batches only$", shown.err, re.MULTILINE)
+    assert re.search(r"^layerdrop-sweep: warning: test has only \d+ batch(es)?$", shown.err, re.MULTILINE)
     assert [line.split()[0] for line in shown.out.splitlines()[1:3]] == ["full", "test:"]
 
 
@@ -131,7 +134,8 @@ def test_a_classifier(classifier, capsys, tmp_path):
     argv = [folder, "--path", path, "--cpu", "--gen-subset", "valid", "--depths", "2", "--repeats", 1]
     argv += ["--importance", tmp_path / "layers.png", "--samples", 2, "--json", tmp_path / "found.json"]
     lines = inside(capsys, *argv).out.splitlines()
-    assert "accuracy" in lines[0].split() and "perplexity" not in lines[0].split()
+    assert "accuracy" in lines[0].split()
+    assert "perplexity" not in lines[0].split()
     found = json.loads((tmp_path / "found.json").read_text())
     assert [row["encoder"] for row in found["rows"]] == ["0,1,2,3", "0,2"]
     assert {round(row["accuracy"] * 24 / 100, 9) % 1 for row in found["rows"]} == {0.0}  # of 24 sentences
@@ -140,7 +144,7 @@ def test_a_classifier(classifier, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--depths", "0"], "`--depths` must be numbers of layers from 1 as in 12,6,3, or of encoder and decoder as in "
          "12+6,6+3, but is '0' instead."),
@@ -168,10 +172,10 @@ def test_a_classifier(classifier, capsys, tmp_path):
         (["--gen-subset", "dev"], "`--gen-subset` must be a split of the data, but DATA has no 'dev'."),
     ],
 )  # fmt: skip
-def test_what_a_user_gets_wrong(words, message, full, data, capsys, tmp_path, monkeypatch):
+def test_what_a_user_gets_wrong(arguments, message, full, data, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path, folder = str(full["transformer_lm"]), str(data["transformer_lm"])
-    argv = [folder, "--path", path, "--cpu", *(path if word == "CKPT" else word for word in words)]
+    argv = [folder, "--path", path, "--cpu", *(path if word == "CKPT" else word for word in arguments)]
     shown = inside(capsys, *argv, status=2)
     message = message.replace("DATA", folder).replace("CKPT", path)
     assert shown.err.splitlines()[-1] == f"layerdrop-sweep: error: {message}"

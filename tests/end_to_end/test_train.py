@@ -15,10 +15,10 @@ JSON = ["--log-format", "json"]
 
 @pytest.fixture
 def argv(tiny, data):
-    def words(family, arch=None):
+    def arguments(family, arch=None):
         return [data[family], *USER, "--arch", arch or f"layerdrop_{family}", *tiny[family], *JSON]
 
-    return words
+    return arguments
 
 
 def losses(process):
@@ -57,7 +57,8 @@ def test_masks_and_losses_are_those_of_the_same_command_again(family, command, a
     process = command("fairseq-train", *argv(family), "--max-update", 12, "--save-dir", tmp_path)
     assert sorted(losses(process)) == list(range(1, 13))
     theirs, ours = (torch.load(path)["model"] for path in (full[family], tmp_path / "checkpoint_last.pt"))
-    assert count(process) > 0 and LINE not in process.stdout
+    assert count(process) > 0
+    assert LINE not in process.stdout
     for name, value in ours.items():
         if not name.endswith("_float_tensor"):
             assert torch.equal(value, theirs[name]), name
@@ -111,10 +112,10 @@ def test_pick_up_from_a_pruned_checkpoint(family, options, kept, depths, repeate
 
 
 def test_fine_tuning_started_again_by_the_same_command_is_not_pruned_twice(command, argv, full, tmp_path):
-    words = [*argv("transformer_lm"), "--finetune-from-model", full["transformer_lm"], "--save-dir", tmp_path]
-    words += ["--decoder-layers-to-keep", "0,2", "--save-interval-updates", 1]
-    first = command("fairseq-train", *words, "--max-update", 2)
-    second = command("fairseq-train", *words, "--max-update", 4)
+    arguments = [*argv("transformer_lm"), "--finetune-from-model", full["transformer_lm"], "--save-dir", tmp_path]
+    arguments += ["--decoder-layers-to-keep", "0,2", "--save-interval-updates", 1]
+    first = command("fairseq-train", *arguments, "--max-update", 2)
+    second = command("fairseq-train", *arguments, "--max-update", 4)
     assert (sorted(losses(first)), sorted(losses(second))) == ([1, 2], [3, 4])
     path = tmp_path / "checkpoint_last.pt"
     assert depth(path, "decoder") == 2
@@ -128,9 +129,9 @@ def test_fine_tuning_started_again_by_the_same_command_is_not_pruned_twice(comma
 
 
 def test_a_pruned_stock_checkpoint_stands_on_its_own_in_stock_fairseq(command, stock, argv, stock_full, tmp_path):
-    words = [*argv("transformer", arch="transformer"), "--encoder-layerdrop", 0, "--decoder-layerdrop", 0]
-    words += ["--encoder-layers-to-keep", "0,3", "--decoder-layers-to-keep", "1", "--restore-file", stock_full]
-    process = command("fairseq-train", *words, "--max-update", 6, "--save-dir", tmp_path)
+    arguments = [*argv("transformer", arch="transformer"), "--encoder-layerdrop", 0, "--decoder-layerdrop", 0]
+    arguments += ["--encoder-layers-to-keep", "0,3", "--decoder-layers-to-keep", "1", "--restore-file", stock_full]
+    process = command("fairseq-train", *arguments, "--max-update", 6, "--save-dir", tmp_path)
     assert LINE + "encoder keeps layers 0,3 of 4; decoder keeps layers 1 of 4" in process.stdout
     path = tmp_path / "checkpoint_last.pt"
     code = """

@@ -82,9 +82,9 @@ def test_one_line_and_nothing_left_behind(command, argv, expected, names, tmp_pa
     monkeypatch.chdir(tmp_path)
     logs = [logging.NullHandler()]  # those of fairseq write to the streams of other tests
     monkeypatch.setattr(logging.getLogger(), "handlers", logs)
-    words = [filled(word, names) for word in shlex.split(argv)]
+    arguments = [filled(word, names) for word in shlex.split(argv)]
     with pytest.raises(SystemExit) as end:
-        run(command, words, monkeypatch)
+        run(command, arguments, monkeypatch)
     written = capsys.readouterr()
     assert written.err == f"{command}: error: {filled(expected, names)}\n"
     assert end.value.code == 2

@@ -51,14 +51,14 @@ AT_START = start_of(os.environb)  # libraries set some as they are imported
 
 def parsed(argv):
     """Return the values of -W; -c, -m or `script` with its value; and the arguments after that."""
-    actions, words = [], list(argv[1:])
-    while words[:1] == ["-W"] and len(words) > 1:
-        actions.append(words[1])
-        del words[:2]
-    if words[:1] in (["-c"], ["-m"]) and len(words) > 1:
-        return actions, (words[0], words[1]), words[2:]
-    if words and not words[0].startswith("-"):
-        return actions, ("script", words[0]), words[1:]
+    actions, arguments = [], list(argv[1:])
+    while arguments[:1] == ["-W"] and len(arguments) > 1:
+        actions.append(arguments[1])
+        del arguments[:2]
+    if arguments[:1] in (["-c"], ["-m"]) and len(arguments) > 1:
+        return actions, (arguments[0], arguments[1]), arguments[2:]
+    if arguments and not arguments[0].startswith("-"):
+        return actions, ("script", arguments[0]), arguments[1:]
     return actions, ("none", ""), []
 
 

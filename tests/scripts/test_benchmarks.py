@@ -83,7 +83,9 @@ def test_head_names_command_processor_and_versions():
     head = report.head("Speed", "bash it.sh")
     assert head.startswith("### Speed\n\n`bash it.sh`\n\n")
     assert f" of {report.processor(report._text('/proc/cpuinfo'))}" in head
-    assert "; Python 3." in head and ", torch " in head and ", fairseq 0.12" in head
+    assert "; Python 3." in head
+    assert ", torch " in head
+    assert ", fairseq 0.12" in head
 
 
 def test_processor_is_the_first_that_linux_names():

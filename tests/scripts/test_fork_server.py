@@ -130,20 +130,23 @@ def test_a_script(python, environ, tmp_path):
 def test_a_module(python, environ, tmp_path):
     done = run([*python, "-W", "ignore", "-m", "layerdrop_plugin.cli.search"], environ, tmp_path)
     error = "layerdrop-search: error: the following arguments are required: --path, --keep\n"
-    assert (done.returncode, done.stdout) == (2, "") and done.stderr.endswith(error)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(error)
 
 
 def test_a_module_that_comes_to_its_end(fork_server, environ, tmp_path):
     done = run([*programs.ASK, "-m", "layerdrop_plugin"], environ, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("layerdrop_plugin ") and "  --user-dir " in done.stdout
+    assert done.stdout.startswith("layerdrop_plugin ")
+    assert "  --user-dir " in done.stdout
 
 
 def test_names_and_random_numbers_are_not_those_of_another(fork_server, environ, tmp_path):
     code = "import random, tempfile, numpy, torch; drawn = random.random(), numpy.random.rand(), torch.rand(1).item()"
     code += "; print(*drawn, tempfile.mktemp(), sep='\\n')"
     first, second = (run([*programs.ASK, "-c", code], environ, tmp_path).stdout.splitlines() for _ in range(2))
-    assert len(first) == 4 and all(one != other for one, other in zip(first, second))
+    assert len(first) == 4
+    assert all(one != other for one, other in zip(first, second))
 
 
 def test_seeds_count(fork_server, environ, tmp_path):
@@ -246,6 +249,7 @@ def test_programs_for_the_path(fork_server, environ, tmp_path):
     folder = programs.make(tmp_path / "bin")
     path = {"PATH": f"{folder}:/bin:/usr/bin"}
     done = run(["bash", "-c", f'python -c "{IS_FORK}"; layerdrop-prune --x; echo $?'], {**environ, **path}, tmp_path)
-    assert done.stdout == "True\n2\n" and "layerdrop-prune: error: " in done.stderr
+    assert done.stdout == "True\n2\n"
+    assert "layerdrop-prune: error: " in done.stderr
     names = {path.name for path in folder.iterdir()}
     assert {"python", "fairseq-train", "fairseq-hydra-train", "layerdrop-average", "layerdrop-search"} <= names

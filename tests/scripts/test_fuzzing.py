@@ -27,7 +27,7 @@ def well():
 
 def refuses():
     os.mkdir("empty")
-    print("fake: warning: 3 batches only", file=sys.stderr)
+    print("fake: warning: only 3 batches", file=sys.stderr)
     sys.stderr.write("fake: error: `--x` must be 1, but is 2 instead.\n")
     sys.exit(2)
 
@@ -146,9 +146,12 @@ def test_a_fork_has_streams_folder_arguments_and_limits_of_its_own(tmp_path):
 
     outcome = forking.run(command, ["fake", "-x"], str(tmp_path), "in\n", env={"FUZZ": "yes"})
     assert outcome.out == f"['fake', '-x'] {tmp_path} in\n yes\n"
-    assert outcome.err.startswith("no\nTraceback") and outcome.err.endswith("MemoryError\n")
-    assert outcome.status == 1 and outcome.peak > 300_000_000
-    assert "FUZZ" not in os.environ and os.getcwd() != str(tmp_path)
+    assert outcome.err.startswith("no\nTraceback")
+    assert outcome.err.endswith("MemoryError\n")
+    assert outcome.status == 1
+    assert outcome.peak > 300_000_000
+    assert "FUZZ" not in os.environ
+    assert os.getcwd() != str(tmp_path)
 
 
 def test_processes_that_a_command_started_end_with_it(tmp_path):

@@ -18,8 +18,8 @@ def refuse(message):
 
 
 @functools.cache  # no test leaves traces in what it loads
-def load(path, data, *words, overrides="{}"):
-    return evaluation.load(str(path), overrides, [str(word) for word in (data, "--cpu", *words)], refuse)
+def load(path, data, *arguments, overrides="{}"):
+    return evaluation.load(str(path), overrides, [str(word) for word in (data, "--cpu", *arguments)], refuse)
 
 
 def message(function, *args, **kwargs):

@@ -216,7 +216,7 @@ FILES = (
                 call("_codecs.encode", text("abcd"), text("latin1")),
             )
         ),
-        "has text of numpy's that is none",
+        "has text of numpy that is not valid",
     ),
     (
         "an array of any size",

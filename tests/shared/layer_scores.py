@@ -18,7 +18,7 @@ def ranked(candidate, first, second=None):
 
 
 def report(found, references=(), depths=(3,), keep=(1,), metric="loss", **options):
-    """A report on found and reference candidates of one stack; what is not found is scored, by a table."""
+    """A report on found and reference candidates of one stack; the references are scored by a table."""
     plan = layer_search.Plan(("decoder",), depths, keep, "racing", metric, ())
     table = {r.candidate: r for r in references}
     scoring = SimpleNamespace(

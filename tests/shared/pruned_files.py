@@ -7,6 +7,8 @@ import argparse
 import pytest
 import torch
 
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import pruned
+
 SPECS = {
     "transformer": {"encoder": "0,3", "decoder": "1-2"},
     "transformer_lm": {"decoder": "every_other:2"},
@@ -14,13 +16,21 @@ SPECS = {
 }
 
 
+def pruned_state(*args, **kwargs):
+    """What `pruned` returns, the checkpoint as fairseq's dict."""
+    checkpoint, kept = pruned(*args, **kwargs)
+    return checkpoint.as_state(), kept
+
+
 def same(value, other):
     """Whether two parts of checkpoints are the same, to any depth; fairseq never sets `_float_tensor`."""
     if isinstance(value, torch.Tensor):
         return torch.equal(value, other)
     if isinstance(value, dict):
-        return list(value) == list(other) and all(
-            same(value[k], other[k]) for k in value if not str(k).endswith("_float_tensor")
+        return (
+            isinstance(other, dict)
+            and list(value) == list(other)
+            and all(same(value[k], other[k]) for k in value if not str(k).endswith("_float_tensor"))
         )
     return value == other
 

@@ -1,4 +1,4 @@
-"""layerdrop-search in the tests: its words, its output, and what it writes."""
+"""layerdrop-search in the tests: its arguments, its output, and what it writes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def words(full, data):
-    """A function from a family to the first words of a search that is quick."""
+def arguments(full, data):
+    """A function from a family to the first arguments of a search that is quick."""
     return lambda family: [data[family], "--path", full[family], "--keep", 2, "--cpu"]
 
 
 def inside(capsys, *argv, status=None):
     """Run the command in this process; return what it writes."""
+    ended = None
     try:
         command_line.main([str(word) for word in argv])
     except SystemExit as end:
-        assert end.code == status, capsys.readouterr()
-    else:
-        assert status is None, capsys.readouterr()
-    return capsys.readouterr()
+        ended = end.code
+    written = capsys.readouterr()
+    assert ended == status, written
+    return written
 
 
 def read(path):

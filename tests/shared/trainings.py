@@ -1,4 +1,4 @@
-"""Trainings in the process of the tests: words, logs, and what is in the checkpoints."""
+"""Trainings in the process of the tests: arguments, logs, and what is in the checkpoints."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def listening():
 
 
 @pytest.fixture(scope="session")
-def words(tiny, data):
-    """A function that gives fairseq-train's words for a family."""
+def arguments(tiny, data):
+    """A function that gives fairseq-train's arguments for a family."""
 
     def make(family, *options):
         return list(map(str, [data[family], "--arch", f"layerdrop_{family}", *tiny[family], *JSON, *options]))
@@ -70,12 +70,12 @@ def words(tiny, data):
 
 
 @pytest.fixture(scope="session")
-def run(train, words):
+def run(train, arguments):
     """A function that trains in this process, and returns what it logs."""
 
     def run(family, *options):
         with listening() as lines:
-            train(*words(family, *options))
+            train(*arguments(family, *options))
         text = "\n".join(lines)
         return log_of(re.sub(r"\| INFO \| (train_inner|train) \|", r"| \1 |", text))
 
@@ -116,5 +116,6 @@ def refused(argv, monkeypatch, capfd):
     assert end.value.code == 2
     assert not any("examples from" in line for line in lines)
     written = capfd.readouterr().err.splitlines()
-    assert written[-1].startswith("fairseq-train: error: ") and "Traceback" not in written
+    assert written[-1].startswith("fairseq-train: error: ")
+    assert "Traceback" not in written
     return written[-1][len("fairseq-train: error: ") :]

@@ -73,7 +73,7 @@ ROWS: list[Row] = [
     (
         "layerdrop-average",
         "--inputs {lm} --output {nines}",
-        "`--output` must be a file that can be written, but {cut} can't: File name too long.",
+        "`--output` must be a file that can be written, but {cut} can't be: File name too long.",
     ),
     (
         "layerdrop-average",
@@ -139,7 +139,7 @@ ROWS: list[Row] = [
     (
         "layerdrop-prune",
         "{lm} -o {nines} --decoder 0",
-        "`--output` must be a file that can be written, but {cut} can't: File name too long.",
+        "`--output` must be a file that can be written, but {cut} can't be: File name too long.",
     ),
     ("layerdrop-prune", "{lm} -o {not_utf8} --decoder 0", "`--output` must be in UTF-8, but is 'a\\udcff.pt' instead."),
     ("layerdrop-prune", "{shard} -o out.pt --decoder 0", f"`CKPT` {SHARD}; {JOIN}."),
@@ -152,12 +152,12 @@ ROWS: list[Row] = [
     (
         "layerdrop-search",
         SEARCH + " --state {brackets} --resume",
-        "`--state` must be the state of an interrupted search, but {brackets} is none.",
+        "`--state` must be the state of an interrupted search, but {brackets} is not.",
     ),
     (
         "layerdrop-search",
         SEARCH + " --state {brackets}",
-        "`--state` must be the state of an interrupted search, but {brackets} is none.",
+        "`--state` must be the state of an interrupted search, but {brackets} is not.",
     ),
     ("layerdrop-sweep", "{lm_data} --path {shard} --cpu", f"`--path` {SHARD}; {JOIN}."),
     ("layerdrop-sweep", "{lm_data} --path {lm} --compare {shard} --cpu", f"`--path` {SHARD}; {JOIN}."),
@@ -223,7 +223,7 @@ ROWS: list[Row] = [
     (
         "fairseq-train",
         f"{{translation_data}} {TRAIN} --save-dir {{lm}}/x",
-        "`--save-dir` must be a folder that can be written, but {lm}/x can't: Not a directory.",
+        "`--save-dir` must be a folder that can be written, but {lm}/x can't be: Not a directory.",
     ),
     (
         "layerdrop-search",

@@ -14,10 +14,10 @@ import copy
 import inspect
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Callable
+from dataclasses import dataclass, replace
+from typing import Callable
 
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask
@@ -29,11 +29,12 @@ from ..hooks import wrap
 from ..options import KEEP
 from ..reading import reader
 from . import pruning, registered, usable
+from .checkpoint import Checkpoint
 from .whole import refuse_shard
 
 logger = logging.getLogger(__name__)
 
-Prepare = Callable[[dict[str, Any], str], None]
+Prepare = Callable[[Checkpoint, str], Checkpoint]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Reading:
     """Whether models are loaded to be used."""
     built: tuple[str, ...] = ()
     """What is built of a checkpoint's configuration then."""
-    kinds: dict[str, str] | None = None
+    kinds: Mapping[str, str] | None = None
     """Of these models so far, by their paths."""
 
 
@@ -79,7 +80,7 @@ def is_loading() -> bool:
 
 @contextlib.contextmanager
 def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
-    """Let `prepare(state, path)` change, in place, what the trainer reads inside; `option` names the file `path`."""
+    """Give the trainer, inside, what `prepare(checkpoint, path)` makes of what it reads; `option` names the file."""
     with _now(Reading(option=option, prepare=prepare)), mapping(path, dropped=TRAINED):
         yield
 
@@ -107,14 +108,17 @@ def _load_checkpoint_to_cpu(original, path, arg_overrides=None, *args, **kwargs)
     with safe_loading.reading(reading.option, mapped), usable.taken(path):
         state = original(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
+        checkpoint = Checkpoint.of(state)
         if reading.kinds is not None and dropped:  # one of the models, none that they read themselves
-            registered.check_kind(reading.kinds, state, path)
-        usable.check_options(state, path, *reading.built)
-        pruning.reconcile(state)
+            _reading.set(replace(reading, kinds=registered.check_kind(reading.kinds, checkpoint, path)))
+        usable.check_options(checkpoint, path, *reading.built)
+        checkpoint = pruning.reconcile(checkpoint)
         if reading.prepare is not None:
-            reading.prepare(state, path)
+            checkpoint = reading.prepare(checkpoint, path)
         elif specs:
-            pruning.log(pruning.prune_loaded(state, specs), path)
+            checkpoint, kept = pruning.prune(checkpoint, specs)
+            pruning.log(kept, path)
+    state = checkpoint.as_state()
     if mapped:  # a copy at once, as entries and tied weights may share memory
         state.update(copy.deepcopy({key: value for key, value in state.items() if key not in dropped}))
     return state

@@ -7,25 +7,34 @@ fairseq would hold the small model against the best value of the full one. It wo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ..config import get
+from .checkpoint import Checkpoint
 
 
-def forget(state: dict[str, Any]) -> None:
-    """Take the validation's values out of a checkpoint, in place, in each form that fairseq ever gave them."""
-    extra_state = state.get("extra_state")
-    if isinstance(extra_state, dict):
-        state["extra_state"] = {k: v for k, v in extra_state.items() if k not in ("best", "val_loss")}
-    elif "val_loss" in state:
-        state["val_loss"] = None  # a file of that age must have it
-    worst = -math.inf if _is_maximized(state) else math.inf
-    for entry in (state, *(state.get("optimizer_history") or ())):
-        for place, name in ((entry, "best_loss"), (entry.get("lr_scheduler_state"), "best")):
-            if isinstance(place, dict) and place.get(name) is not None:
-                place[name] = worst  # as of a scheduler that has seen nothing; it must be there
+def forgotten(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint without the validation's values, in each form that fairseq ever gave them."""
+    maximized = checkpoint.option("checkpoint", "maximize_best_checkpoint_metric")
+    worst = -math.inf if maximized else math.inf
+    entries = _reset(checkpoint.rest, worst)
+    if isinstance(entries.get("extra_state"), dict):
+        extra_state = checkpoint.extra_state
+        entries["extra_state"] = {k: v for k, v in extra_state.items() if k not in ("best", "val_loss")}
+    elif "val_loss" in entries:
+        entries["val_loss"] = None  # a file of that age must have it
+    if checkpoint.history:
+        entries["optimizer_history"] = [_reset(entry, worst) for entry in checkpoint.history]
+    return replace(checkpoint, rest=entries)
 
 
-def _is_maximized(state: dict[str, Any]) -> bool:
-    options = state.get("args") or (state.get("cfg") or {}).get("checkpoint")
-    return bool(get(options, "maximize_best_checkpoint_metric"))
+def _reset(entry: Mapping[str, Any], worst: float) -> dict[str, Any]:
+    """Return an entry as of a scheduler that has seen nothing; the values must be there."""
+    entry = dict(entry)
+    if entry.get("best_loss") is not None:
+        entry["best_loss"] = worst
+    scheduler = entry.get("lr_scheduler_state")
+    if isinstance(scheduler, dict) and scheduler.get("best") is not None:
+        entry["lr_scheduler_state"] = {**scheduler, "best": worst}
+    return entry

@@ -11,26 +11,28 @@ from typing import Any
 
 from ... import layer_spec
 from ..compat import option_evaluation
-from ..config import ModelConfig, get, put
+from ..config import ModelConfig, get
 from .provenance import Pruned
 
 ALIGNMENT = "alignment_layer"
 
 
-def follow(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> None:
-    """Renumber and shorten, in place, what goes by layer.
+def changed_options(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> dict[str, Any]:
+    """Return what goes by layer, renumbered and shortened: the options that change.
 
     Raises:
-        ValueError: one line: the alignment layer is not kept; nothing was changed then.
+        ValueError: one line: the alignment layer is not kept.
     """
+    changes: dict[str, Any] = {}
     alignment = alignment_layer(cfg, pruned["decoder"].depth) if "decoder" in pruned else None
     if alignment is not None:
-        put(cfg, ALIGNMENT, _place(alignment, pruned["decoder"]))
+        changes[ALIGNMENT] = _place(alignment, pruned["decoder"])
     for stack, p in pruned.items():
         name = f"{stack}_kernel_size_list"
         sizes = _values(get(cfg, name))
         if isinstance(sizes, (list, tuple)) and len(sizes) == p.depth > 1:  # one alone stands for all layers
-            put(cfg, name, [sizes[i] for i in p.kept])
+            changes[name] = [sizes[i] for i in p.kept]
+    return changes
 
 
 def alignment_layer(cfg: ModelConfig, depth: int) -> Any:

@@ -1,22 +1,23 @@
-"""Prune a checkpoint that was read: weights, configuration and origin change together."""
+"""Prune a checkpoint: weights, configuration and origin change together."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Callable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from ... import layer_spec, learned_rates, rates
+from ... import layer_spec, rates
 from ... import state_dict as names
-from ..config import ModelConfig, get, put
+from ..config import ModelConfig, get
 from ..model_options import StackOptions, drop_rates
 from ..options import DROPS, KEEP
 from . import best_value, layer_settings, provenance
+from .checkpoint import Checkpoint
 from .provenance import Pruned
 
 logger = logging.getLogger(__name__)
-
-State = dict[str, Any]
 
 SHARED_DEPTH = ("roberta_enc_dec",)
 """Architectures whose decoder takes its depth from `encoder_layers`, so that no configuration fits a pruned one."""
@@ -76,69 +77,44 @@ def log(pruned: Mapping[str, Pruned], path: str | None = None) -> None:
     logger.info("Pruning model to specified layer configuration: %s%s", "; ".join(parts), of_file)
 
 
-def model_configs(state: State) -> Iterator[ModelConfig]:
-    """Yield the model's configurations of a checkpoint: old ones have `args`, newer ones `cfg`."""
-    if state.get("args") is not None:
-        yield state["args"]
-    if state.get("cfg") is not None and state["cfg"].get("model") is not None:
-        yield state["cfg"]["model"]
-
-
-def architecture(state: State) -> str | None:
-    """Return the name of a checkpoint's architecture; None where it has none."""
-    names_of_it = (get(cfg, "_name") or get(cfg, "arch") for cfg in model_configs(state))
-    return next(filter(None, names_of_it), None)
-
-
-def prune_loaded(
-    state: State, specs: Mapping[str, layer_spec.LayerSpec], options: Mapping[str, str] = KEEP
-) -> dict[str, Pruned]:
-    """Prune a checkpoint in place to `specs`, which count the layers that it holds; `options` names them in errors.
+def prune(
+    checkpoint: Checkpoint, specs: Mapping[str, layer_spec.LayerSpec], options: Mapping[str, str] = KEEP
+) -> tuple[Checkpoint, dict[str, Pruned]]:
+    """Prune a checkpoint to `specs`, which count the layers that it holds; `options` names them in errors.
 
     Raises:
         ValueError: a specification does not fit; when the checkpoint was pruned before, the
             message says to which layers. Or fairseq put BASE layers between those of the decoder.
     """
-    before = provenance.read(state)
-    if "decoder" in specs and any(get(cfg, "base_layers") for cfg in model_configs(state)):
+    if "decoder" in specs and any(get(cfg, "base_layers") for cfg in checkpoint.configurations):
         raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
+    weights, learned = checkpoint.weights, checkpoint.learned_rates
     try:
-        weights = state["model"]
-        learned = learned_rates.saved(weights)
-        pruned = plan(specs, names.depths(weights), learned, weights, architecture(state), options)
+        pruned = plan(specs, names.depths(weights), learned, weights, checkpoint.architecture, options)
     except ValueError as error:
-        if not before:
+        if not checkpoint.origins:
             raise
-        origins = "; ".join(f"{stack} layers {o.first}" for stack, o in before.items())
+        origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
         raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
-    apply(state, pruned)
-    return pruned
+    return keeping(checkpoint, pruned), pruned
 
 
-def apply(state: State, pruned: Mapping[str, Pruned]) -> None:
-    """Take the layers out of a checkpoint, in place: weights, averaged weights, configuration, what validation gave."""
-    for cfg in model_configs(state):
-        configure(cfg, pruned)
+def keeping(checkpoint: Checkpoint, pruned: Mapping[str, Pruned]) -> Checkpoint:
+    """Return a checkpoint of the kept layers: weights and their averages, configuration, what validation gave."""
     kept = {stack: p.kept for stack, p in pruned.items()}
-    change_weights(state, lambda weights: names.prune(weights, kept))
+    small = checkpoint.with_options(lambda cfg: changed_options(cfg, pruned))
+    small = small.with_weights(lambda weights: names.prune(weights, kept))
     if any(len(p.kept) < p.depth for p in pruned.values()):
-        best_value.forget(state)
-    entry = provenance.as_entry(provenance.compose(provenance.read(state), pruned))
-    if entry:
-        state[provenance.KEY] = entry
+        small = best_value.forgotten(small)
+    return replace(small, origins=provenance.compose(checkpoint.origins, pruned))
 
 
-def change_weights(state: State, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
-    """Replace a checkpoint's weights and their moving averages, in place."""
-    state["model"] = change(state["model"])
-    averages = state.get("extra_state") or {}
-    for key in ("ema", "ema_fp32_params"):
-        if isinstance(averages.get(key), dict):
-            averages[key] = change(averages[key])
+def changed_options(
+    cfg: ModelConfig, pruned: Mapping[str, Pruned], options: Mapping[str, StackOptions] = {}
+) -> dict[str, Any]:
+    """Return the options that must change to agree with pruned weights: smaller depth, nothing left to prune.
 
-
-def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned], options: Mapping[str, StackOptions] = {}) -> None:
-    """Make a configuration agree with pruned weights: smaller depth, nothing left to prune; rates stay with layers.
+    Rates and what else goes by layer stay with their layers.
 
     Args:
         options: what was read of it before, of each stack; else its rates are read now.
@@ -146,49 +122,50 @@ def configure(cfg: ModelConfig, pruned: Mapping[str, Pruned], options: Mapping[s
     Raises:
         ValueError: one line: a layer that the model needs is not kept.
     """
-    layer_settings.follow(cfg, pruned)
+    changes = layer_settings.changed_options(cfg, pruned)
     for stack, p in pruned.items():
         for kind in DROPS:
             spec = get(cfg, f"{stack}_{kind}")
             if isinstance(spec, str):
-                read = (
-                    getattr(options[stack], kind) if stack in options else drop_rates(cfg, stack, kind, p.depth, spec)
-                )
-                put(cfg, f"{stack}_{kind}", rates.describe([read[i] for i in p.kept]))
-        put(cfg, f"{stack}_layers", len(p.kept))
-        put(cfg, KEEP[stack], None)
+                of_stack = options.get(stack)
+                before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
+                changes[f"{stack}_{kind}"] = rates.describe([before[i] for i in p.kept])
+        changes[f"{stack}_layers"] = len(p.kept)
+        changes[KEEP[stack]] = None
+    return changes
 
 
-def depths_or_none(weights: Mapping[str, Any]) -> dict[str, int]:
-    """Return the depths of a model's stacks, nothing for a model whose layers are no stack of ours."""
-    try:
-        return names.depths(weights)
-    except ValueError:
-        return {}
-
-
-def reconcile(state: State) -> None:
-    """Make a checkpoint's own configuration agree with its weights, in place.
+def reconcile(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint whose own configuration agrees with its weights.
 
     fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without
     it (#1403, #1406). A specification that is still to be carried out is.
     """
-    for stack, depth in depths_or_none(state["model"]).items():
-        for cfg in model_configs(state):
-            declared = get(cfg, f"{stack}_layers")
-            spec = get(cfg, KEEP[stack])
-            if spec:
-                full = max(declared or 0, depth, _highest(spec) + 1)
-                learned = learned_rates.saved(state["model"]).get(stack)
-                if layer_spec.is_learned(spec):
-                    kept = layer_spec.parse(spec, depth, KEEP[stack], learned)
-                else:
-                    done = len(layer_spec.parse(spec, full, KEEP[stack])) == depth
-                    kept = tuple(range(depth)) if done else layer_spec.parse(spec, depth, KEEP[stack])
-                apply(state, {stack: Pruned(depth, kept)})
-                break
-            if isinstance(declared, int) and declared > depth and not get(cfg, "base_layers"):
-                put(cfg, f"{stack}_layers", depth)
+    for stack in checkpoint.depths:
+        asking = [cfg for cfg in checkpoint.configurations if get(cfg, KEEP[stack])]
+        if asking:
+            checkpoint = keeping(checkpoint, {stack: _still_to_keep(checkpoint, stack, asking[0])})
+        else:
+            checkpoint = checkpoint.with_options(partial(_smaller_depth, stack, checkpoint.depths[stack]))
+    return checkpoint
+
+
+def _still_to_keep(checkpoint: Checkpoint, stack: str, cfg: ModelConfig) -> Pruned:
+    """Return what a saved specification asks for, all layers where fairseq has carried it out."""
+    depth, spec = checkpoint.depths[stack], get(cfg, KEEP[stack])
+    if layer_spec.is_learned(spec):
+        learned = checkpoint.learned_rates.get(stack)
+        return Pruned(depth, layer_spec.parse(spec, depth, KEEP[stack], learned))
+    full = max(get(cfg, f"{stack}_layers") or 0, depth, _highest(spec) + 1)
+    if len(layer_spec.parse(spec, full, KEEP[stack])) == depth:
+        return Pruned(depth, tuple(range(depth)))
+    return Pruned(depth, layer_spec.parse(spec, depth, KEEP[stack]))
+
+
+def _smaller_depth(stack: str, depth: int, cfg: ModelConfig) -> dict[str, int]:
+    declared = get(cfg, f"{stack}_layers")
+    too_deep = isinstance(declared, int) and declared > depth and not get(cfg, "base_layers")
+    return {f"{stack}_layers": depth} if too_deep else {}
 
 
 def _highest(spec: layer_spec.LayerSpec) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fairseq.criterions import CRITERION_REGISTRY
@@ -15,7 +15,7 @@ from fairseq.models import (
 )
 from fairseq.tasks import TASK_REGISTRY
 
-from ..config import get
+from .checkpoint import Checkpoint
 
 OPTIONS = {"task": "task", "model": "arch", "criterion": "criterion"}
 """The option of the command line that names each part of a configuration."""
@@ -53,20 +53,20 @@ def check(part: str, name: Any, path: str | None = None) -> None:
     )
 
 
-def check_checkpoint(state: Any, path: str, *parts: str) -> None:
+def check_checkpoint(checkpoint: Checkpoint, path: str, *parts: str) -> None:
     """Refuse a checkpoint of whose configuration one of these parts is not registered.
 
     Raises:
         ValueError: as `check`.
     """
     for part in parts:
-        name = _name(state, part)
+        name = _name(checkpoint, part)
         if name is not None:
             check(part, name, path)
 
 
-def check_kind(kinds: dict[str, str], state: Any, path: str) -> None:
-    """Refuse a model that can't be in one ensemble with others; add it to them, in place, if it can.
+def check_kind(kinds: Mapping[str, str], checkpoint: Checkpoint, path: str) -> dict[str, str]:
+    """Refuse a model that can't be in one ensemble with others; return their kinds and its own.
 
     Args:
         kinds: of the others, by their checkpoints' paths.
@@ -74,17 +74,15 @@ def check_kind(kinds: dict[str, str], state: Any, path: str) -> None:
     Raises:
         ValueError: one line.
     """
-    name = _name(state, "model")
+    name = _name(checkpoint, "model")
     model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
     found = [kind for kind, base in KINDS.items() if isinstance(model, type) and issubclass(model, base)]
     for other, kind in kinds.items() if found else ():
         if kind != found[0]:
             raise ValueError(f"`--path` must be models of one kind, but {other} is {kind}, {path} {found[0]}.")
-    kinds.update({path: found[0]} if found else {})
+    return {**kinds, path: found[0]} if found else dict(kinds)
 
 
-def _name(state: Any, part: str) -> Any:
-    if state.get("args") is not None:
-        return get(state["args"], OPTIONS[part])
-    options = get(state.get("cfg") or {}, part)
-    return None if options is None else get(options, "_name") or get(options, OPTIONS[part])
+def _name(checkpoint: Checkpoint, part: str) -> Any:
+    name = checkpoint.option(part, "_name") if checkpoint.args is None else None  # `args` has one for all parts
+    return name or checkpoint.option(part, OPTIONS[part])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 from ... import learned_rates
@@ -10,14 +11,14 @@ from ..compat import missing_history
 from ..config import get
 from ..options import OPTIONS
 from ..registered_fairseq import import_fairseq
-from .pruning import change_weights, model_configs
+from .checkpoint import Checkpoint
 
 HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "user_dir": None}
 """What takes the place of our options, and of the folder from which fairseq imports this package."""
 
 
-def as_stock(state: dict[str, Any]) -> None:
-    """Change a checkpoint's configuration, in place, to that of fairseq's architecture of the same layers.
+def as_stock(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with the configuration of fairseq's architecture of the same layers.
 
     Learned drop rates go, which fairseq would not expect among the weights.
 
@@ -27,13 +28,11 @@ def as_stock(state: dict[str, Any]) -> None:
     import_fairseq()
     from ..modeling.architectures import PREFIX
 
-    architectures = [get(cfg, "_name") or get(cfg, "arch") for cfg in model_configs(state)]
+    architectures = [get(cfg, "_name") or get(cfg, "arch") for cfg in checkpoint.configurations]
     for arch in architectures or [None]:
         _check(arch)
-    change_weights(state, learned_rates.without)
-    missing_history.complete(state)
-    for options in (state.get("args"), state.get("cfg")):
-        _clean(options, PREFIX)
+    plain = _with_history(checkpoint.with_weights(learned_rates.without))
+    return replace(plain, args=_cleaned(plain.args, PREFIX), cfg=_cleaned(plain.cfg, PREFIX))
 
 
 def _check(arch: str | None) -> None:
@@ -47,15 +46,25 @@ def _check(arch: str | None) -> None:
         )
 
 
-def _clean(options: Any, prefix: str) -> None:
-    """Go through all options, in place: fairseq's commands save the model's in several places."""
-    entries = vars(options) if isinstance(options, Namespace) else options
-    if not isinstance(entries, dict):
-        return
-    for name, value in entries.items():
-        if name in HARMLESS:
-            entries[name] = HARMLESS[name]
-        elif name in ("arch", "_name") and str(value).startswith(prefix):
-            entries[name] = value[len(prefix) :]
-        else:
-            _clean(value, prefix)
+def _with_history(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with all that fairseq needs of its training; `complete` works on copies."""
+    state = checkpoint.as_state()
+    if checkpoint.history:
+        state["optimizer_history"] = [dict(entry) for entry in checkpoint.history]
+    if state.get("extra_state") is not None:
+        state["extra_state"] = dict(checkpoint.extra_state)
+    missing_history.complete(state)
+    return Checkpoint.of(state)
+
+
+def _cleaned(options: Any, prefix: str) -> Any:
+    """Go through all options: fairseq's commands save the model's in several places."""
+    if isinstance(options, Namespace):
+        return Namespace(**_cleaned(vars(options), prefix))
+    if not isinstance(options, dict):
+        return options
+    cleaned = {name: HARMLESS[name] if name in HARMLESS else _cleaned(v, prefix) for name, v in options.items()}
+    for name in ("arch", "_name"):
+        if str(cleaned.get(name)).startswith(prefix):
+            cleaned[name] = cleaned[name][len(prefix) :]
+    return cleaned

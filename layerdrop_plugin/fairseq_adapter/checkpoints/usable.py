@@ -13,16 +13,17 @@ from ..compat.missing_history import odd_options
 from ..errors import Malformed, UserError, one_line
 from ..reading.reader import NOT_FAIRSEQ
 from ..user_errors import reason
+from .checkpoint import Checkpoint
 
 
-def check_options(state: dict[str, Any], path: str, *parts: str) -> None:
+def check_options(checkpoint: Checkpoint, path: str, *parts: str) -> None:
     """Refuse a checkpoint without the options of which these parts are to be built, `model` or others.
 
     Raises:
         ValueError: one line.
     """
-    cfg = {} if state.get("cfg") is None else state["cfg"]
-    for part in parts if state.get("args") is None else ():
+    cfg = {} if checkpoint.cfg is None else checkpoint.cfg
+    for part in parts if checkpoint.args is None else ():
         if part not in cfg or cfg[part] is None:
             raise ValueError(NOT_FAIRSEQ.format(path, f"lacks `cfg.{part}`"))
 

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ..reading import reader
 from . import provenance, pruning
-from .pruning import State
+from .checkpoint import Checkpoint
 from .write_average import SHARD
 
 HOW_TO_JOIN = "fairscale's FullyShardedDataParallel.consolidate_shard_weights makes one model of them"
 
 
-def read_whole(path: str) -> State:
-    """Return a checkpoint's content, mapped to the file where torch can.
+def read_whole(path: str) -> Checkpoint:
+    """Return what a file holds, reconciled, its tensors mapped to the file where torch can.
 
     Raises:
-        ValueError: one line that names the file: it is no checkpoint of fairseq's, or one of several shards.
+        ValueError: one line: it is no checkpoint of fairseq's, or one of several shards; or what it says of its
+            pruning does not fit its weights.
     """
     reader.check_file(path, "CKPT")
     refuse_shard(path, "CKPT")  # not worth reading
-    state = reader.read(path, "CKPT")
-    refuse_shard(path, "CKPT", state["model"])
-    return state
+    checkpoint = Checkpoint.of(reader.read(path, "CKPT"))
+    refuse_shard(path, "CKPT", checkpoint.weights)
+    checkpoint = pruning.reconcile(checkpoint)
+    _check_origins(checkpoint)
+    return checkpoint
 
 
 def refuse_shard(path: str, option: str, weights: Iterable[str] = ()) -> None:
@@ -38,29 +39,9 @@ def refuse_shard(path: str, option: str, weights: Iterable[str] = ()) -> None:
         raise ValueError(f"`{option}` must be a whole checkpoint, but {path} is one of several shards; {HOW_TO_JOIN}.")
 
 
-@contextlib.contextmanager
-def reconciled(state: State) -> Iterator[None]:
-    """Reconcile a checkpoint, in place, and let its model's options be a Namespace in this context.
-
-    In the file they are a dict where they come from YAML, and for stock's language models.
-
-    Raises:
-        ValueError: one line: what it says of its pruning does not fit its weights.
-    """
-    cfg = state.get("cfg") or {}
-    options = cfg.get("model")
-    if isinstance(options, dict):
-        cfg["model"] = Namespace(**options)
-    pruning.reconcile(state)
-    _check_origins(state)
-    yield
-    if isinstance(options, dict):
-        cfg["model"] = vars(cfg["model"])
-
-
-def _check_origins(state: State) -> None:
-    depths = pruning.depths_or_none(state["model"])
-    for stack, origin in provenance.read(state).items():
+def _check_origins(checkpoint: Checkpoint) -> None:
+    depths = checkpoint.depths
+    for stack, origin in checkpoint.origins.items():
         if len(origin.first.kept) != depths.get(stack):
             raise ValueError(
                 f"`{provenance.KEY}` of a checkpoint must fit its weights, but says that it holds "

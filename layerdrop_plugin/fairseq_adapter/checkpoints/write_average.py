@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Callable
 
 import torch
 
-from ... import averaging, whole_files
+from ... import atomic, averaging
 from ..reading import reader
-from . import provenance
+from .checkpoint import EMA, Checkpoint
 
 SHARD = r"-shard[0-9]+"
 # fairseq's names for what it saves after an epoch, and after so many updates. Shards are found too, to be refused.
@@ -20,8 +21,6 @@ NAMES = {
     "--num-update-checkpoints": rf"checkpoint_[0-9]+_([0-9]+)(?:{SHARD})?\.pt",
 }
 EXAMPLES = {"--num-epoch-checkpoints": "checkpoint7.pt", "--num-update-checkpoints": "checkpoint_3_500.pt"}
-
-State = dict[str, Any]
 
 
 def choose(
@@ -89,23 +88,23 @@ def average_checkpoints(
     Raises:
         ValueError: one line: the files are not checkpoints of one model, or `output` can't be written.
     """
-    whole_files.check(output, force)
+    atomic.check_file(output, force)
     _check_files(paths, output)
-    rest: State = {}
+    first: Checkpoint | None = None
 
     def read(path: str) -> tuple[str, averaging.Weights]:
-        state = reader.read(path, "--inputs")
-        weights = state.pop("model")
-        if not rest:
-            rest.update(_without_optimizer_and_ema(state))
-        _check_layers(paths[0], rest, path, state)
+        nonlocal first
+        checkpoint = Checkpoint.of(reader.read(path, "--inputs"))
+        first = first or _without_tensors(checkpoint)
+        _check_layers(paths[0], first, path, checkpoint)
         when_read()
-        return path, weights
+        return path, checkpoint.weights
 
     with reader.unchanged(*paths):
         averaged = averaging.average(map(read, paths))
-    with whole_files.writing(output, force) as file:
-        torch.save({**rest, "model": averaged}, file)
+        assert first is not None  # there is no mean of nothing
+    with atomic.write_file(output, force) as file:
+        torch.save(replace(first, weights=averaged).as_state(), file)
 
 
 def _check_files(paths: Sequence[str], output: str) -> None:
@@ -122,18 +121,19 @@ def _check_files(paths: Sequence[str], output: str) -> None:
         raise ValueError(f"`--output` must be none of the inputs, but is {output}.")
 
 
-def _without_optimizer_and_ema(state: State) -> State:
-    rest = {key: value for key, value in state.items() if key != "last_optimizer_state"}
-    if isinstance(rest.get("extra_state"), dict):
-        rest["extra_state"] = {k: v for k, v in rest["extra_state"].items() if k not in ("ema", "ema_fp32_params")}
-    return rest
+def _without_tensors(checkpoint: Checkpoint) -> Checkpoint:
+    """Return it without the weights, for which there is a mean, and without what belongs to no mean."""
+    rest = replace(checkpoint, weights={}, optimizer=None).without_entries("last_optimizer_state")
+    extra_state = {name: value for name, value in rest.extra_state.items() if name not in EMA}
+    return rest.with_entries(extra_state=extra_state) if rest.extra_state else rest
 
 
-def _check_layers(first: str, first_state: State, path: str, state: State) -> None:
+def _check_layers(first: str, its: Checkpoint, path: str, checkpoint: Checkpoint) -> None:
     """Refuse models that were pruned to different layers, which may well have the same shape."""
-    held = [{stack: o.first for stack, o in provenance.read(s).items()} for s in (first_state, state)]
+    held = [{stack: o.first for stack, o in c.origins.items()} for c in (its, checkpoint)]
     if held[0] != held[1]:
         layers = ["; ".join(f"{stack} layers {kept}" for stack, kept in h.items()) or "all layers" for h in held]
         raise ValueError(
-            f"checkpoints to average must hold the same layers, but {first} holds {layers[0]}, {path} {layers[1]}."
+            "checkpoints to average must hold the same layers, "
+            f"but {first} holds {layers[0]}, and {path} holds {layers[1]}."
         )

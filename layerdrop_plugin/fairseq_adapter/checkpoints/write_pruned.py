@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Callable
+from dataclasses import replace
+from typing import Any, Callable
 
 import torch
 from torch import Tensor
 
-from ... import whole_files
+from ... import atomic
 from ...layer_spec import LayerSpec
 from ..reading import reader
 from ..registered_fairseq import import_fairseq
 from . import optimizer_state, pruning
 from . import parameters as checkpoint_parameters
-from .optimizer_state import Parameter
+from .checkpoint import EMA, Checkpoint
+from .optimizer_state import OptimizerState, Parameter
 from .provenance import Pruned
-from .pruning import State
 from .stock import as_stock
-from .whole import read_whole, reconciled
+from .whole import read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,6 @@ OPTIONS = {"encoder": "--encoder", "decoder": "--decoder"}
 """What names the layers to keep where a file is pruned."""
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-EMA = ("ema", "ema_fp32_params")
-"""In a checkpoint's `extra_state`: moving averages of the weights."""
 
 
 def prune_checkpoint(
@@ -57,14 +55,14 @@ def prune_checkpoint(
     import_fairseq()
     from .loadable import check
 
-    whole_files.check(output, force)
+    atomic.check_file(output, force)
     reader.check_name(output, "--output")
     if os.path.realpath(output) == os.path.realpath(path):
         raise ValueError(f"`--output` must be another file than the checkpoint, but is {output}.")
-    with whole_files.writing(output, force) as file:
+    with atomic.write_file(output, force) as file:
         with reader.unchanged(path):
-            state, kept = pruned(path, specs, stock, dtype, keep_optimizer)
-            torch.save(state, file)
+            checkpoint, kept = pruned(path, specs, stock, dtype, keep_optimizer)
+            torch.save(checkpoint.as_state(), file)
         file.flush()
         untried = check(file.name, path)
         if untried is not None:
@@ -78,7 +76,7 @@ def pruned(
     stock: bool = False,
     dtype: str | None = None,
     keep_optimizer: bool = False,
-) -> tuple[State, dict[str, Pruned]]:
+) -> tuple[Checkpoint, dict[str, Pruned]]:
     """Return a checkpoint with fewer layers, and which of them are kept of each stack in `specs`.
 
     Weights, configuration and provenance agree. What is dropped was never read from disk (with torch 2.1 and
@@ -93,33 +91,34 @@ def pruned(
     Raises:
         ValueError: one line: no whole checkpoint, layers that it lacks, or a choice that it does not allow.
     """
-    state = read_whole(path)
-    with reconciled(state):
-        full = state["model"]
-        kept = pruning.prune_loaded(state, specs, OPTIONS) if specs else {}
-        if stock:
-            as_stock(state)
+    full = read_whole(path)
+    small, kept = pruning.prune(full, specs, OPTIONS) if specs else (full, {})
+    if stock:
+        small = as_stock(small)
     if keep_optimizer:
-        _check_stock_counts_alike(state["model"], stock)
-        _carry_optimizer_over(state, full, kept, path)
+        _check_stock_counts_alike(small.weights, stock)
+        small = replace(small, optimizer=_carried_over(small, full, kept, path))
     else:
-        _leave_training_out(state)
-    state.pop("fsdp_metadata", None)  # of the full weights' shapes
-    state["model"] = _converted(state["model"], dtype)
-    return state, kept
+        small = without_training(small)
+    small = small.without_entries("fsdp_metadata")  # of the full weights' shapes
+    return replace(small, weights=_converted(small.weights, dtype)), kept
 
 
-def _leave_training_out(state: State) -> None:
-    """Take out, in place, the optimizer's state, in each form that fairseq ever gave it, and moving averages."""
-    state.pop("last_optimizer_state", None)  # as --no-save-optimizer-state does; fairseq starts fresh then
-    if "optimizer" in state:
-        state["optimizer"] = None  # fairseq wants to move what these old entries hold
-    for entry in state.get("optimizer_history") or ():
-        if "optimizer" in entry:
-            entry["optimizer"] = None
-    if isinstance(state.get("extra_state"), dict):
-        state["extra_state"] = {k: v for k, v in state["extra_state"].items() if k not in EMA}
-    state["model"] = checkpoint_parameters.without_copies(state["model"])
+def without_training(checkpoint: Checkpoint) -> Checkpoint:
+    """Return it without the optimizer's state, in each form that fairseq ever gave it, and without moving averages."""
+    # As --no-save-optimizer-state does; fairseq starts fresh then.
+    left = replace(checkpoint, optimizer=None).without_entries("last_optimizer_state")
+    entries = _emptied(left.rest)
+    if left.history:
+        entries["optimizer_history"] = [_emptied(entry) for entry in left.history]
+    if isinstance(entries.get("extra_state"), dict):
+        entries["extra_state"] = {k: v for k, v in left.extra_state.items() if k not in EMA}
+    return replace(left, rest=entries, weights=checkpoint_parameters.without_copies(left.weights))
+
+
+def _emptied(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry whose `optimizer`, as of before 2018, is None: fairseq wants to move what it holds."""
+    return {**entry, "optimizer": None} if "optimizer" in entry else dict(entry)
 
 
 def _check_stock_counts_alike(weights: Mapping[str, Tensor], stock: bool) -> None:
@@ -131,16 +130,15 @@ def _check_stock_counts_alike(weights: Mapping[str, Tensor], stock: bool) -> Non
         )
 
 
-def _carry_optimizer_over(state: State, full: Mapping[str, Tensor], kept: Mapping[str, Pruned], path: str) -> None:
+def _carried_over(small: Checkpoint, full: Checkpoint, kept: Mapping[str, Pruned], path: str) -> OptimizerState:
     try:
-        if state.get("last_optimizer_state") is None:
+        if small.optimizer is None:
             raise ValueError("there is none")
-        parameters = checkpoint_parameters.parameters(state["model"])
-        for name, value in (state.get("criterion") or {}).items():
+        parameters = checkpoint_parameters.parameters(small.weights)
+        for name, value in (small.rest.get("criterion") or {}).items():
             if not checkpoint_parameters.is_buffer(name):
                 parameters.append(Parameter(f"criterion.{name}", tuple(value.shape)))
-        before = state["last_optimizer_state"]
-        state["last_optimizer_state"] = optimizer_state.carry_over(before, full, kept, parameters)
+        return optimizer_state.carry_over(small.optimizer, full.weights, kept, parameters)
     except ValueError as error:
         raise ValueError(
             f"`--keep-optimizer` must be left out for {path}: its optimizer's state can't be carried over, as {error}."

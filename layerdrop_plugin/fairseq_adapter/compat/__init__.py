@@ -55,7 +55,7 @@ ACTIVE: dict[str, str] = {}
 
 
 def apply_all() -> None:
-    """Puts each patch in place whose fault exists here, and notes it in `ACTIVE`."""
+    """Apply each patch whose fault exists here, and note it in `ACTIVE`."""
     for patch in PATCHES:
         reason = patch.needed()
         if reason is not None:

@@ -1,8 +1,9 @@
 """`--criterion adaptive_loss` refuses the default --ddp-backend: "AdaptiveLoss is not compatible with the PyTorch ...".
 
 fairseq 0.12.2 and main. A batch without rare words uses neither their cluster of the adaptive softmax nor their band
-of the adaptive input, and pytorch_ddp would wait for gradients that never come. Handed on as a dropped layer's are,
-these weights count as ready, so the check may go: the gradients are those of `--ddp-backend legacy_ddp`.
+of the adaptive input, and pytorch_ddp would wait for gradients that never come. Marked as used, as the
+weights of a dropped layer are, they count as ready. So the check is not needed, and the gradients are those of
+`--ddp-backend legacy_ddp`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..hooks import wrap
 
 
 def needed() -> str | None:
-    """The reason, where building the criterion with the default backend is refused."""
+    """Return the reason, where building the criterion with the default backend is refused."""
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
 
     build = inspect.unwrap(AdaptiveLoss.build_criterion.__func__)
@@ -30,7 +31,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lifts the check, and lets no weight of the adaptive softmax or input be without a part in a batch."""
+    """Remove the check, and mark all weights of the adaptive softmax and input as used in each batch."""
     from fairseq.criterions.adaptive_loss import AdaptiveLoss
     from fairseq.modules import AdaptiveInput, AdaptiveSoftmax
 

@@ -1,8 +1,8 @@
-"""Picking training up with several workers stops: `Weights only load failed`, omegaconf's DictConfig not allowed.
+"""Resuming a training with several workers fails: `Weights only load failed`, omegaconf's DictConfig not allowed.
 
 torch 2.6 and newer, fairseq 0.12.2 and main. The first worker reads the checkpoint and sends it to the others, which
-unpickle it with `torch.load`; that takes plain data only by now, and a checkpoint's configuration is none. What comes
-from a worker of the same run was checked where it was read.
+unpickle it with `torch.load`. That now takes plain data only, which a checkpoint's configuration is not. What a worker
+of the same run sends was checked when it was read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 
 def needed() -> str | None:
-    """The reason, where torch refuses what a worker sends and fairseq does not ask it to take everything."""
+    """Return the reason, where torch refuses what a worker sends and fairseq does not ask it to take everything."""
     from fairseq.distributed import utils
 
     asks = "weights_only" in str(utils._broadcast_object_slow.__code__.co_consts)
@@ -27,7 +27,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lets the workers of one run send each other any object."""
+    """Let the workers of one run send each other any object."""
     from fairseq.distributed import utils
 
     if not isinstance(utils.torch, _TrustingTorch):
@@ -35,7 +35,7 @@ def apply() -> None:
 
 
 class _TrustingTorch(types.ModuleType):
-    """torch as `fairseq.distributed.utils` sees it: the same, but that `load` takes any object."""
+    """The torch that `fairseq.distributed.utils` sees: its `load` takes any object, all else is the same."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)

@@ -1,9 +1,10 @@
-"""A disk that is full while training saves a checkpoint: tracebacks, a `.tmp` left, half a checkpoint for a whole one.
-So does a process that is killed then; started again, the training can't read the half checkpoint.
+"""A full disk leaves half a checkpoint under the name of a complete one, a `.tmp` file, and tracebacks.
 
-fairseq 0.12.2 and main, any torch. It tries three times to write into the same file and logs a traceback; the file that
-it writes to, checkpoint_last.pt.tmp, stays; and checkpoint_best.pt is a copy that is written over the one before.
-With torch 1.13, a failed write aborts the process.
+A process that is killed while it saves also leaves half a checkpoint; started again, the training can't read it.
+
+fairseq 0.12.2 and main, any torch. fairseq tries three times to write into the same file, and logs a traceback. The
+file that it writes to, checkpoint_last.pt.tmp, stays, and checkpoint_best.pt is a copy that is written over the one
+before. With torch 1.13, a failed write aborts the process.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any, NoReturn
 
 import torch
 
-from ... import whole_files
+from ... import atomic
 from ..errors import in_command, one_line
 from ..hooks import wrap
 
 
 def needed() -> str | None:
-    """The reason, where fairseq logs a traceback while it tries again to save."""
+    """Return the reason, where fairseq logs a traceback while it tries again to save."""
     from fairseq import checkpoint_utils
 
     save = getattr(checkpoint_utils, "_torch_persistent_save", None)
@@ -31,7 +32,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Writes a checkpoint once, and it and its copies to names of their own first; removes what is half."""
+    """Write a checkpoint once, atomically, as well as its copies, and remove what is incomplete."""
     from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 
@@ -48,9 +49,9 @@ def _save(original: Any, obj: Any, f: Any) -> None:
 
 
 def _write(obj: Any, file: Any) -> None:
-    guarded = whole_files.Guarded(file)
-    torch.save(obj, guarded)
-    guarded.flush()
+    delaying = atomic.DelayedErrors(file)
+    torch.save(obj, delaying)
+    delaying.flush()
 
 
 def _save_as(original: Any, obj: Any, filename: str, async_write: bool = False) -> None:
@@ -62,7 +63,7 @@ def _save_as(original: Any, obj: Any, filename: str, async_write: bool = False) 
     try:
         with open(filename + ".tmp", "wb") as file:
             _write(obj, file)
-            os.fsync(file.fileno())  # its copies need none: after a power cut, one of the files is whole
+            os.fsync(file.fileno())  # its copies need none: after a power cut, one of the files is complete
         os.replace(filename + ".tmp", filename)
     except OSError as error:
         _remove_half(filename, error)

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 class DistributedDataParallelAnyDevice(DistributedDataParallel):
-    """torch's own, except that a module outside the GPUs is wrapped without device indices."""
+    """DistributedDataParallel that wraps a module on the CPU without device indices."""
 
     def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, **kwargs: Any) -> None:
         if not any(parameter.is_cuda for parameter in module.parameters()):
@@ -22,7 +22,7 @@ class DistributedDataParallelAnyDevice(DistributedDataParallel):
 
 
 def needed() -> str | None:
-    """The reason, where fairseq hands device indices to torch's class without asking where the module is."""
+    """Return the reason, where fairseq hands device indices to torch's class without asking where the module is."""
     from fairseq.models import distributed_fairseq_model
 
     names = distributed_fairseq_model.DistributedFairseqModel.__code__.co_names
@@ -32,7 +32,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lets fairseq use the class above."""
+    """Let fairseq use the class above."""
     from fairseq.models import distributed_fairseq_model
 
     distributed_fairseq_model.DistributedDataParallel = DistributedDataParallelAnyDevice

@@ -15,7 +15,7 @@ from ..hooks import wrap
 
 
 def needed() -> str | None:
-    """The reason, where both hold: the stock encoder layer makes that call, and torch refuses it."""
+    """Return the reason, where both hold: the stock encoder layer makes that call, and torch refuses it."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 
     forward = inspect.unwrap(TransformerEncoderLayerBase.forward)
@@ -26,7 +26,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Makes each stock encoder layer, as it is built, one that does not take the fast path."""
+    """Make each stock encoder layer, as it is built, one that does not take the fast path."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 
     wrap(TransformerEncoderLayerBase, "__init__", _init)
@@ -38,7 +38,7 @@ def _init(original: Any, layer: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def _torch_refuses() -> bool:
-    """Makes the call as fairseq does, on one head of width 2 and two positions, one of them padding."""
+    """Make the call as fairseq does, on one head of width 2 and two positions, one of them padding."""
     width, zeros = 2, torch.zeros
     call: Any = torch._transformer_encoder_layer_fwd
     attention = (zeros(3 * width, width), zeros(3 * width), zeros(width, width), zeros(width))

@@ -3,7 +3,7 @@
 fairseq 0.12.2 only (main has none of it): for torch's BetterTransformer fast path each
 `TransformerEncoderLayerBase` registers `in_proj_weight`, `fc1_weight` and six more beside the real
 weights. They inflate parameter counts and checkpoints and never get a gradient. Here a layer is
-built without them and skips them in a checkpoint; stock fills them itself when it loads ours.
+built without them, and skips them in a checkpoint. Stock fairseq fills them itself when it loads our checkpoints.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ COPIES = tuple(f"{of}_{kind}" for of in ("in_proj", "out_proj", "fc1", "fc2") fo
 
 
 def needed() -> str | None:
+    """Return the reason, where an encoder layer registers its weights twice."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     if "in_proj_weight" in inspect.unwrap(Layer.__init__).__code__.co_names:
@@ -27,6 +28,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Build encoder layers without the copies, and load checkpoints without them."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     wrap(Layer, "__init__", _init)
@@ -42,7 +44,7 @@ def _init(original: Any, layer: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def _load_from_state_dict(original: Any, layer: Any, state_dict: Any, prefix: str, *args: Any) -> None:
-    """Be that of any module: fairseq's would fill the copies."""
+    """Load as any module does: fairseq's method would fill the copies."""
     for name in COPIES:
         state_dict.pop(prefix + name, None)
     nn.Module._load_from_state_dict(layer, state_dict, prefix, *args)

@@ -18,6 +18,7 @@ MESSAGES = (
 
 
 def needed() -> str | None:
+    """Return the reason, where Hydra asks for the `version_base` that fairseq does not pass."""
     import hydra
 
     if "version_base" in inspect.signature(hydra.main).parameters:
@@ -26,5 +27,6 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Ignore these warnings, and no others."""
     for message in MESSAGES:
         warnings.filterwarnings("ignore", rf"\s*{message}", UserWarning)

@@ -1,8 +1,8 @@
-"""What a user got wrong ends fairseq-hydra-train, and the other commands, with a traceback.
+"""A user's error ends fairseq-hydra-train, and the other commands, with a traceback.
 
-fairseq 0.12.2 and main: fairseq-hydra-train reads the user dir when it is at work, too late to put anything around it.
-So this is applied when fairseq has been imported, see layerdrop_plugin_startup. It asks the plugin, if that came with
-the user dir, what to say of an error. Without the plugin it changes nothing.
+fairseq 0.12.2 and main: fairseq-hydra-train reads the user dir only while it works, too late for a patch. So this patch
+is applied when fairseq has been imported, see layerdrop_plugin_startup. If the user dir has loaded the plugin, the
+patch asks it what to say about an error. Without the plugin it changes nothing.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ PLUGIN = "layerdrop_plugin.fairseq_adapter.user_errors"
 
 
 def needed() -> str | None:
-    """The reason, where errors pass `call_main` unseen."""
+    """Return the reason, where errors pass `call_main` unseen."""
     from fairseq.distributed import utils
 
     if "Exception" in inspect.unwrap(utils.call_main).__code__.co_names:
         return None
-    return "fairseq shows a traceback of what a user got wrong"
+    return "fairseq shows a traceback for a user's error"
 
 
 def apply() -> None:
-    """Lets the plugin end the command, if it knows the error."""
+    """Let the plugin end the command, if it knows the error."""
     from fairseq.distributed import utils
 
     wrap(utils, "call_main", _call_main)
@@ -48,7 +48,7 @@ def _call_main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
 
 @contextlib.contextmanager
 def _nothing_left_behind(folder: str | None) -> Iterator[None]:
-    """Remove the folders that were made for checkpoints where a user's error ends the command before one was saved."""
+    """Remove the new folders for checkpoints if a user's error ends the command before one is saved."""
     new = []
     while folder and not os.path.lexists(folder):
         new.append(folder)

@@ -2,7 +2,7 @@
 
 fairseq 0.12.2 and main: `transformer` declares the option as a list of ints, so the command line
 makes one, and `build_model` splits a string; `transformer_lm` declares a string, so YAML can't
-hold a list. Declared as anything, it also takes our specifications.
+hold a list. Declared as `Any`, it also takes our specifications.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 
 def needed() -> str | None:
+    """Return the reason, where the option is declared as a list of ints."""
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
 
     if EncDecBaseConfig.__dataclass_fields__["layers_to_keep"].type == Optional[list[int]]:
@@ -19,6 +20,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Declare the option as `Any`, in both dataclasses."""
     from fairseq.models.transformer.transformer_config import EncDecBaseConfig
     from fairseq.models.transformer_lm import TransformerLanguageModelConfig
 

@@ -1,8 +1,8 @@
 """A checkpoint without a history of its training fails: `KeyError: 'best_loss'`, `KeyError: 'extra_state'`.
 
-fairseq 0.12.2 takes any checkpoint without `optimizer_history` for one of 2017, and looks for what those had. Files
-from which the training was taken, or that other programs made, have weights and configuration only; these are enough
-to evaluate, and to begin a training.
+fairseq 0.12.2 takes any checkpoint without `optimizer_history` for one of 2017, and looks for the entries of that year.
+Files whose training state was removed, or that other programs made, have weights and configuration only. These are
+enough to evaluate, and to begin a training.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ State = dict[str, Any]
 
 
 def needed() -> str | None:
+    """Return the reason, where fairseq fails to upgrade a checkpoint that has weights only."""
     from fairseq import checkpoint_utils
 
     try:
@@ -26,6 +27,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Complete each checkpoint before fairseq upgrades it."""
     from fairseq import checkpoint_utils
 
     wrap(checkpoint_utils, "_upgrade_state_dict", _upgrade_state_dict)
@@ -41,14 +43,14 @@ def _upgrade_state_dict(original: Any, state: State) -> State:
 
 
 def odd_options(error: Exception) -> str:
-    """Return why fairseq refuses options, in words that may follow the file's name."""
+    """Return why fairseq refuses options, as the end of a sentence about the file."""
     return f"has options that fairseq can't take: {(str(error).splitlines() or [type(error).__name__])[0].rstrip('.')}"
 
 
 def complete(state: State) -> None:
-    """Add to a checkpoint, in place, what fairseq needs of a history: a training begins with its first update.
+    """Add to a checkpoint, in place, the history that fairseq needs: that of a training before its first update.
 
-    An optimizer's state without its history is left out: fairseq can't tell whose it is.
+    An optimizer's state without a history is removed: fairseq can't tell whose it is.
     """
     if not state.get("optimizer_history") and "best_loss" not in state:  # which those of 2017 have
         state["optimizer_history"] = [{"num_updates": 0}]

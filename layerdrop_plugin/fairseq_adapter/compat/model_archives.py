@@ -1,8 +1,8 @@
 """`from_pretrained("model.tar.gz")` may write anywhere, and leaves a folder in the place of the archive.
 
 fairseq 0.12.2 unpacks entries such as `../../.bashrc` where their names lead, and then replaces the file by what was in
-it: meant for a download in its cache, it is done to the user's own file, too. Here entries stay in the folder that they
-are unpacked into, and only a download is replaced.
+it. That is meant for a download in its cache, but it happens to the user's own file, too. Here entries stay in the
+folder that they are unpacked into, and only a download is replaced.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from ..reading.archive import DENSEST
 
 
 def needed() -> str | None:
+    """Return the reason, which holds for every version: there is nothing to probe for."""
     return "fairseq unpacks archives of models wherever their entries' names lead, and deletes them"
 
 
 def apply() -> None:
+    """Unpack archives into a temporary folder, after a check of each entry."""
     from fairseq import file_utils
 
     wrap(file_utils, "load_archive_file", _load_archive_file)
@@ -55,10 +57,10 @@ def _load_archive_file(original: Any, archive_file: Any) -> Any:
 
 
 def unpacked(path: str, folder: str) -> str:
-    """Unpack an archive of tar into an empty folder; return that of the model, where all entries lie in one.
+    """Unpack a tar archive into an empty folder; return the model's folder.
 
     Raises:
-        ValueError: one line: it is no archive, or an entry would come to lie elsewhere; then nothing is unpacked.
+        ValueError: one line: it is no archive, or an entry would lead out of the folder; then nothing is unpacked.
     """
     try:
         with tarfile.open(path, tarinfo=_measured(path)) as archive:
@@ -68,13 +70,13 @@ def unpacked(path: str, folder: str) -> str:
                 archive.extraction_filter = tarfile.data_filter
             archive.extractall(folder)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"a model must be a folder or an archive of tar, but {path} is none: {error}.") from None
+        raise ValueError(f"a model must be a folder or a tar archive, but {path} is neither: {error}.") from None
     entries = [os.path.join(folder, name) for name in os.listdir(folder)]
     return entries[0] if len(entries) == 1 and os.path.isdir(entries[0]) else folder
 
 
 def _measured(path: str) -> type[tarfile.TarInfo]:
-    """Return a class of entries that raises an error before they become too large together."""
+    """Return a class of entries that raises an error before their total size becomes too large."""
     allowed = DENSEST * os.path.getsize(path)
 
     class Measured(tarfile.TarInfo):

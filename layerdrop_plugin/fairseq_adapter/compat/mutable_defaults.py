@@ -19,14 +19,14 @@ PATCHED_PACKAGES = ("fairseq", "hydra")
 
 
 def needed() -> str | None:
-    """The reason, where both hold: Python refuses such defaults, and fairseq has them."""
+    """Return the reason, where both hold: Python refuses such defaults, and fairseq has them."""
     if _python_refuses() and _fairseq_has_them():
         return "Python refuses dataclass instances as defaults of fields, and fairseq has them"
     return None
 
 
 def apply() -> None:
-    """Lends these defaults a hash for as long as Python looks at them."""
+    """Give these defaults a hash while Python checks them."""
     wrap(dataclasses, "_get_field", _get_field)
 
 

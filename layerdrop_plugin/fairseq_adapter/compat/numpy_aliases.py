@@ -24,13 +24,13 @@ USERS = (
 
 
 def needed() -> str | None:
-    """The reason, naming the aliases that fairseq uses and numpy has no longer."""
+    """Return the reason: the aliases that fairseq uses and numpy no longer has."""
     names = _used_and_gone()
     return f"fairseq uses {', '.join('np.' + name for name in names)}, which this numpy lacks" if names else None
 
 
 def apply() -> None:
-    """Puts those aliases back, and no others."""
+    """Add those aliases to numpy, and no others."""
     for name in _used_and_gone():
         setattr(numpy, name, ALIASES[name])
 

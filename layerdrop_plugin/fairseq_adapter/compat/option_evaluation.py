@@ -49,10 +49,11 @@ HARMLESS = (
     *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.UnaryOp, ast.USub, ast.UAdd),
 )
 MOST = 100_000
-"""So many times may an expression repeat what is in it; more could fill the memory."""
+"""An expression may repeat its values at most this many times; more could fill the memory."""
 
 
 def needed() -> str | None:
+    """Return the reason, where fairseq still evaluates by Python's own `eval`."""
     from fairseq import utils
 
     if utils.__dict__.get("eval") is evaluate:
@@ -61,6 +62,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Replace `eval` in the modules that use it, and name the option's rule when a list is wrong."""
     for name in MODULES:
         with contextlib.suppress(ImportError):  # what can't be imported can't be used either
             importlib.import_module(name).__dict__["eval"] = evaluate  # found before the builtin
@@ -77,7 +79,7 @@ def _list_of(original: Callable[..., Any], text: Any, kind: Callable[[Any], Any]
 
 
 def evaluate(text: Any, *_: Any) -> Any:
-    """Return the value of a harmless expression; what is no string is returned as it is.
+    """Return the value of a harmless expression; a value that is not a string is returned as it is.
 
     Raises:
         ValueError: the expression names or calls something.
@@ -111,7 +113,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _repeats(node: ast.AST) -> int:
-    """Return how many times what is in a product such as '[(512, 3)] * 20' is repeated, at most; else 1."""
+    """Return how many times the values of an expression such as '[(512, 3)] * 20' are repeated at most."""
     times = max(map(_repeats, ast.iter_child_nodes(node)), default=1)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         numbers = [side for side in (node.left, node.right) if not any(map(_is_sequence, ast.walk(side)))]

@@ -12,7 +12,7 @@ from ..hooks import wrap
 
 
 def needed() -> str | None:
-    """The reason, where the task reads `args` and none of its bases sets them."""
+    """Return the reason, where the task reads `args` and none of its bases sets them."""
     from fairseq.tasks.fairseq_task import LegacyFairseqTask
     from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask as Task
 

@@ -15,7 +15,7 @@ from ..hooks import wrap
 
 
 def needed() -> str | None:
-    """The reason, where fairseq leaves the process group that it opens to the end of the interpreter."""
+    """Return the reason, where fairseq leaves the process group that it opens to the end of the interpreter."""
     from fairseq.distributed import utils
 
     if "destroy_process_group" not in inspect.unwrap(utils.distributed_main).__code__.co_names:
@@ -24,7 +24,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lets a worker that has done its work close the process group as it ends; one that fails must not wait here."""
+    """Let a worker close the process group at exit, when its work is done; a worker that fails must not wait."""
     from fairseq.distributed import utils
 
     wrap(utils, "distributed_main", _distributed_main)  # by its name, workers that fairseq starts find it

@@ -24,7 +24,7 @@ _ending = threading.Event()
 
 
 def needed() -> str | None:
-    """The reason, where fairseq reads ahead in a thread that the end of the interpreter does not wait for."""
+    """Return the reason, where fairseq reads ahead in a thread that the end of the interpreter does not wait for."""
     from fairseq.data.iterators import BufferedIterator
 
     if "daemon" in inspect.unwrap(BufferedIterator._create_consumer).__code__.co_names:
@@ -33,7 +33,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lets these threads stop after the batch that they are at when the interpreter ends, which waits for that."""
+    """Let these threads stop after their current batch when the interpreter ends, and let that wait for them."""
     from fairseq.data.iterators import BackgroundConsumer
 
     wrap(BackgroundConsumer, "run", _run)
@@ -47,7 +47,7 @@ def _run(original: Any, consumer: Any) -> None:
 
 
 class _UntilTheEnd:
-    """An iterable without what comes after the end of the interpreter has begun; like it, it holds no iterator."""
+    """An iterable that stops when the interpreter has begun to end; like its source, it is not an iterator."""
 
     def __init__(self, source: Iterable[Any]) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""`--no-repeat-ngram-size` has no effect: n-grams are repeated all the same.
+"""`--no-repeat-ngram-size` has no effect: n-grams are repeated.
 
 fairseq 0.12.2 without its CUDA extension, which the package from PyPI lacks (fairseq #5206). The generator hands over
 the whole buffer of tokens, and the last tokens of that, padding, are taken for those generated last.
@@ -13,21 +13,21 @@ from torch import Tensor
 
 
 def needed() -> str | None:
-    """The reason, where a token that would repeat a pair stays allowed in a buffer with room for more."""
+    """Return the reason, where a token that would repeat a pair stays allowed in a buffer with room for more."""
     if _blocks():
         return None
     return "fairseq's --no-repeat-ngram-size looks at padding in place of the tokens generated last"
 
 
 def apply() -> None:
-    """Let the block look at no more than the tokens generated so far."""
+    """Let the block look only at the tokens generated so far."""
     from fairseq.ngram_repeat_block import NGramRepeatBlock
 
     NGramRepeatBlock.forward = forward
 
 
 def forward(self: Any, tokens: Tensor, lprobs: Tensor, bsz: int, beam_size: int, step: int) -> Tensor:
-    """Do as fairseq's method does, without the room for further tokens; torch.jit.script compiles this, too."""
+    """Do what fairseq's method does, but only on the tokens so far; torch.jit.script also compiles this."""
     assert tokens.size(0) == bsz * beam_size, f"expected {bsz * beam_size} got {tokens.size(0)}"
     assert lprobs.size(0) == bsz * beam_size, f"expected {bsz * beam_size} got {lprobs.size(0)}"
     if self.use_extension:

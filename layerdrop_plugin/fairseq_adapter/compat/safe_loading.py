@@ -5,8 +5,8 @@ in fairseq's checkpoints; older ones, and fairseq with them, unpickle whatever a
 TorchScript. Here `fairseq.checkpoint_utils` reads through `read`, which is safe on every torch, and all other modules
 of fairseq that call `torch.load` through `read_any`. Both give torch an unpickler of ours, in the place of its own.
 
-What fairseq's functions return may be kept by any caller while somebody writes to the file: it is not mapped, but in
-the context `reading` (mapped).
+A caller may keep what fairseq's functions return while somebody writes to the file. So it is mapped to the file only in
+the context `reading` with `mapped`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _reading: ContextVar[tuple[str, bool]] = ContextVar("reading", default=("path", 
 
 @contextlib.contextmanager
 def reading(option: str, mapped: bool) -> Iterator[None]:
-    """Let fairseq read in this context: `option` names the file in errors, `mapped` leaves it mapped."""
+    """Set how fairseq reads in this context: `option` names the file in errors, `mapped` leaves it mapped."""
     token = _reading.set((option, mapped))
     try:
         yield
@@ -43,6 +43,7 @@ def reading(option: str, mapped: bool) -> Iterator[None]:
 
 
 def needed() -> str | None:
+    """Return the reason, where fairseq still reads checkpoints by torch's own `load`."""
     from fairseq import checkpoint_utils
 
     if isinstance(checkpoint_utils.torch, _SafeTorch):
@@ -51,6 +52,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
+    """Let fairseq's modules read files by functions of ours; torch learns the known objects for a user's own calls."""
     from fairseq import checkpoint_utils
 
     if not isinstance(checkpoint_utils.torch, _SafeTorch):
@@ -63,7 +65,7 @@ def apply() -> None:
 
 
 def _load_for_fairseq(original: Callable[..., Any], f: Any, *args: Any, **kwargs: Any) -> Any:
-    """Be `torch.load`: what a module of fairseq reads from a file is read safely. Workers' messages are no files."""
+    """Replace `torch.load`: read safely what a module of fairseq reads from a file. Workers' messages are no files."""
     caller = sys._getframe(2).f_globals.get("__name__", "")  # the frame between is that of the hook
     path = f if isinstance(f, (str, os.PathLike)) else getattr(f, "name", None)
     if not caller.startswith(("fairseq.", "fairseq_cli.")) or not isinstance(path, (str, os.PathLike)):
@@ -74,7 +76,7 @@ def _load_for_fairseq(original: Callable[..., Any], f: Any, *args: Any, **kwargs
 
 
 class _SafeTorch(types.ModuleType):
-    """torch as `fairseq.checkpoint_utils` sees it: the same, but that `load` is `read`."""
+    """The torch that `fairseq.checkpoint_utils` sees: its `load` is `read`, all else is the same."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)

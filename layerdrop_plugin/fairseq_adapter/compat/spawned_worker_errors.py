@@ -1,4 +1,4 @@
-"""The one line on what a user got wrong is followed by a traceback: "ProcessExitedException: process 0 terminated ...".
+"""The line about a user's error is followed by a traceback: "ProcessExitedException: process 0 terminated ...".
 
 fairseq 0.12.2 and main, any torch, several GPUs in one machine: fairseq starts a worker for each, and does not expect
 that one ends with the exit status of a user's error.
@@ -16,7 +16,7 @@ USER_ERROR = 2  # exit status
 
 
 def needed() -> str | None:
-    """The reason, where fairseq starts workers and lets through whatever their end raises."""
+    """Return the reason, where fairseq starts workers and lets through whatever their end raises."""
     from fairseq.distributed import utils
 
     names = inspect.unwrap(utils.call_main).__code__.co_names
@@ -26,7 +26,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Ends the command as its worker ended, which has said why; a program of a user's own gets what was raised."""
+    """End the command with the exit status of its worker, which has said why; a program gets the exception."""
     from fairseq.distributed import utils
 
     wrap(utils, "call_main", _call_main)

@@ -1,4 +1,5 @@
 """`--user-dir layerdrop_plugin` fails away from the checkout: FileNotFoundError, or "not globally unique".
+
 A folder that does not exist ends fairseq's commands with a traceback.
 
 fairseq 0.12.2, any Python. It looks for a relative path in the working directory, which fairseq-hydra-train changes,
@@ -22,7 +23,7 @@ PACKAGE = "layerdrop_plugin"
 
 
 def needed() -> str | None:
-    """The reason, where fairseq looks beside itself by a path with `..` in it."""
+    """Return the reason, where fairseq looks beside itself by a path with `..` in it."""
     from fairseq import utils
 
     if ".." in inspect.unwrap(utils.import_user_module).__code__.co_consts:
@@ -31,7 +32,7 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Lets the name of this package stand for the folder in which Python finds it."""
+    """Let the name of this package stand for the folder in which Python finds it."""
     from fairseq import utils
 
     wrap(utils, "import_user_module", _import_user_module)

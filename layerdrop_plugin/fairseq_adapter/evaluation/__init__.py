@@ -1,1 +1,1 @@
-"""Models are evaluated here: losses, BLEU, hidden states, searches and sweeps."""
+"""Evaluate models: losses, BLEU, hidden states, searches and sweeps."""

@@ -1,8 +1,8 @@
 """The loss of a language model with an adaptive softmax, of all words.
 
-fairseq 0.12.2 and main: of each cluster of rarer words, the criterion `adaptive_loss` leaves out the one whose place
-in it has the number of the padding symbol, the second. What fairseq-train and fairseq-validate show is too low by as
-much; fairseq-eval-lm counts every word, and so does this.
+fairseq 0.12.2 and main: the criterion `adaptive_loss` leaves out one word of each cluster of rarer words: the second,
+because its index in the cluster is that of the padding symbol. So the losses of fairseq-train and fairseq-validate are
+too low. fairseq-eval-lm counts every word, and so does this module.
 """
 
 from __future__ import annotations

@@ -12,16 +12,13 @@ import torch
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.criterions.adaptive_loss import AdaptiveLoss
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
-from ... import learned_rates
-from ...dropping import LayerDropStack
-from ...rates import Rates
 from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.whole import refuse_shard
 from ..config import get, has, put
-from ..modeling.stacks import as_stack
+from ..modeling.stacks import stacks_of, with_stacks
 from ..reading import reader
 from ..user_errors import overriding, reason
 from .adaptive_loss import adaptive_loss
@@ -45,11 +42,11 @@ class Evaluation:
 
     Attributes:
         stacks: the model's `LayerDropStack`s by name, in the order in which they run.
-        cfg: what the command line says, complete, as fairseq's commands see it.
+        cfg: the complete options of the command line, as fairseq's commands see them.
         saved_cfg: the checkpoint's configuration, with DATA and the task's options of the command line.
         classifies: whether there is an accuracy.
-        overrides: what --model-overrides says; may prune.
-        held: by stack that it prunes, which of the checkpoint's layers the model has.
+        overrides: the options in --model-overrides, which may prune.
+        held: which of the checkpoint's layers the model has, for each stack that --model-overrides prunes.
     """
 
     overrides: Mapping[str, Any] = {}
@@ -58,7 +55,7 @@ class Evaluation:
     def __init__(self, model: Any, task: Any, cfg: Any, saved_cfg: Any, device: torch.device) -> None:
         self.model, self.task, self.cfg, self.saved_cfg, self.device = model, task, cfg, saved_cfg, device
         self.criterion = task.build_criterion(saved_cfg.criterion).eval().to(device)
-        self.stacks = stacks_of(model)
+        self.stacks = stacks_of(model, "--path")
         self.classifies = get(saved_cfg.criterion, "_name") == "sentence_prediction"
 
     @property
@@ -90,9 +87,9 @@ class Evaluation:
         with refusals(f"the batches of {subset!r}"):
             if window > 0:
                 how = {"batch_size": data.batch_size, "context_window": window}
-                found = self.task.eval_lm_dataloader(dataset, **how, **sizes)
+                batches = self.task.eval_lm_dataloader(dataset, **how, **sizes)
             else:
-                found = self.task.get_batch_iterator(
+                batches = self.task.get_batch_iterator(
                     dataset,
                     max_sentences=data.batch_size,
                     ignore_invalid_inputs=data.skip_invalid_size_inputs_valid_test,
@@ -100,7 +97,7 @@ class Evaluation:
                     seed=self.cfg.common.seed,
                     **sizes,
                 ).next_epoch_itr(shuffle=False)
-            samples = [self._to_score(sample) for sample in found if sample and "net_input" in sample]
+            samples = [self._to_score(sample) for sample in batches if sample and "net_input" in sample]
             samples = [sample for sample in samples if self._predictions(sample, subset)]
         if not samples:
             raise ValueError(f"`{option}` must hold data, but {subset!r} has none that the model can take.")
@@ -117,18 +114,18 @@ class Evaluation:
         return self.task.dataset(subset)
 
     def _to_score(self, sample: Sample) -> Sample:
-        """Leave out what is nothing to predict: alignments, of which the layer may not run, and a mark at the start.
+        """Remove what must not be predicted: alignments, whose layer may not run, and a symbol at the start.
 
-        A language model's task may put that mark before each sample; fairseq-eval-lm leaves it out, too.
+        A language model's task may put that symbol before each sample. fairseq-eval-lm also leaves it out.
         """
         sample = {name: value for name, value in sample.items() if name not in ("alignments", "align_weights")}
         if get(self.saved_cfg.task, "_name") != "language_modeling" or not get(self.saved_cfg.task, "add_bos_token"):
             return sample
-        words = self.task.target_dictionary
-        return {**sample, "target": sample["target"].masked_fill(sample["target"].eq(words.bos()), words.pad())}
+        dictionary, target = self.task.target_dictionary, sample["target"]
+        return {**sample, "target": target.masked_fill(target.eq(dictionary.bos()), dictionary.pad())}
 
     def _predictions(self, sample: Sample, subset: str = "") -> int:
-        """How many there are to make; RoBERTa's masks may leave a small batch without any."""
+        """Return the number of predictions; RoBERTa's masks may leave a small batch without any."""
         target = sample.get("target")
         if target is None:
             raise ValueError(f"`DATA` must have the target side of {subset!r}, but has none.")
@@ -163,10 +160,10 @@ class Evaluation:
             yield
 
 
-def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
-    """Return the checkpoint `path` with the task, data and options that `words` say, in fairseq's own terms.
+def load(path: str, model_overrides: str, argv: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
+    """Return the checkpoint `path` with the task, data and options that fairseq's arguments `argv` say.
 
-    The options of task and criterion are the checkpoint's, but for those in `words`, where DATA is, too.
+    The options of task and criterion are the checkpoint's, except for those in `argv`, which also name DATA.
 
     Args:
         model_overrides: as for fairseq's `--model-overrides`; may prune.
@@ -180,17 +177,18 @@ def load(path: str, model_overrides: str, words: Sequence[str], error: Callable[
     reader.check_file(path, "--path")
     refuse_shard(path, "--path")
     with reader.unchanged(path):
-        return _load(path, overrides(model_overrides), words, error)
+        return _load(path, overrides(model_overrides), argv, error)
 
 
-def _load(path: str, changes: dict[str, Any], words: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
+def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
     with at_load.mapping(path):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
-    refuse_shard(path, "--path", state["model"])
-    usable.check_options(state, path, "model", "task", "criterion")
-    registered.check_checkpoint(state, path, "task", "model", "criterion")
-    saved_cfg = state["cfg"] if state.get("args") is None else convert_namespace_to_omegaconf(state["args"])
-    cfg, given = command_line(words, saved_cfg, error)
+    checkpoint = Checkpoint.of(state)
+    refuse_shard(path, "--path", checkpoint.weights)
+    usable.check_options(checkpoint, path, "model", "task", "criterion")
+    registered.check_checkpoint(checkpoint, path, "task", "model", "criterion")
+    saved_cfg = checkpoint.cfg if checkpoint.args is None else convert_namespace_to_omegaconf(checkpoint.args)
+    cfg, given = command_line(argv, saved_cfg, error)
     device = _device(cfg)
     for part in (saved_cfg.task, saved_cfg.criterion):
         for name in given:
@@ -201,7 +199,7 @@ def _load(path: str, changes: dict[str, Any], words: Sequence[str], error: Calla
         put(saved_cfg.task, "tokens_per_sample", shorter)
     if get(saved_cfg.task, "regression_target"):
         raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
-    arch = pruning.architecture(state)
+    arch = checkpoint.architecture
     if arch in pruning.SHARED_DEPTH:
         raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")
     model, task = _model_and_task(path, state, saved_cfg, changes)
@@ -216,8 +214,8 @@ def _held(path: str, changes: Mapping[str, Any]) -> dict[str, Kept]:
     specs = pruning.requested(changes)
     if not specs:
         return {}
-    weights = reader.read(path, "--path")["model"]
-    plan = pruning.plan(specs, pruning.depths_or_none(weights), learned_rates.saved(weights), weights)
+    checkpoint = Checkpoint.of(reader.read(path, "--path"))
+    plan = pruning.plan(specs, checkpoint.depths, checkpoint.learned_rates, checkpoint.weights)
     return {stack: pruned.kept for stack, pruned in plan.items()}
 
 
@@ -240,33 +238,6 @@ def _model_and_task(path: str, state: dict[str, Any], saved_cfg: Any, changes: M
             raise
         raise ValueError(f"`DATA` must fit the weights of {path}, but: {reason(error)}.") from None
     return models[0], task
-
-
-def with_stacks(model: Any) -> None:
-    """Give a model of fairseq's own architectures, in place, the stacks that can run some of their layers."""
-    for part in list(model.modules()):
-        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
-            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
-                as_stack(part, stack)
-
-
-def stacks_of(model: Any) -> dict[str, LayerDropStack]:
-    """Return a model's stacks by name: the encoder, which runs first, before the decoder.
-
-    Raises:
-        ValueError: one line: the model has none, or none that could be pruned.
-    """
-    found = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
-    depths = pruning.depths_or_none(dict(model.named_parameters()))
-    if not found or {name: len(stack) for name, stack in found.items()} != depths:  # say, one for each language
-        raise ValueError(f"`--path` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
-    return {name: found[name] for name in ("encoder", "decoder") if name in found}
-
-
-def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> dict[str, Rates]:
-    """Return the drop rates of the layers of each stack that learned them."""
-    found = {name: stack.learned_rates for name, stack in stacks.items()}
-    return {name: rates for name, rates in found.items() if rates is not None}
 
 
 def _max_tokens(dataset: Any, at_least: int) -> int:

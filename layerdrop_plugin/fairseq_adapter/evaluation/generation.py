@@ -1,4 +1,4 @@
-"""BLEU of the translations that `fairseq-generate` would give, by the layers that run at the time."""
+"""BLEU of the translations that `fairseq-generate` would give, with the layers that run at the time."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Bleu(NamedTuple):
 def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
     """Return the BLEU score of the best hypotheses for `batches`, which are on the CPU.
 
-    Beam, length penalty, removal of BPE, tokenizer and all else are as `evaluation.cfg` says in the terms of
-    fairseq-generate; hypotheses and references are what that prints in its D and T lines. The model is afterwards
-    as it was before: fairseq leaves it such that losses of later batches are wrong.
+    Beam, length penalty, removal of BPE, tokenizer and all other options of fairseq-generate are those of
+    `evaluation.cfg`. Hypotheses and references are what fairseq-generate prints in its D and T lines. At the end the
+    model is as it was before: fairseq leaves it in a state in which the losses of later batches are wrong.
 
     Raises:
         ValueError: as `check`, or fairseq refuses the options of generation.
@@ -45,9 +45,9 @@ def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
     with _generating(evaluation) as generator:
         text = _text(evaluation, generator)
         for batch in batches:
-            found, taken = _generate(evaluation, generator, batch)
-            tokens, seconds = tokens + sum(map(len, found)), seconds + taken
-            hypotheses += map(text, found)
+            best, taken = _generate(evaluation, generator, batch)
+            tokens, seconds = tokens + sum(map(len, best)), seconds + taken
+            hypotheses += map(text, best)
             references += [text(utils.strip_pad(target, padding), escape_unk=True) for target in batch["target"]]
     score = metric.corpus_score(hypotheses, [references]).score
     return Bleu(score, str(metric.get_signature()), tokens, seconds)
@@ -56,8 +56,8 @@ def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
 def time_generation(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
     """Return how many tokens the best hypotheses for a batch have, and how many seconds it took to generate them."""
     with _generating(evaluation) as generator:
-        found, seconds = _generate(evaluation, generator, batch)
-    return sum(map(len, found)), seconds
+        best, seconds = _generate(evaluation, generator, batch)
+    return sum(map(len, best)), seconds
 
 
 def check(evaluation: Evaluation) -> None:
@@ -88,7 +88,7 @@ def check(evaluation: Evaluation) -> None:
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when a GPU has done what it was told to, for timing."""
+    """Wait until a GPU has finished its work, for timing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -117,16 +117,16 @@ def _metric(scoring: Any) -> Any:
 
 
 def _generate(evaluation: Evaluation, generator: Any, batch: Sample) -> tuple[list[torch.Tensor], float]:
-    """The tokens of the best hypothesis of each sentence, and the seconds that it took."""
+    """Return the tokens of the best hypothesis of each sentence, and the seconds that it took."""
     sample = evaluation.to_device(batch)
     size = evaluation.cfg.generation.prefix_size
     prefix = sample["target"][:, :size] if size > 0 else None
     wait_for(evaluation.device)
     start = time.perf_counter()
-    found = evaluation.task.inference_step(generator, [evaluation.model], sample, prefix_tokens=prefix)
+    hypotheses_of = evaluation.task.inference_step(generator, [evaluation.model], sample, prefix_tokens=prefix)
     wait_for(evaluation.device)
     seconds = time.perf_counter() - start
-    return [hypotheses[0]["tokens"] for hypotheses in found], seconds
+    return [hypotheses[0]["tokens"] for hypotheses in hypotheses_of], seconds
 
 
 def _text(evaluation: Evaluation, generator: Any) -> Callable[..., str]:
@@ -153,7 +153,7 @@ def _text(evaluation: Evaluation, generator: Any) -> Callable[..., str]:
 
 @contextlib.contextmanager
 def _generating(evaluation: Evaluation) -> Iterator[Any]:
-    """Give fairseq's generator, for as long as the model is ready for it."""
+    """Yield fairseq's generator while the model is prepared for it."""
     options = evaluation.cfg.generation
     extra = {"lm_model": None, "lm_weight": options.lm_weight}
     with _prepared_for_inference(evaluation), _seeded(evaluation), _one_line():
@@ -164,7 +164,7 @@ def _generating(evaluation: Evaluation) -> Iterator[Any]:
 def _prepared_for_inference(evaluation: Evaluation) -> Iterator[None]:
     """Let fairseq prepare the model for generation, and undo what that and the generator set in its modules.
 
-    Left in place, the beam size makes cross-attention read one sentence of each so many (fairseq 0.12.2).
+    If the beam size stayed set, cross-attention would read only one sentence of each `beam` (fairseq 0.12.2).
     """
     before: list[tuple[torch.nn.Module, Any]] = [(m, dict(vars(m))) for m in evaluation.model.modules()]
     try:
@@ -186,7 +186,7 @@ def _seeded(evaluation: Evaluation) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """fairseq checks the options of generation with assertions."""
+    """Turn fairseq's assertions about the options of generation into one line, a ValueError."""
     try:
         yield
     except AssertionError as error:

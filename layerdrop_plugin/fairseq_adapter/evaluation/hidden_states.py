@@ -18,7 +18,7 @@ def cosine_distances(
 ) -> dict[str, list[float]]:
     """Return by stack, for each layer, 1 - cos(input, output), from 0 to 2: the mean over all tokens, no padding.
 
-    All layers run. What is compared is the hidden state, residual connection and all, of width embed_dim.
+    All layers run. The hidden states (T x B x C) are compared, with the residual connection.
 
     Args:
         done: is called with 1 after each batch.
@@ -38,7 +38,7 @@ def cosine_distances(
 
 
 def _tokens(evaluation: Evaluation, sample: Sample) -> dict[str, Tensor]:
-    """By stack, where its input holds a token, as the hidden states lie: positions x sentences."""
+    """Return for each stack where its input holds a token, in the shape of its hidden states: T x B."""
     given = sample["net_input"]
     inputs = {"encoder": given["src_tokens"], "decoder": given.get("prev_output_tokens", given["src_tokens"])}
     padding = evaluation.task.target_dictionary.pad()  # the same number in all dictionaries

@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from ... import importance
 from ...candidates import Candidate
+from ...importance import LayerImportance
 from .hidden_states import cosine_distances
 from .sweep import Subject, total_losses
 
@@ -21,12 +22,12 @@ def measure(
     swept: Sequence[str],
     samples: int,
     done: Callable[[int], Any] = lambda count: None,
-) -> list[dict[str, Any]]:
-    """Return a row, as `importance.rows` has it, for each layer of the swept stacks of each checkpoint.
+) -> list[LayerImportance]:
+    """Return a row for each layer of the swept stacks of each checkpoint.
 
     The sub-networks are drawn by fairseq's `--seed`.
     """
-    rows = []
+    rows: list[LayerImportance] = []
     for subject in subjects:
         networks = _networks(subject, swept, samples)
         wanted = _candidates(subject, swept, networks)
@@ -44,11 +45,11 @@ def _networks(subject: Subject, swept: Sequence[str], samples: int) -> list[Cand
 
 
 def _candidates(subject: Subject, swept: Sequence[str], networks: Sequence[Candidate]) -> list[Candidate]:
-    """The full model, it without each layer, and the sub-networks, each once."""
+    """Return the full model, the model without each layer, and the sub-networks, each once."""
     depths = list(subject.depths.values())
-    found = [importance.full(depths), *networks]
+    candidates = [importance.full(depths), *networks]
     for stack, name in enumerate(subject.depths):
         for layer in range(depths[stack] if name in swept else 0):
             left_out = importance.without(depths, stack, layer, subject.needed)
-            found += [] if left_out is None else [left_out]
-    return list(dict.fromkeys(found))
+            candidates += [] if left_out is None else [left_out]
+    return list(dict.fromkeys(candidates))

@@ -1,4 +1,4 @@
-"""What a command that evaluates a checkpoint is told, in fairseq's own terms, checked."""
+"""Parse and check fairseq's options of a command that evaluates a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LEFT_OUT = (
     *("criterion", "optimizer", "lr_scheduler"),  # the checkpoint's, and of training
     *("valid_subset", "results_path"),  # --gen-subset, --json
 )
-"""Options that fairseq's parser knows and that would be without effect."""
+"""Options that fairseq's parser knows, but that would have no effect."""
 
 LARGEST = 2**63 - 1
-"""fairseq hands numbers to code in C, whose largest this is."""
+"""The largest number of the C code to which fairseq passes numbers."""
 
 AT_LEAST_1 = ("max_tokens", "batch_size", "tokens_per_sample", "required_batch_size_multiple")
 
 
-def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> str | None:
+def import_user_dir(argv: Sequence[str], error: Callable[[str], NoReturn]) -> str | None:
     """Import what `--user-dir` names, which registers a user's own tasks, models and criterions; return it.
 
     Raises:
@@ -40,7 +40,7 @@ def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> s
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--user-dir")
     parser.error = error  # type: ignore[method-assign, assignment]
-    args, _ = parser.parse_known_args(list(words))
+    args, _ = parser.parse_known_args(list(argv))
     if args.user_dir == "":
         raise ValueError("`--user-dir` must be the folder of a Python package, but is '' instead.")
     try:
@@ -52,8 +52,8 @@ def import_user_dir(words: Sequence[str], error: Callable[[str], NoReturn]) -> s
     return args.user_dir
 
 
-def command_line(words: Sequence[str], saved_cfg: Any, error: Callable[[str], NoReturn]) -> tuple[Any, dict[str, Any]]:
-    """Return what fairseq's parser makes of `words`, complete, and those options alone that `words` give.
+def command_line(argv: Sequence[str], saved_cfg: Any, error: Callable[[str], NoReturn]) -> tuple[Any, dict[str, Any]]:
+    """Return all options that fairseq's parser makes of `argv`, and only those that `argv` gives.
 
     Args:
         saved_cfg: the checkpoint's configuration.
@@ -74,7 +74,7 @@ def command_line(words: Sequence[str], saved_cfg: Any, error: Callable[[str], No
             gen_parser_from_dataclass(parser.add_argument_group("LM Evaluation"), EvalLMConfig())
         parser.set_defaults(criterion=get(saved_cfg.criterion, "_name"))  # a task may take options from there
         parser.error = error
-        return options.parse_args_and_arch(parser, input_args=list(words), **how)
+        return options.parse_args_and_arch(parser, input_args=list(argv), **how)
 
     complete, given = parse(), vars(parse(suppress_defaults=True))
     check_values(complete)
@@ -136,13 +136,13 @@ def overrides(text: str, option: str = "--model-overrides") -> dict[str, Any]:
         ValueError: one line: it is no dict.
     """
     rule = f"`{option}` must be a Python dict"
-    found = option_evaluation.value_of(text, rule)
-    if not isinstance(found, dict):
+    values = option_evaluation.value_of(text, rule)
+    if not isinstance(values, dict):
         raise ValueError(f"{rule}, but is {text!r} instead.")
-    for name in found:
+    for name in values:
         if not isinstance(name, str):
             raise ValueError(f"{rule} of values by the names of options, but has {name!r} in {text!r}.")
-    return found
+    return values
 
 
 def context_window(cfg: Any) -> int:

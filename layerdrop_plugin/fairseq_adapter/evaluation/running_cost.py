@@ -1,4 +1,4 @@
-"""What it takes to run a model with only some of its layers: parameters, time, memory."""
+"""Measure what a model with only some of its layers costs: parameters, time, memory."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def tokens_per_second(
 ) -> list[float]:
     """Return how many tokens each of the turns evaluates, or generates, in a second, measured in alternation.
 
-    All take their turn on a batch before the next batch comes, every second time in the opposite order, so that a
-    slow moment of the machine does not fall on one of them. For each batch the median of `repeats` times counts.
+    All turns run a batch before the next batch comes, every second time in the opposite order. So a slow moment of
+    the machine does not hit one turn alone. For each batch, the median of `repeats` times counts.
     The time is the model's alone: reading data, moving it to a GPU and making text of tokens do not count.
     Tokens are those of `tokens_in`, or the generated ones.
 
@@ -104,7 +104,7 @@ def _evaluate(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
 
 
 def _in_use(evaluation: Evaluation, candidate: Candidate) -> list[torch.Tensor]:
-    """Parameters and buffers of the layers that run and of all that is outside the stacks."""
+    """Return the parameters and buffers of the layers that run, and of all that is outside the stacks."""
     idle: set[torch.nn.Module] = set()
     for stack, kept in zip(evaluation.stacks.values(), candidate):
         for layer in set(range(len(stack))) - set(kept):
@@ -113,9 +113,9 @@ def _in_use(evaluation: Evaluation, candidate: Candidate) -> list[torch.Tensor]:
 
 
 def _tensors(modules: Iterable[torch.nn.Module]) -> list[torch.Tensor]:
-    """What is shared, say with the output layer, comes once."""
-    found: dict[int, torch.Tensor] = {}
+    """Return parameters and buffers; one that is shared, for example with the output layer, comes once."""
+    tensors: dict[int, torch.Tensor] = {}
     for module in modules:
         for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-            found[id(tensor)] = tensor
-    return list(found.values())
+            tensors[id(tensor)] = tensor
+    return list(tensors.values())

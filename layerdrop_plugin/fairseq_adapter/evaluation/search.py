@@ -18,8 +18,9 @@ from ...prefixes import SharedPrefixes
 from ...rates import Rates
 from ...search import Ranked
 from ...selection import Kept
+from ..modeling.stacks import learned_rates_of
 from ..options import KEEP
-from .evaluation import Evaluation, Sample, learned_rates_of
+from .evaluation import Evaluation, Sample
 
 STRATEGIES = ("exhaustive", "greedy", "racing")
 REFERENCES = ("every_other", "first", "last", "learned")
@@ -41,19 +42,19 @@ class Plan(NamedTuple):
 
     @property
     def named(self) -> dict[str, Candidate]:
-        """Every Other, first K, last K, and the layers of the lowest learned rates where there are such.
+        """Every Other, first K, last K, and the layers of the lowest learned rates if the rates were learned.
 
-        One that lacks a layer that is needed is left out.
+        A candidate without a needed layer is left out.
         """
         names = [n for n in REFERENCES if n != "learned" or all(stack in self.learned for stack in self.stacks)]
-        found = {
+        references = {
             f"{name}:{','.join(map(str, self.keep))}": tuple(
                 layer_spec.parse(f"{name}:{keep}", depth, learned_rates=self.learned.get(stack))
                 for stack, depth, keep in zip(self.stacks, self.depths, self.keep)
             )
             for name in names
         }
-        return {name: candidate for name, candidate in found.items() if holds(candidate, self.needed)}
+        return {name: candidate for name, candidate in references.items() if holds(candidate, self.needed)}
 
     def specs(self, candidate: Candidate) -> dict[str, str]:
         """Return the specification of each stack, in layers of the checkpoint."""
@@ -91,9 +92,8 @@ def plan(
         raise ValueError(f"`--stack` must be one that can be pruned, {' or '.join(has)}, but is {stack!r} instead.")
     depths = tuple(len(evaluation.stacks[name]) for name in stacks)
     if len(keep) not in (1, len(stacks)):
-        raise ValueError(
-            f"`--keep` must be one number, or one for each of {len(stacks)} stacks, but is {_text(keep)!r}."
-        )
+        each = f", or one for each of {len(stacks)} stacks" if len(stacks) > 1 else f" for the {stacks[0]}"
+        raise ValueError(f"`--keep` must be one number{each}, but is {','.join(map(str, keep))!r}.")
     counts = tuple(keep) * (len(stacks) if len(keep) == 1 else 1)
     for name, depth, k in zip(stacks, depths, counts):
         if k > depth:
@@ -123,10 +123,6 @@ def _first_candidates(
             f"`--strategy exhaustive` must not have more than {search.TOO_MANY:,} candidates, but has {number:,}."
         )
     return tuple(all_candidates(depths, keep, needed))
-
-
-def _text(keep: Sequence[int]) -> str:
-    return ",".join(map(str, keep))
 
 
 class Scoring:
@@ -203,13 +199,13 @@ def work(plan: Plan, batches: int) -> int:
 
 def chosen_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:
     """Return the batches of a split in an order drawn by `--seed`, the first `number` of them."""
-    found = evaluation.batches(subset, search.ROUNDS_FROM)
-    random.Random(evaluation.cfg.common.seed).shuffle(found)
-    return found[:number]
+    batches = evaluation.batches(subset, search.ROUNDS_FROM)
+    random.Random(evaluation.cfg.common.seed).shuffle(batches)
+    return batches[:number]
 
 
 def fingerprint(path: str) -> str:
-    """Return what tells a checkpoint from another: its size, and a checksum of all its bytes."""
+    """Return what identifies a checkpoint: its size, and a checksum of all its bytes."""
     content = hashlib.blake2b(digest_size=8)
     with open(path, "rb") as file:
         for part in iter(lambda: file.read(2**20), b""):

@@ -1,20 +1,21 @@
-"""What a search found, as plain data: the best sets of layers beside Every Other, first K and last K."""
+"""Report on a search: the best sets of layers beside Every Other, first K and last K."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from ... import prefixes, search
 from ...candidates import Candidate, all_candidates, count_candidates
 from ...search import Ranked
+from ...search_report import Cost, Row, SearchReport, SecondSplit
 from . import generation
 from .evaluation import Sample
 from .search import Plan, Scoring
 
 COUNTABLE = 200_000
-"""Up to so many sets, what scoring them all would cost is worked out."""
+"""The cost of scoring all sets is computed for at most this many sets."""
 
 
 def report(
@@ -25,8 +26,8 @@ def report(
     bleu: bool = False,
     report_split: str | None = None,
     report_batches: Sequence[Sample] = (),
-) -> dict[str, Any]:
-    """Return the results of a search, ready for JSON.
+) -> SearchReport:
+    """Return the results of a search.
 
     Args:
         ranked: the candidates that the search scored on all batches; Every Other, first K and last K join them.
@@ -42,68 +43,68 @@ def report(
     finalists = {str(i + 1): r for i, r in enumerate(ranked[: search.FINALISTS])}
     rows = [_row(name, r, plan, scoring) for name, r in {**finalists, **references}.items()]
     if bleu:
-        for row, r in zip(rows, [*finalists.values(), *references.values()]):
-            with scoring.evaluation.running(dict(zip(plan.stacks, r.candidate))):
-                row["bleu"] = generation.bleu(scoring.evaluation, scoring.batches).score
-    found: dict[str, Any] = {
-        "stacks": dict(zip(plan.stacks, plan.depths)),
-        "keep": dict(zip(plan.stacks, plan.keep)),
-        "strategy": plan.strategy,
-        "metric": plan.metric,
-        "batches": len(scoring.batches),
-        "predictions": int(best.totals[:, 1].sum()),
-        "best": plan.specs(best.candidate),
-        "model_overrides": plan.model_overrides(best.candidate),
-        "ranking": rows,
-        "cost": _cost(plan, scoring, counted),
-        "warnings": _warnings(plan, ranked, references),
-    }
-    if report_split is not None:
-        found["report"] = {"split": report_split, "rows": _second_split(plan, scoring, best, report_batches)}
-    return found
+        candidates = [r.candidate for r in (*finalists.values(), *references.values())]
+        rows = [replace(row, bleu=_bleu(plan, scoring, candidate)) for row, candidate in zip(rows, candidates)]
+    return SearchReport(
+        stacks=dict(zip(plan.stacks, plan.depths)),
+        keep=dict(zip(plan.stacks, plan.keep)),
+        strategy=plan.strategy,
+        metric=plan.metric,
+        batches=len(scoring.batches),
+        predictions=int(best.totals[:, 1].sum()),
+        best=plan.specs(best.candidate),
+        model_overrides=plan.model_overrides(best.candidate),
+        ranking=rows,
+        cost=_cost(plan, scoring, counted),
+        warnings=_warnings(plan, ranked, references),
+        second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches),
+    )
 
 
-def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> dict[str, Any]:
-    values = {"loss": r.loss, "perplexity": r.perplexity}
-    if scoring.evaluation.classifies:
-        values["accuracy"] = 100 * r.accuracy
-    values["loss_1st_half"], values["loss_2nd_half"] = r.halves("loss")
-    finite = {column: value if math.isfinite(value) else None for column, value in values.items()}
-    return {"rank": name, **plan.specs(r.candidate), **finite}
+def _bleu(plan: Plan, scoring: Scoring, candidate: Candidate) -> float:
+    with scoring.evaluation.running(dict(zip(plan.stacks, candidate))):
+        return generation.bleu(scoring.evaluation, scoring.batches).score
 
 
-def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> dict[str, Any]:
+def _row(name: str, r: Ranked, plan: Plan, scoring: Scoring) -> Row:
+    accuracy = 100 * r.accuracy if scoring.evaluation.classifies else None
+    first, second = map(_finite, r.halves("loss"))
+    return Row(name, plan.specs(r.candidate), _finite(r.loss), _finite(r.perplexity), accuracy, first, second)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Cost:
     number = count_candidates(plan.depths, plan.keep, plan.needed)
-    cost: dict[str, Any] = {
-        "layer_evaluations": int(counted["layer_evaluations"]),
-        "seconds": counted["seconds"],
-        "candidates": number,
-    }
-    if number <= COUNTABLE:
-        every = [scoring.whole(c) for c in all_candidates(plan.depths, plan.keep, plan.needed)]
-        cost["exhaustive_layer_evaluations_a_batch"] = prefixes.layer_evaluations(every)
-        cost["one_by_one_layer_evaluations_a_batch"] = prefixes.layer_evaluations_apart(every)
-    return cost
+    cost = Cost(int(counted["layer_evaluations"]), counted["seconds"], number)
+    if number > COUNTABLE:
+        return cost
+    every = [scoring.whole(c) for c in all_candidates(plan.depths, plan.keep, plan.needed)]
+    shared, apart = prefixes.layer_evaluations(every), prefixes.layer_evaluations_apart(every)
+    return replace(cost, exhaustive=shared, one_by_one=apart)
 
 
 def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> list[str]:
-    """Say where a difference between candidates is as large as what the two halves of the data disagree by."""
+    """Return a line for each difference between candidates that is not larger than that of the data's two halves."""
     every_other = next((r for name, r in references.items() if name.startswith("every_other:")), None)
     best = ranked[0]
     if math.isnan(best.halves("loss")[1]):
         return ["the data make one batch, so what is noise can't be told; make --max-tokens or --batch-size smaller."]
-    found = []
+    warnings = []
     if every_other is not None and best.candidate != every_other.candidate:
-        found += _noise("Every Other", search.difference(best, every_other, plan.metric), plan.metric)
+        warnings += _noise("Every Other", search.difference(best, every_other, plan.metric), plan.metric)
     rest = ranked[1 : search.FINALISTS]
     noisy = [r for r in rest if search.difference(best, r, plan.metric).is_noise]
     if noisy:
+        differ = "differs" if len(noisy) == 1 else "differ"
         spread = max(search.difference(best, r, plan.metric).spread for r in noisy)
-        found.append(
-            f"{len(noisy)} of the {len(rest)} next best differ from the best by noise: the halves of the data "
+        warnings.append(
+            f"{len(noisy)} of the {len(rest)} next best {differ} from the best by noise: the halves of the data "
             f"disagree by up to {_amount(spread, plan.metric)}."
         )
-    return found
+    return warnings
 
 
 def _noise(name: str, d: search.Difference, metric: str) -> list[str]:
@@ -119,8 +120,8 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} bits"
 
 
-def _second_split(plan: Plan, scoring: Scoring, best: Ranked, batches: Sequence[Sample]) -> list[dict[str, Any]]:
+def _second_split(plan: Plan, scoring: Scoring, best: Ranked, split: str, batches: Sequence[Sample]) -> SecondSplit:
     other = Scoring(scoring.evaluation, plan, batches)
     every_other = {name: c for name, c in plan.named.items() if name.startswith("every_other:")}
     pairs: dict[str, Candidate] = {"1": best.candidate, **every_other}
-    return [_row(rank, other.totals(candidate), plan, other) for rank, candidate in pairs.items()]
+    return SecondSplit(split, [_row(rank, other.totals(c), plan, other) for rank, c in pairs.items()])

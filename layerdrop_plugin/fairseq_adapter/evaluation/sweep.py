@@ -8,12 +8,12 @@ from typing import Any, Callable, NamedTuple
 
 import torch
 
-from ... import sweep
 from ...candidates import Candidate
 from ...importance import full
 from ...prefixes import SharedPrefixes
 from ...selection import Kept
-from ...sweep import Measured, Point
+from ...sweep import Point
+from ...sweep_report import Measured, Measurements, Row, rows
 from .evaluation import Evaluation, Sample, Tally
 from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
 
@@ -36,6 +36,7 @@ class Subject(NamedTuple):
 
     @property
     def depths(self) -> dict[str, int]:
+        """The number of layers of each stack, in the order in which the stacks run."""
         return {name: len(stack) for name, stack in self.evaluation.stacks.items()}
 
     @property
@@ -57,8 +58,8 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[st
     for other, has in depths.items():
         if list(has) != list(first):
             raise ValueError(
-                f"`--compare` must hold models alike, but {label} has a stack of {' and '.join(first)} layers, "
-                f"{other} of {' and '.join(has)} layers."
+                f"`--compare` must hold models with the same stacks, but {label} has {' and '.join(first)}, "
+                f"and {other} has {' and '.join(has)}."
             )
     wanted = list(first) if stack is None else ["encoder", "decoder"] if stack == "both" else [stack]
     if not set(wanted) <= set(first):
@@ -68,11 +69,11 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[st
 
 def some_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:
     """Return the batches of a split, or `number` of them, drawn by `--seed`, in fairseq's order."""
-    found = evaluation.batches(subset)
-    if number is None or number >= len(found):
-        return found
-    chosen = random.Random(evaluation.cfg.common.seed).sample(range(len(found)), number)
-    return [found[i] for i in sorted(chosen)]
+    batches = evaluation.batches(subset)
+    if number is None or number >= len(batches):
+        return batches
+    chosen = random.Random(evaluation.cfg.common.seed).sample(range(len(batches)), number)
+    return [batches[i] for i in sorted(chosen)]
 
 
 def check_same_data(subjects: Sequence[Subject]) -> None:
@@ -81,13 +82,13 @@ def check_same_data(subjects: Sequence[Subject]) -> None:
     Raises:
         ValueError: one line.
     """
-    found = {s.label: tokens_in(s.batches) for s in subjects}
+    tokens_of = {s.label: tokens_in(s.batches) for s in subjects}
     first = subjects[0].label
-    for label, tokens in found.items():
-        if tokens != found[first]:
+    for label, tokens in tokens_of.items():
+        if tokens != tokens_of[first]:
             raise ValueError(
-                f"`--compare` must hold models that take the same data, but {first} takes {found[first]:,} tokens, "
-                f"{label} {tokens:,}."
+                f"`--compare` must hold models that take the same data, but {first} takes {tokens_of[first]:,} tokens, "
+                f"and {label} takes {tokens:,}."
             )
 
 
@@ -98,13 +99,12 @@ def work(subjects: Sequence[Subject], repeats: int, with_bleu: bool) -> int:
 
 def measure(
     subjects: Sequence[Subject], repeats: int, with_bleu: bool, done: Done = lambda count: None
-) -> dict[str, Any]:
-    """Return the `rows`, as `sweep.rows` makes them, and on what they were measured.
+) -> Measurements:
+    """Return a row for each point of each checkpoint, and on what they were measured.
 
-    Speed, and with BLEU it is that of generation, is measured after all else, when everything is warm. Memory
-    estimates what a process would need that runs the pruned checkpoint alone: the most that was in use during a
-    pass over the data (of a GPU: by tensors; of the CPU: by the whole process) less all weights that were loaded
-    but did not run, those of other subjects included.
+    Speed (with BLEU, that of generation) is measured last, when everything is warm. Memory is an estimate for a
+    process that runs the pruned checkpoint alone: the peak during a pass over the data, minus all loaded weights that
+    did not run, those of other subjects included. The peak is that of tensors on a GPU, of the process on the CPU.
     """
     turns = [Turn(s.evaluation, candidate, s.batches) for s in subjects for candidate in s.candidates]
     first = []
@@ -114,12 +114,17 @@ def measure(
     speeds = tokens_per_second(turns, repeats, with_bleu, done)
     loaded = sum(bytes_in_use(s.evaluation, full(list(s.depths.values()))) for s in subjects)
     measured = [_measured(turn, one, speed, loaded) for turn, one, speed in zip(turns, first, speeds)]
-    rows: list[dict[str, Any]] = []
+    all_rows: list[Row] = []
     for s in subjects:
-        found = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
-        rows += sweep.rows(s.label, list(s.depths), s.points, found)
-    signature = first[0].bleu.signature if first[0].bleu else None
-    return {**_setting(subjects[0]), "bleu_signature": signature, "rows": rows}
+        of_candidates = {t.candidate: one for t, one in zip(turns, measured) if t.evaluation is s.evaluation}
+        all_rows += rows(s.label, list(s.depths), s.points, of_candidates)
+    return Measurements(
+        batches=len(subjects[0].batches),
+        tokens=tokens_in(subjects[0].batches),
+        device=_name_of(subjects[0].evaluation.device),
+        bleu_signature=first[0].bleu.signature if first[0].bleu else None,
+        rows=all_rows,
+    )
 
 
 @torch.no_grad()
@@ -143,15 +148,11 @@ def total_losses(
     return sums
 
 
-def _setting(subject: Subject) -> dict[str, Any]:
-    device = subject.evaluation.device
+def _name_of(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    on_cpu = "cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads"
-    return {
-        "batches": len(subject.batches),
-        "tokens": tokens_in(subject.batches),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
-    }
+    return "cpu, 1 thread" if threads == 1 else f"cpu, {threads} threads"
 
 
 def _measured(turn: Turn, first: FirstPass, speed: float, loaded: int) -> Measured:

@@ -1,4 +1,4 @@
-"""What fairseq's commands are told, checked before they begin; fairseq would find out late, and with a traceback."""
+"""Check the options of fairseq's commands before they begin; fairseq would fail late, and with a traceback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..hooks import wrap
 from .options import check_context_window, check_values, data_refusals, flag, overrides
 
 LEAST = {"beam": 1, "nbest": 1, "context_window": 0, "tokens_per_sample": 1, "update_freq": 1}
-"""What the numbers must be at least; fairseq does not say so."""
+"""The least values of some options, which fairseq does not check."""
 
 
 def install() -> None:
@@ -39,9 +39,9 @@ def _parse_args_and_arch(original: Any, parser: Any, *args: Any, **kwargs: Any) 
                 raise
             option, what = ("arch", "an architecture") if isinstance(error, RuntimeError) else ("task", "a task")
             raise ValueError(f"`--{option}` must be the name of {what}, but is missing.") from None
-        found = parsed[0] if isinstance(parsed, tuple) else parsed
-        check_values(found)
-        _check_numbers_and_names(found)
+        options_given = parsed[0] if isinstance(parsed, tuple) else parsed
+        check_values(options_given)
+        _check_numbers_and_names(options_given)
     return parsed
 
 
@@ -78,7 +78,7 @@ def _verify_checkpoint_directory(original: Any, save_dir: str) -> None:
             return original(save_dir)
         except OSError as error:
             raise ValueError(
-                f"`--save-dir` must be a folder that can be written, but {save_dir} can't: {error.strerror}."
+                f"`--save-dir` must be a folder that can be written, but {save_dir} can't be: {error.strerror}."
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""Hand models over to CTranslate2 and Hugging Face: prepare what they read, refuse what they can't express."""
+"""Export models to CTranslate2 and Hugging Face: prepare what they read, refuse what they can't express."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
-    """The values that an option may have, the first where it is not set.
+    """The values that an option may have. The first stands for an option that is not set.
 
     Options without a rule change nothing at inference, or the target takes over every value.
     """
@@ -18,10 +18,12 @@ class Rule(NamedTuple):
 
 
 def on(*options: str) -> tuple[Rule, ...]:
+    """Return a rule for each of these options: it must be set."""
     return tuple(Rule(option, (True,)) for option in options)
 
 
 def off(*options: str) -> tuple[Rule, ...]:
+    """Return a rule for each of these options: it must not be set."""
     return tuple(Rule(option, (None,)) for option in options)
 
 

@@ -1,6 +1,6 @@
-"""fairseq's RoBERTa in the words of Hugging Face: names of weights and settings.
+"""The weights and settings of fairseq's RoBERTa under the names of Hugging Face.
 
-transformers ships no converter for it any more (5.x), or one that has to go online (4.x).
+transformers no longer has a converter (5.x), or has one that needs the internet (4.x).
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "tanh": "tanh", "gelu_accurate": 
 def weights(ours: Any, head: str) -> dict[str, Tensor]:
     """Return the weights of fairseq's model, with one of its heads, under Hugging Face's names."""
     state = ours.state_dict()
-    found: dict[str, Tensor] = {}
+    theirs: dict[str, Tensor] = {}
 
     def take(new: str, old: str, parts: dict[str, str]) -> None:
         for part, name in parts.items():
             for kind in ("weight", "bias"):
                 if f"{old}.{name}.{kind}" in state:
-                    found[f"{new}.{part}.{kind}"] = state[f"{old}.{name}.{kind}"]
+                    theirs[f"{new}.{part}.{kind}"] = state[f"{old}.{name}.{kind}"]
 
     take("roberta.embeddings", ENCODER, EMBEDDINGS)
     for i in range(len(ours.encoder.sentence_encoder.layers)):
         take(f"roberta.encoder.layer.{i}", f"{ENCODER}.layers.{i}", LAYER)
     if head == MASKED_LM:
         take("lm_head", "encoder.lm_head", MASKED_LM_HEAD)
-        found["lm_head.decoder.weight"] = state["encoder.lm_head.weight"]
-        found["lm_head.decoder.bias"] = found["lm_head.bias"] = state["encoder.lm_head.bias"]
+        theirs["lm_head.decoder.weight"] = state["encoder.lm_head.weight"]
+        theirs["lm_head.decoder.bias"] = theirs["lm_head.bias"] = state["encoder.lm_head.bias"]
     else:
         take("classifier", f"classification_heads.{head}", CLASSIFICATION_HEAD)
     width = state[f"{ENCODER}.embed_tokens.weight"].shape[1]
-    found["roberta.embeddings.token_type_embeddings.weight"] = torch.zeros(1, width)  # fairseq has none
-    return found
+    theirs["roberta.embeddings.token_type_embeddings.weight"] = torch.zeros(1, width)  # fairseq has none
+    return theirs
 
 
 def config(options: Namespace, ours: Any, head: str) -> dict[str, Any]:

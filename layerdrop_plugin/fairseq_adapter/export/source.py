@@ -5,29 +5,31 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ... import learned_rates
 from ...layer_spec import LayerSpec
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.provenance import Pruned
-from ..checkpoints.pruning import State
 from ..checkpoints.stock import HARMLESS
 from ..checkpoints.write_pruned import pruned
+from ..config import get
 
 
 class Source(NamedTuple):
-    """A checkpoint's content.
+    """What is exported.
 
     Attributes:
-        state: as `write_pruned.pruned` returns it, without what learning drop rates added to layers.
+        checkpoint: as `write_pruned.pruned` returns it, without what learning drop rates added to layers.
         kept: the layers of each stack that was pruned now.
         options: of model and task, complete; `arch` is an architecture of fairseq's, and nothing is dropped.
         family: the name of fairseq's model of that architecture: `transformer`, `transformer_lm`, `roberta`, ...
     """
 
-    state: State
+    checkpoint: Checkpoint
     kept: dict[str, Pruned]
     options: Namespace
     family: str
@@ -44,16 +46,16 @@ def read(path: str, specs: Mapping[str, LayerSpec]) -> Source:
 
     from ..modeling.architectures import PREFIX
 
-    state, kept = pruned(path, specs)
-    state["model"] = learned_rates.without(state["model"])
-    options = _options(state)
+    checkpoint, kept = pruned(path, specs)
+    checkpoint = replace(checkpoint, weights=learned_rates.without(checkpoint.weights))
+    options = _options(checkpoint)
     arch = str(options.arch)
     if arch.startswith(PREFIX):
         options.arch = arch = arch[len(PREFIX) :]
     if arch not in ARCH_MODEL_NAME_REGISTRY:
         raise ValueError(f"`CKPT` must be of an architecture that fairseq has, but {path} is of {arch!r}.")
     ARCH_CONFIG_REGISTRY[arch](options)  # fills in what checkpoints from before an option lack
-    return Source(state, kept, options, ARCH_MODEL_NAME_REGISTRY[arch])
+    return Source(checkpoint, kept, options, ARCH_MODEL_NAME_REGISTRY[arch])
 
 
 def weight(source: Source, name: str) -> Tensor:
@@ -62,10 +64,9 @@ def weight(source: Source, name: str) -> Tensor:
     Raises:
         ValueError: one line: there is none of that name.
     """
-    if name not in source.state["model"]:
+    if name not in source.checkpoint.weights:
         raise ValueError(f"`CKPT` must hold the weights of the model that its options describe, but lacks {name}.")
-    found: Tensor = source.state["model"][name]
-    return found
+    return source.checkpoint.weights[name]
 
 
 @contextlib.contextmanager
@@ -79,10 +80,9 @@ def fitting() -> Iterator[None]:
         raise ValueError(f"`CKPT` must hold the weights of the model that its options describe. {error}") from None
 
 
-def _options(state: State) -> Namespace:
-    """Return the options in a Namespace of their own: the state's stay as they are."""
-    cfg = state.get("cfg") or {}
-    model, task = _plain(state.get("args") or cfg.get("model")), _plain(cfg.get("task"))
+def _options(checkpoint: Checkpoint) -> Namespace:
+    """Return the options in a Namespace of their own."""
+    model, task = _plain(next(iter(checkpoint.configurations), None)), _plain(get(checkpoint.cfg, "task"))
     merged = {**task, **model}
     merged["arch"] = model.get("_name") or model.get("arch")
     merged["task"] = task.get("_name") or task.get("task") or model.get("task")

@@ -9,10 +9,11 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 
-from ... import whole_files, whole_folders
+from ... import atomic, atomic_folder
 from ...layer_spec import LayerSpec
 from ..checkpoints.provenance import Pruned
 from . import MARKS, expressible, source
@@ -51,26 +52,26 @@ def export(
         ValueError: one line: CTranslate2 can't express the model, there are no dictionaries, or `out` can't be
             written.
     """
-    whole_folders.check(out, force, MARKS)
-    whole_folders.check_apart(out, path, "CKPT")
+    atomic_folder.check_folder(out, force, MARKS)
+    atomic_folder.check_apart(out, path, "CKPT")
     model = source.read(path, specs)
     check(model)
     folder = _data_folder(model.options, data)
-    whole_folders.check_apart(out, folder, "--data")
+    atomic_folder.check_apart(out, folder, "--data")
     if model.family == "transformer":
         _set_languages(model.options, languages, folder)
     _check_dictionaries(model, folder)
-    with _work_folder() as work, whole_folders.writing(out, force, MARKS) as passing:
+    with _work_folder() as work, atomic_folder.write_folder(out, force, MARKS) as temporary:
         checkpoint = os.path.join(work, "checkpoint.pt")
-        with whole_files.writing(checkpoint, option="TMPDIR") as file:  # its errors are one line
-            torch.save({**model.state, "args": model.options, "cfg": None}, file)
-        _convert(checkpoint, folder, passing, quantization)
+        with atomic.write_file(checkpoint, option="TMPDIR") as file:  # its errors are one line
+            torch.save(replace(model.checkpoint, args=model.options, cfg=None).as_state(), file)
+        _convert(checkpoint, folder, temporary, quantization)
     return model.kept
 
 
 def _work_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder, after those of exports that were killed are removed."""
-    whole_files.remove_leftovers(tempfile.gettempdir(), WORK)
+    """Return a new folder, and remove those of exports that were killed."""
+    atomic.remove_leftovers(tempfile.gettempdir(), WORK)
     return tempfile.TemporaryDirectory(prefix=f".{WORK}.", suffix=".tmp")
 
 
@@ -100,7 +101,7 @@ def check(model: Source) -> None:
 
 
 def _check_projections(options: Namespace) -> None:
-    """The converter wants a projection both after the embeddings and before the output layer, or neither."""
+    """Refuse one projection, after the embeddings or before the output layer: the converter wants both or none."""
     width, first, last = options.decoder_embed_dim, options.decoder_input_dim, options.decoder_output_dim
     if (first == width) != (last == width):
         other = "" if first == width else "other than "
@@ -137,10 +138,13 @@ def _set_languages(options: Namespace, given: tuple[str | None, str | None], fol
     options.source_lang, options.target_lang = known
 
 
-def _named(given: Iterable[str | None], found: Iterable[str | None], who: str) -> list[str | None]:
-    """Return what either names; with the wrong dictionary, of the same size perhaps, all words would be wrong ones."""
+def _named(given: Iterable[str | None], known_elsewhere: Iterable[str | None], who: str) -> list[str | None]:
+    """Return the language that either source names.
+
+    They must agree: with a wrong dictionary of the same size, all words would be wrong.
+    """
     known = []
-    for side, one, other in zip(("source", "target"), given, found):
+    for side, one, other in zip(("source", "target"), given, known_elsewhere):
         if one and other and one != other:
             raise ValueError(f"`--{side}-lang` must be {other!r}, as {who}, but is {one!r}.")
         known.append(one or other)
@@ -162,7 +166,7 @@ def _check_dictionaries(model: Source, folder: str) -> None:
         try:
             words = len(Dictionary.load(file))
         except Exception as error:  # fairseq's are of no class of their own
-            raise ValueError(f"`--data` must hold dictionaries, but {file} is none: {error}.") from None
+            raise ValueError(f"`--data` must hold dictionaries, but {file} is not one: {error}.") from None
         rows = len(source.weight(model, f"{stack}.embed_tokens.weight"))
         if words != rows:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Export RoBERTa to Hugging Face's transformers, which make its model and write it."""
+"""Export RoBERTa to Hugging Face's transformers, which build and write the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ... import whole_folders
+from ... import atomic_folder
 from ...layer_spec import LayerSpec
 from ..checkpoints.provenance import Pruned
 from . import MARKS, expressible, huggingface_names, source
@@ -44,8 +44,8 @@ def export(
     Raises:
         ValueError: one line: Hugging Face can't express the model, there is no such head, or `out` can't be written.
     """
-    whole_folders.check(out, force, MARKS)
-    whole_folders.check_apart(out, path, "CKPT")
+    atomic_folder.check_folder(out, force, MARKS)
+    atomic_folder.check_apart(out, path, "CKPT")
     model = source.read(path, specs)
     if model.family != "roberta":
         raise ValueError(f"`CKPT` must be a RoBERTa for Hugging Face, but is a {model.family}.")
@@ -54,8 +54,8 @@ def export(
     ours = _fairseqs(model).eval()
     theirs = _theirs(model.options, ours, head).eval()
     _check_logits(ours, theirs, head)
-    with whole_folders.writing(out, force, MARKS) as passing:
-        _save(theirs, passing)
+    with atomic_folder.write_folder(out, force, MARKS) as temporary:
+        _save(theirs, temporary)
     return Exported(type(theirs).__name__, head, model.kept)
 
 
@@ -73,7 +73,7 @@ def check(model: Source, head: str) -> None:
 
 
 def _head(model: Source, wanted: str | None) -> str:
-    names = [name.split(".")[1] for name in model.state["model"] if name.startswith("classification_heads.")]
+    names = [name.split(".")[1] for name in model.checkpoint.weights if name.startswith("classification_heads.")]
     heads = [*dict.fromkeys(names), MASKED_LM]
     if wanted is None and len(heads) > 2:
         raise ValueError(f"`--head` must be given, as the checkpoint has several: {', '.join(heads)}.")
@@ -87,7 +87,7 @@ def _fairseqs(model: Source) -> Any:
     from fairseq.data import Dictionary
     from fairseq.models import build_model
 
-    names = [name for name in model.state["model"] if name.endswith("encoder.embed_tokens.weight")]
+    names = [name for name in model.checkpoint.weights if name.endswith("encoder.embed_tokens.weight")]
     rows = len(source.weight(model, names[0] if names else "encoder.sentence_encoder.embed_tokens.weight"))
     dictionary = Dictionary()
     for number in range(rows - len(dictionary)):
@@ -95,7 +95,7 @@ def _fairseqs(model: Source) -> Any:
     options = Namespace(**{**vars(model.options), "load_checkpoint_heads": True, "encoder_layerdrop": 0.0})
     ours = build_model(options, SimpleNamespace(source_dictionary=dictionary))
     with source.fitting():
-        ours.load_state_dict(dict(model.state["model"]))
+        ours.load_state_dict(dict(model.checkpoint.weights))
     return ours
 
 

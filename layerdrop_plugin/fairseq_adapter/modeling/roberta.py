@@ -18,11 +18,13 @@ class LayerDropRobertaModel(RobertaModel):
 
     @staticmethod
     def add_args(parser):
+        """Declare the options of fairseq's model, and ours in the place of those that it has, too."""
         RobertaModel.add_args(parser)
         add_options(parser, "layerdrop_roberta", ("encoder",))
 
     @classmethod
     def build_model(cls, args, task):
+        """Let fairseq build the model, then put our stacks in the place of its layers."""
         take_from_task(args, task, ("tokens_per_sample",))
         with without_rates(args) as options:
             model = super().build_model(options, task)

@@ -1,16 +1,18 @@
-"""Put a LayerDrop stack in the place of the layers that fairseq has built."""
+"""The stacks of fairseq's models: put in the place of the layers that fairseq has built, and found again."""
 
 from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
+from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase, TransformerEncoderBase
 from torch import nn
 
+from ... import state_dict as names
 from ...dropping import NOTHING, Dropping, LayerDropStack
+from ...rates import Rates
 from ..config import ModelConfig, as_namespace, get, has
 from ..model_options import ModelOptions
 from ..options import STACKS
@@ -71,6 +73,33 @@ def as_stack(part: Any, stack: str, dropped: Dropping = NOTHING) -> None:
 def layers_of(part: Any) -> list[nn.Module]:
     """Return the layers of a part; iterating might drop some."""
     return [part.layers[i] for i in range(len(part.layers))]
+
+
+def with_stacks(model: Any) -> None:
+    """Replace, in place, the stacks of fairseq's own architectures by stacks that can run some of their layers."""
+    for part in list(model.modules()):
+        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
+            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
+                as_stack(part, stack)
+
+
+def stacks_of(model: Any, option: str) -> dict[str, LayerDropStack]:
+    """Return a model's stacks by name: the encoder, which runs first, before the decoder.
+
+    Raises:
+        ValueError: one line, in which `option` names the model: it has none, or none that could be pruned.
+    """
+    stacks = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
+    depths = names.depths_or_none(dict(model.named_parameters()))
+    if not stacks or {name: len(stack) for name, stack in stacks.items()} != depths:  # say, one for each language
+        raise ValueError(f"`{option}` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
+    return {name: stacks[name] for name in ("encoder", "decoder") if name in stacks}
+
+
+def learned_rates_of(stacks: Mapping[str, LayerDropStack]) -> dict[str, Rates]:
+    """Return the drop rates of the layers of each stack that learned them."""
+    rates_of = {name: stack.learned_rates for name, stack in stacks.items()}
+    return {name: rates for name, rates in rates_of.items() if rates is not None}
 
 
 @contextlib.contextmanager

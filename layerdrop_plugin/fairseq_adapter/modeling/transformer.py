@@ -17,11 +17,13 @@ class LayerDropTransformerModel(TransformerModel):
 
     @classmethod
     def add_args(cls, parser):
+        """Declare the options of fairseq's model, and ours in the place of those that it has, too."""
         super().add_args(parser)
         add_options(parser, "layerdrop_transformer", ("encoder", "decoder"))
 
     @classmethod
     def build_model(cls, args, task):
+        """Let fairseq build the model, then put our stacks in the place of its layers."""
         with without_rates(args) as options:
             model = super().build_model(options, task)
         return with_layerdrop(model, of(args), encoder=model.encoder, decoder=model.decoder)

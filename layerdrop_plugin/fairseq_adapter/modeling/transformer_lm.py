@@ -21,11 +21,13 @@ class LayerDropTransformerLanguageModel(TransformerLanguageModel):
 
     @classmethod
     def add_args(cls, parser):
+        """Declare the options of fairseq's model, and ours in the place of those that it has, too."""
         gen_parser_from_dataclass(parser, TransformerLanguageModelConfig(), delete_default=True)
         add_options(parser, "layerdrop_transformer_lm", ("decoder",))
 
     @classmethod
     def build_model(cls, args, task):
+        """Let fairseq build the model, then put our stacks in the place of its layers."""
         take_from_task(args, task, ("tokens_per_sample", "max_target_positions"))
         with without_rates(args) as options:
             model = super().build_model(options, task)

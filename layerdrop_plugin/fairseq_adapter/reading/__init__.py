@@ -1,1 +1,1 @@
-"""Checkpoint files are read here: what they may hold, and that nothing in them is run."""
+"""Read checkpoint files: define what they may hold, and run nothing in them."""

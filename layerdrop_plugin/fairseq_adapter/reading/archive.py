@@ -1,4 +1,4 @@
-"""Look into a checkpoint's file before any of it is unpickled: how large it gets, which objects it names."""
+"""Look into a checkpoint's file before it is unpickled: how large its content is, and which objects it names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, NamedTuple
 from ..errors import Malformed
 
 LARGEST = 16 * 2**20
-"""Bytes of a file's pickle, which holds all but the numbers of tensors; a large file may have 1/8 of its size."""
+"""The most bytes of a file's pickle, which holds all but the numbers of tensors; in a large file, 1/8 of its size."""
 
 BYTES_PER_OPERATION = 4
-"""At least, over a whole pickle. An operation of one byte may make an object of 64."""
+"""The least average in a pickle. An operation of one byte may make an object of 64 bytes."""
 
 ARGUMENTS: dict[int, int] = {
     **dict.fromkeys(b"\x81Rbaesu(t\x85\x86\x87N\x89\x88)]}\x8fQ", 0),
@@ -46,15 +46,15 @@ PART = re.compile(
 """What torch.save writes into a zip archive, below the archive's own folder; and folders, which other tools add."""
 
 DENSEST = 16
-"""How many bytes one of a compressed archive may become. Numbers of a trained model hardly shrink."""
+"""How many bytes one byte of a compressed archive may become. Numbers of a trained model hardly shrink."""
 
 
 class NoArchive(Exception):
-    """Not even the file's form is that of torch.save."""
+    """Raised for a file that torch.save did not write."""
 
 
 class Content(NamedTuple):
-    """What a file has.
+    """What a file contains.
 
     Attributes:
         objects: those that it names, as `module.name`.
@@ -72,7 +72,7 @@ class Content(NamedTuple):
 
 
 def content_of(path: str) -> Content:
-    """Return what is in a file of torch.save's; nothing is unpickled.
+    """Return the content of a file that torch.save wrote; nothing is unpickled.
 
     Raises:
         Malformed: its pickle is larger than that of any checkpoint, or it holds what is no part of a checkpoint.
@@ -148,14 +148,14 @@ def _stored(file: BinaryIO, record: zipfile.ZipInfo) -> bytes:
 
 
 def _scan(content: Any, pickles: int, allowed: int) -> frozenset[str]:
-    found: set[str] = set()
+    objects: set[str] = set()
     at = 0
     for _ in range(pickles):
-        at = _scan_pickle(content, at, allowed, found)
-    return frozenset(found)
+        at = _scan_pickle(content, at, allowed, objects)
+    return frozenset(objects)
 
 
-def _scan_pickle(content: Any, at: int, allowed: int, found: set[str]) -> int:
+def _scan_pickle(content: Any, at: int, allowed: int, objects: set[str]) -> int:
     """Note the objects that the pickle which begins at a place names; return where it ends."""
     end, operations = at + allowed, allowed // BYTES_PER_OPERATION
     for number in range(operations):
@@ -165,7 +165,7 @@ def _scan_pickle(content: Any, at: int, allowed: int, found: set[str]) -> int:
             return at
         if operation == GLOBAL:
             at, name = _name(content, at)
-            found.add(name)
+            objects.add(name)
             continue
         if operation == PROTO and content[at] != 2:
             raise Malformed(f"is in protocol {content[at]} of pickle, which must be 2, as torch.save has it")

@@ -1,4 +1,4 @@
-"""Of which kinds the entries of a checkpoint must be, and how to say that one is not."""
+"""The kinds that the entries of a checkpoint must have, and the errors for those that do not."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PROVENANCE = "layerdrop"
 
 
 class Kind(NamedTuple):
-    """What an entry must be, unless it is None."""
+    """A kind of entry: its name, and a check. None is allowed for each kind."""
 
-    words: str
+    name: str
     holds: Callable[[Any], bool]
 
 
@@ -64,7 +64,7 @@ GROUP = {"params": LIST}
 
 
 def of_stack(stack: str) -> dict[str, Kind]:
-    """Return of which kinds a model's options of one stack are."""
+    """Return the kinds of a model's options of one stack."""
     kinds = {f"{stack}_layers": WHOLE, f"{stack}_attention_heads": WHOLE, KEEP[stack]: LAYERS}
     return {**kinds, **{f"{stack}_{kind}": RATE for kind in DROPS}}
 
@@ -82,7 +82,7 @@ def check(entries: Any, kinds: Mapping[str, Kind], where: str = "") -> None:
     for name, kind in kinds.items():
         value = entries.get(name)
         if value is not None and not kind.holds(value):
-            raise Malformed(f"has {shown(value)} as `{where}{name}`, which must be {kind.words}")
+            raise Malformed(f"has {shown(value)} as `{where}{name}`, which must be {kind.name}")
 
 
 def check_each(entries: Any, kinds: Mapping[str, Kind], where: str) -> None:
@@ -98,7 +98,7 @@ def check_each(entries: Any, kinds: Mapping[str, Kind], where: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """Return a value for an error, its kind where the value says little.
+    """Return a value for an error; its type, if the value itself says little.
 
     >>> shown("4"), shown([1, 2])
     ("'4'", 'a list')

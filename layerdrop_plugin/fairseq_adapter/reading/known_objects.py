@@ -74,7 +74,7 @@ bytes may say that there are more numbers than anybody could read.
 
 
 class Dictionary:
-    """What is read of fairseq's class of this name while fairseq is not imported; saved again, it is the true one."""
+    """A stand-in for fairseq's class of this name while fairseq is not imported; it is saved as the true class."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         before = logging.root.manager.disable
@@ -87,9 +87,9 @@ class Dictionary:
 
 
 def dictionary_class() -> type:
-    """Return fairseq's own class if fairseq is imported, else what stands for it."""
-    found: type = getattr(sys.modules.get(DICTIONARY), "Dictionary", Dictionary)
-    return found
+    """Return fairseq's own class if fairseq is imported, else the stand-in."""
+    kind: type = getattr(sys.modules.get(DICTIONARY), "Dictionary", Dictionary)
+    return kind
 
 
 def is_dictionary(value: Any) -> bool:
@@ -98,10 +98,10 @@ def is_dictionary(value: Any) -> bool:
 
 
 def check_dictionary(value: Any) -> None:
-    """Refuse one whose attributes are of other kinds than fairseq gives them.
+    """Refuse a dictionary with attributes of other types than fairseq's.
 
     Raises:
-        Malformed: so it is.
+        Malformed: the dictionary is not fairseq's.
     """
     attributes = dict(vars(value))
     symbols, count, indices = (attributes.pop(name, None) for name in ("symbols", "count", "indices"))
@@ -117,7 +117,7 @@ def is_of_tensors(name: str) -> bool:
 
     >>> is_of_tensors("torch.FloatStorage"), is_of_tensors("torch.bfloat16"), is_of_tensors("torch.load")
     (True, True, False)
-    >>> is_of_tensors("antigravity.float32")  # to be imported, which opens a browser
+    >>> is_of_tensors("antigravity.float32")  # its import opens a browser
     False
     """
     module, _, last = name.rpartition(".")
@@ -131,31 +131,31 @@ def is_of_tensors(name: str) -> bool:
 
 def true_objects() -> dict[str, Any]:
     """Return the objects that are read as what they are, by name: harmless ones, and those that the user allows."""
-    found: dict[str, Any] = {name: _import(name) for name in _from_environment()}
-    found["argparse.Namespace"] = argparse.Namespace  # configurations
-    found["_codecs.encode"] = importlib.import_module("_codecs").encode  # numpy scalars: a best value, a metric
-    found["collections.defaultdict"] = collections.defaultdict
+    objects: dict[str, Any] = {name: _import(name) for name in _from_environment()}
+    objects["argparse.Namespace"] = argparse.Namespace  # configurations
+    objects["_codecs.encode"] = importlib.import_module("_codecs").encode  # numpy scalars: a best value, a metric
+    objects["collections.defaultdict"] = collections.defaultdict
     kinds: tuple[Any, ...] = (numpy.dtype, numpy.ndarray, *(type(numpy.dtype(c)) for c in "?bBhHiIlLqQefdgFDSU"))
     for kind in kinds:
-        found[f"{kind.__module__}.{kind.__name__}"] = kind
+        objects[f"{kind.__module__}.{kind.__name__}"] = kind
     for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        found[f"{package}.scalar"] = multiarray.scalar
-        found[f"{package}._reconstruct"] = multiarray._reconstruct
+        objects[f"{package}.scalar"] = multiarray.scalar
+        objects[f"{package}._reconstruct"] = multiarray._reconstruct
     if dictionary_class() is not Dictionary:
-        found[f"{DICTIONARY}.Dictionary"] = dictionary_class()  # in the tasks of audio
-    return found
+        objects[f"{DICTIONARY}.Dictionary"] = dictionary_class()  # in the tasks of audio
+    return objects
 
 
 def allowed() -> dict[str, Any]:
-    """Return what becomes of each object that a checkpoint may hold, but for parts of tensors, by its name."""
+    """Return what each object that a checkpoint may hold is read as, by name; parts of tensors are left out."""
     stand_in = {f"{DICTIONARY}.Dictionary": Dictionary, "builtins.bytes": bytes}
     return {**stand_in, **true_objects(), **omegaconf_objects.NODES, **omegaconf_objects.KINDS}
 
 
 def refusal(path: str, unknown: Iterable[str]) -> str:
-    """Say which objects of a file are not allowed, and what the variable is to be if they shall be.
+    """Return a message with the objects of a file that are not allowed, and the variable that would allow them.
 
-    Nobody needs to allow what runs code: `os.system` and its like.
+    For objects that run code, such as `os.system`, it does not name the variable: nobody needs to allow them.
     """
     names = sorted(unknown)
     harmful = [name for name in names if name.partition(".")[0] in RUN_CODE and name not in HARMLESS]

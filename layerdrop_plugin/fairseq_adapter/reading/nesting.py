@@ -1,4 +1,4 @@
-"""Check how a file's values lie in each other, so that whoever walks over them comes to an end, in little memory.
+"""Check how a file's values are nested, so that a walk over them ends, in little memory.
 
 The numbers in tensors are not read.
 """
@@ -21,7 +21,7 @@ from .known_objects import check_dictionary, is_dictionary
 from .omegaconf_objects import Kind, Node
 
 DEEPEST, MOST = 100, 10_000_000
-"""How deep values may lie in each other; how many there may be, each counted as often as a walk comes to it."""
+"""How deep values may be nested; how many there may be, each counted as often as a walk comes to it."""
 
 MOST_TENSORS = 16
 """How many tensors may share the same numbers, on average."""
@@ -30,7 +30,7 @@ PLAIN = frozenset((str, int, float, bool, type(None), bytes))
 
 
 def check(value: Any, content: Content) -> bool:
-    """Refuse what nobody meant to save; return whether there are omegaconf's containers in it.
+    """Refuse what nobody meant to save; return whether it contains omegaconf's containers.
 
     Args:
         content: what is in the file that it was read from.
@@ -61,7 +61,7 @@ def parts(value: Any) -> Iterable[Any] | None:
 
 
 class _Walk:
-    """Measures each value once, and notes what else there is to know."""
+    """A walk that measures each value once, and collects tensors, arrays and nodes."""
 
     def __init__(self) -> None:
         self.begun: set[int] = set()
@@ -113,7 +113,7 @@ class _Walk:
 
 
 def _check_tensors(tensors: Sequence[Tensor], stored: int) -> None:
-    """Compare what tensors have with what is stored for them; tied weights, say, are several tensors over the same."""
+    """Compare the sizes of tensors with what is stored for them; tied weights are several tensors over one memory."""
     memory: dict[int, int] = {}
     claimed = 0
     for tensor in tensors:

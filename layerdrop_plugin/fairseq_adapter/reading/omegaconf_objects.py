@@ -1,4 +1,4 @@
-"""Read omegaconf's containers from a checkpoint as plain data; none of omegaconf's code sees what a file holds.
+"""Read omegaconf's containers from a checkpoint as plain data, without running omegaconf's code on it.
 
 fairseq's reader makes such containers of a configuration; a checkpoint that a script writes again has them. They hold
 their values in nodes, which also refer to types, flags and parents, in the same form in omegaconf 2.0 and 2.3.
@@ -40,7 +40,7 @@ class Node:
 
 
 class Kind:
-    """A type to which nodes refer, and of which no object is made."""
+    """A stand-in for a type to which nodes refer; no object is made of it."""
 
 
 NODES: dict[str, Any] = {
@@ -80,7 +80,7 @@ def looked_up(options: Any) -> Any:
 
 
 class _Expansion:
-    """Measures in characters how much omegaconf has to do to put values in the places of what refers to them."""
+    """Measures, in characters, omegaconf's work to replace references by their values."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -112,7 +112,7 @@ class _Expansion:
 
 
 def _absolute(key: str, place: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where a reference leads: with dots before it, it begins so far above its own place.
+    """Return where a reference leads; each dot before it means one level above its own place.
 
     >>> _absolute("task.x[0]", ("model", "y")), _absolute("..x", ("model", "y", "z"))
     (('task', 'x', '0'), ('model', 'x'))
@@ -141,12 +141,12 @@ class _Plain:
     def _of_node(self, node: Node, in_namespace: bool) -> Any:
         content = node.content
         if isinstance(content, dict):
-            found: Any = {name: self.of(part, False) for name, part in content.items()}
+            values: Any = {name: self.of(part, False) for name, part in content.items()}
         elif isinstance(content, list):
-            found = [self.of(part, False) for part in content]
+            values = [self.of(part, False) for part in content]
         else:
             return self.of(content, in_namespace)
-        return container(found) if in_namespace else found
+        return container(values) if in_namespace else values
 
     def _inside(self, value: Any, in_namespace: bool) -> Any:
         """Change a dict, list or Namespace in place."""

@@ -1,8 +1,8 @@
-"""Read a checkpoint: safely with every torch, whole, and mapped to its file where torch can (2.1).
+"""Read a checkpoint safely with every torch; torch 2.1 and newer can map it to its file.
 
-What is mapped and not used is never read from disk. Who maps a file must drop what is mapped before anybody may write
-to it: a write changes the numbers, and a shorter file ends the process with SIGBUS. So a file that was written just now
-is not mapped, and who uses a mapped one does it in the context `unchanged`.
+Mapped tensors that are not used are never read from disk. They must be dropped before anybody writes to the file: a
+write changes the numbers, and a shorter file ends the process with SIGBUS. So a file that was written just now is not
+mapped, and a mapped file is used in the context `unchanged`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .restricted_pickle import restricted_pickle
 TORCH_TAKES_NAMES = hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
 
 DAMAGED = "`{}` must be the file of a checkpoint, but {} is damaged or no checkpoint at all."
-UNREADABLE = "`{}` must be a file that can be read, but {} can't."
+UNREADABLE = "`{}` must be a file that can be read, but {} can't be."
 NOT_FAIRSEQ = "a checkpoint must be one of fairseq, but {} {}."
 
 WRITTEN_JUST_NOW = 2.0
-"""Seconds since a file was written to in which it may be written still."""
+"""Seconds after a write in which a file may still be written to."""
 
 
 def read(path: str, option: str = "path", mapped: bool = True) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def _read(path: str, option: str, mapped: bool, map_location: Any = "cpu") -> tu
 
 @contextlib.contextmanager
 def unchanged(*paths: str) -> Iterator[None]:
-    """Refuse, at the end of this context, what was read in it of a file that was written to meanwhile.
+    """Raise an error at the end of this context if a file was written to meanwhile.
 
     Raises:
-        ValueError: one line, also in place of the one in which reading ended.
+        ValueError: one line, also in place of an error of reading.
     """
     before = {path: _stamp(path) for path in paths if os.path.isfile(path)}
     failure = None
@@ -80,18 +80,18 @@ def unchanged(*paths: str) -> Iterator[None]:
         failure = error
     for path, stamp in before.items():
         if _stamp(path) != stamp:
-            words = f"a checkpoint must stay as it is while it is read, but {path} was written meanwhile."
-            raise ValueError(words) from failure
+            message = f"a checkpoint must stay as it is while it is read, but {path} was written meanwhile."
+            raise ValueError(message) from failure
     if failure is not None:
         raise failure
 
 
 def _stamp(path: str) -> tuple[int, ...] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> tuple[Any, archive.Content]:
@@ -101,9 +101,9 @@ def _read_once(path: str, option: str, mapped: bool, map_location: Any) -> tuple
     unknown = [name for name in content.objects if name not in known and not known_objects.is_of_tensors(name)]
     if unknown:
         raise ValueError(known_objects.refusal(path, unknown))
-    settled = time.time() - os.path.getmtime(path) > WRITTEN_JUST_NOW
+    is_old = time.time() - os.path.getmtime(path) > WRITTEN_JUST_NOW
     with _in_one_line(path, option):
-        return _load(path, known, content, mapped and content.stored and settled, map_location), content
+        return _load(path, known, content, mapped and content.stored and is_old, map_location), content
 
 
 @contextlib.contextmanager
@@ -122,15 +122,15 @@ def _in_one_line(path: str, option: str) -> Iterator[None]:
 
 
 def check_file(path: str, option: str = "path") -> None:
-    """Refuse what is no file or an empty one; `option` is where the path was given.
+    """Refuse a path without a file, or with an empty one; `option` is where the path was given.
 
     Raises:
         ValueError: one line.
     """
     if not os.path.isfile(path):
-        found = "is no regular file" if os.path.exists(path) else "does not exist"
-        found = "is a folder" if os.path.isdir(path) else found
-        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} {found}.")
+        problem = "is no regular file" if os.path.exists(path) else "does not exist"
+        problem = "is a folder" if os.path.isdir(path) else problem
+        raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} {problem}.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"`{option}` must be the file of a checkpoint, but {path} is empty.")
     if not os.access(path, os.R_OK):
@@ -160,7 +160,7 @@ def _load(path: str, known: dict[str, Any], content: archive.Content, mapped: bo
 
 
 def _load_by(unpickler: Any) -> Callable[..., Any]:
-    """Return a `torch.load` that unpickles in this way, and takes no program of TorchScript, which would run."""
+    """Return a `torch.load` with this unpickler that refuses programs of TorchScript, which would run."""
     load = inspect.unwrap(torch.load)
     names = {**load.__globals__, "_weights_only_unpickler": unpickler, "_is_torchscript_zip": lambda archive: False}
     guarded = types.FunctionType(load.__code__, names, "load", load.__defaults__)
@@ -169,7 +169,7 @@ def _load_by(unpickler: Any) -> Callable[..., Any]:
 
 
 def _told_to_torch() -> dict[str, Any]:
-    """Return the objects that a program allowed by torch's own means, by name."""
+    """Return the objects that a program has allowed through torch, by name."""
     if not TORCH_TAKES_NAMES:
         return {}
     told = torch.serialization.get_safe_globals()

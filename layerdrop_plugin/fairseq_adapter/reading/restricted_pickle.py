@@ -1,4 +1,4 @@
-"""Unpickle what torch.save wrote, and make nothing else of a file than a checkpoint has.
+"""Unpickle what torch.save wrote, and make only objects that a checkpoint has.
 
 torch's own unpickler, from 2.6 on, runs no code of a file either. But it calls what it knows with whatever the file
 says: a file of some kilobytes may make Python hash a value, or encode a text, for hours, or take all memory. numpy
@@ -26,10 +26,10 @@ from .known_objects import multiarray
 PLAIN = frozenset((str, int, float, bool, type(None), bytes))
 
 MOST_KEYS = 10_000
-"""How many names in dicts may be neither text nor a number. Whoever chooses them can make each look up all others."""
+"""How many keys of dicts may be neither text nor a number. They can be chosen so that each lookup visits all."""
 
 LARGEST_KEY = 2**64
-"""Numbers beyond it can be chosen in the same way."""
+"""Larger numbers can be chosen in the same way."""
 
 ATTRIBUTES_OF_DICTS = frozenset(("_metadata",))
 """What torch's modules note in an OrderedDict of weights."""
@@ -59,7 +59,7 @@ def restricted_pickle(known: dict[str, Any], content: Content) -> types.SimpleNa
 
 
 class _Allowed:
-    """What one file may have, and what was found of it."""
+    """What one file may contain, and what was read so far."""
 
     def __init__(self, objects: dict[str, Any], kinds: set[type], content: Content) -> None:
         self.objects, self.kinds, self.content = objects, kinds, content
@@ -82,7 +82,7 @@ class _Allowed:
         self.memory.add(key)
 
     def check_key(self, key: Any) -> None:
-        """Check that a name in a dict is soon found."""
+        """Check that the lookup of a key in a dict is fast."""
         if type(key) in PLAIN:
             well = type(key) is not int or abs(key) < LARGEST_KEY
         else:
@@ -92,7 +92,7 @@ class _Allowed:
             raise Malformed("has names in a dict that are not plain")
 
     def check_arguments(self, function: Any, arguments: Any) -> None:
-        """Check with what an object is made."""
+        """Check the arguments with which an object is made."""
         if type(arguments) is not tuple:
             raise Malformed("calls an object with what is no tuple")
         if isinstance(function, type) and issubclass(function, dict):
@@ -114,7 +114,7 @@ class _Allowed:
             self.check_key(pair[0])
 
     def checked_attributes(self, value: Any, attributes: Any) -> Any:
-        """Return what a value is to be told of its attributes."""
+        """Return the checked attributes of a value."""
         if isinstance(value, numpy.dtype):
             return _bytes_in_order(value, attributes)
         if type(value) not in self.kinds:  # neither a class nor a function
@@ -142,26 +142,26 @@ def _check_attributes(value: Any, attributes: Any) -> None:
 
 
 def _encoded(text: Any, encoding: Any) -> bytes:
-    """Be `_codecs.encode` as pickle's protocol 2 has it: bytes are text there."""
+    """Replace `_codecs.encode`, with which pickle's protocol 2 writes bytes as text."""
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise Malformed("encodes what is not text in latin1")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """Be `bytes`, which has protocol 2 make those of which there are none."""
+    """Replace `bytes`, which protocol 2 calls only for empty bytes."""
     return b""
 
 
 def _type_of_numbers(code: Any, *_: Any) -> Any:
-    """Be `numpy.dtype`, without structures, which multiply, and objects."""
+    """Replace `numpy.dtype`, without structures, which multiply, and without objects."""
     if type(code) is not str or not re.fullmatch(r"[<>=|]?([?bBhHiIlLqQefdgFDG]|[biufcSUa]\d+)", code):
         raise Malformed("has a type of numbers that no checkpoint has")
     return numpy.dtype(code, copy=True)
 
 
 def _bytes_in_order(dtype: Any, attributes: Any) -> Any:
-    """Return the attributes that a type of numbers has, with the order of bytes that a file says."""
+    """Return the attributes of a type of numbers, with the byte order of the file."""
     if type(attributes) is not tuple or len(attributes) < 2 or attributes[1] not in ("<", ">", "=", "|"):
         raise Malformed("has a type of numbers that no checkpoint has")
     own = dtype.__reduce__()[2]
@@ -169,13 +169,13 @@ def _bytes_in_order(dtype: Any, attributes: Any) -> Any:
 
 
 def _scalar(dtype: Any, numbers: Any) -> Any:
-    """Be numpy's `scalar`, which compares the bytes of a number with those that it shall have."""
+    """Replace numpy's `scalar`, which compares the number of bytes with that of the type."""
     _check_numbers(dtype, numbers)
     return multiarray.scalar(dtype, numbers)
 
 
 def _empty_array(kind: Any, *_: Any) -> Any:
-    """Be numpy's `_reconstruct`, whose array gets its size with its numbers."""
+    """Replace numpy's `_reconstruct`, whose array gets its size with its numbers."""
     if kind is not numpy.ndarray:
         raise Malformed("has an array that numpy did not write")
     return multiarray._reconstruct(numpy.ndarray, (0,), b"b")
@@ -194,11 +194,11 @@ def _check_numbers(dtype: Any, numbers: Any) -> None:
     if dtype.kind == "U":
         characters = numpy.frombuffer(numbers, dtype.byteorder.replace("|", "=") + "u4")
         if characters.size and characters.max() > sys.maxunicode:
-            raise Malformed("has text of numpy's that is none")
+            raise Malformed("has text of numpy that is not valid")
 
 
 IN_PYTHON: Any = pickle._Unpickler
-"""That of C would make room for any number in the file."""
+"""The unpickler in C would allocate memory for any number in the file."""
 
 
 class _Unpickler(IN_PYTHON):
@@ -212,7 +212,7 @@ class _Unpickler(IN_PYTHON):
             return self.allowed.objects[full]
         if known_objects.is_of_tensors(full):
             return super().find_class(module, name)
-        raise NoArchive  # who looked into the file before saw another
+        raise NoArchive  # the file changed after it was checked
 
     def load_reduce(self) -> None:
         self.allowed.check_arguments(*self.stack[-2:])

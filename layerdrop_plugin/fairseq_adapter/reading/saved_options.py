@@ -57,11 +57,11 @@ FROM_FAIRSEQ = "https://dl.fbaipublicfiles.com/fairseq/gpt2_bpe/"
 """Where the defaults of two of them lead."""
 
 MAKES_OPTIONS = re.compile(r"\$\{\s*oc\s*\.\s*(create|decode)|\$\{[^:]*\$\{.*:", re.DOTALL)
-"""Interpolations from which omegaconf makes further options, also those whose function has a made-up name."""
+"""Interpolations from which omegaconf makes further options, also those whose function name is interpolated."""
 
 
 def disarm(state: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return a checkpoint that was read, its configuration changed in place to what is taken from a file.
+    """Return a checkpoint whose configuration was changed, in place, to what may be taken from a file.
 
     Raises:
         ValueError: one line: the configuration holds text that would become further options.
@@ -75,7 +75,7 @@ def disarm(state: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _disarm(options: Any, path: str) -> None:
-    """Change a dict or a list, in place, and all that it holds."""
+    """Change a dict or a list in place, and everything in it."""
     waiting: list[tuple[Any, bool]] = [(options, False)]
     seen: set[int] = set()  # for references in a circle
     while waiting:
@@ -86,8 +86,8 @@ def _disarm(options: Any, path: str) -> None:
 
 
 def _disarmed(options: Any, in_namespace: bool, path: str) -> list[tuple[Any, bool]]:
-    """Change a dict or a list, in place; return what it holds that may hold options, too."""
-    found = []
+    """Change a dict or a list in place; return its values that may hold options, too."""
+    held = []
     for name, value in list(options.items() if isinstance(options, dict) else enumerate(options)):
         plain = copy.copy(NOT_TAKEN[name]) if name in NOT_TAKEN else _plain(value)
         if isinstance(plain, str) and MAKES_OPTIONS.search(plain):
@@ -103,10 +103,10 @@ def _disarmed(options: Any, in_namespace: bool, path: str) -> list[tuple[Any, bo
         if plain is not value:
             options[name] = plain
         if isinstance(plain, (dict, list, tuple)):
-            found.append((plain, in_namespace))
+            held.append((plain, in_namespace))
         elif isinstance(plain, Namespace):
-            found.append((vars(plain), True))
-    return found
+            held.append((vars(plain), True))
+    return held
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Check what was read from a checkpoint, once: who works on it afterwards can trust it.
+"""Check once what was read from a checkpoint, so that all later code can trust it.
 
-What fairseq may leave out may be missing. The numbers in tensors are not read.
+Entries that fairseq may leave out may be missing. The numbers in tensors are not read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .entry_kinds import (
 State = dict[str, Any]
 
 MOST_OPTIONS = 50_000
-"""Values in a configuration, each counted as often as it is held. omegaconf copies every one of them, in 0.1 ms."""
+"""The most values in a configuration, each counted as often as it is held. omegaconf copies each one in 0.1 ms."""
 
 
 def checked(state: Any, content: Content) -> State:
@@ -46,7 +46,7 @@ def checked(state: Any, content: Content) -> State:
         content: what is in the file that it was read from.
 
     Raises:
-        Malformed: it is none of fairseq's.
+        Malformed: it is not one of fairseq.
     """
     has_containers = nesting.check(state, content)
     if not isinstance(state, dict) or "model" not in state or not ("args" in state or "cfg" in state):
@@ -65,7 +65,7 @@ def checked(state: Any, content: Content) -> State:
 
 
 def _check_values(options: Any, where: str) -> None:
-    """Check that a configuration is no place for tensors, nor for what omegaconf would look up outside of it."""
+    """Check that a configuration holds no tensors, and nothing that omegaconf would look up outside of it."""
     for number, value in enumerate(_leaves(options)):
         if number == MOST_OPTIONS:
             raise Malformed(f"has more than {MOST_OPTIONS:,} values in `{where}`")
@@ -122,16 +122,16 @@ def _check_configuration(state: State, layers: Mapping[str, set[int]]) -> None:
         if options is not None:
             entry_kinds.check(options, NAMED, where)
     for where in ("args.", "cfg.model."):
-        for stack, found in layers.items() if places[where] is not None else ():
+        for stack, numbers in layers.items() if places[where] is not None else ():
             entry_kinds.check(places[where], of_stack(stack), where)
-            _check_depth(places[where], stack, found, where)
+            _check_depth(places[where], stack, numbers, where)
 
 
-def _check_depth(options: Any, stack: str, found: set[int], where: str) -> None:
-    """Check that a stack whose depth is known has its layers: another model may number them in its own way."""
+def _check_depth(options: Any, stack: str, numbers: set[int], where: str) -> None:
+    """Check that a stack with a known depth has its layers; another kind of model may number them in its own way."""
     depth = (vars(options) if isinstance(options, Namespace) else options).get(f"{stack}_layers")
-    if depth is not None and found != set(range(len(found))):
-        layers = layer_spec.describe(sorted(found))
+    if depth is not None and numbers != set(range(len(numbers))):
+        layers = layer_spec.describe(sorted(numbers))
         raise Malformed(f"has {stack} layers {layers}, which must be numbered from 0 without a gap")
 
 

@@ -11,7 +11,7 @@ from ...dropping import LayerDropStack
 from ...message import did_you_mean
 from .. import model_options
 from ..checkpoints import at_load, pruning, registered, usable
-from ..config import get
+from ..config import get, put
 from ..errors import in_command, one_line
 from ..hooks import wrap
 from ..model_options import ModelOptions
@@ -45,7 +45,8 @@ def _build_model(original, cfg, task, *args, **kwargs):
             specs, learned = start.with_learned(cfg, specs)
         plan = pruning.plan(specs, options.depths, learned, arch=arch)
         if plan:
-            pruning.configure(cfg, plan, options.stacks)
+            for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
+                put(cfg, name, value)  # in place: fairseq shows and saves this very object
             pruning.log(plan)
             options = options.pruned({stack: p.kept for stack, p in plan.items()})
     with model_options.being_built(cfg, options), usable.building(owner) if loading else contextlib.nullcontext():

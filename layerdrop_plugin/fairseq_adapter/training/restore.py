@@ -8,9 +8,10 @@ checkpoint.
 from __future__ import annotations
 
 import copy
-import functools
 import logging
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
@@ -18,7 +19,9 @@ from fairseq.trainer import Trainer
 from ... import layer_spec, learned_rates
 from ... import state_dict as names
 from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, usable
-from ..checkpoints.optimizer_state import Parameter
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.optimizer_state import OptimizerState, Parameter
+from ..checkpoints.parameters import Weights
 from ..checkpoints.provenance import Pruned
 from ..config import put
 from ..errors import one_line
@@ -57,15 +60,15 @@ def _continued(cfg, plan):
     """Return fairseq's configuration, so changed that a run which is started again goes on from its own checkpoint."""
     try:
         own = save_dir.own_checkpoint(cfg.save_dir, cfg.restore_file)
-        state = {} if own is None else reader.read(own, "--save-dir")
+        held = None if own is None else Checkpoint.of(reader.read(own, "--save-dir"))
     except ValueError:
         if plan:
             raise
         return cfg  # what can't be read is not needed
-    origins = provenance.read(state)
+    origins = {} if held is None else held.origins
     if not plan or any(stack not in origins or origins[stack].last != p for stack, p in plan.items()):
-        if own is not None and state and os.path.isfile(cfg.restore_file) and not cfg.no_save:
-            save_dir.check_layers(own, state, cfg.restore_file, plan)
+        if own is not None and held is not None and os.path.isfile(cfg.restore_file) and not cfg.no_save:
+            save_dir.check_layers(own, held, cfg.restore_file, plan)
         return cfg
     again = copy.deepcopy(cfg)
     for reset in RESETS:
@@ -76,21 +79,21 @@ def _continued(cfg, plan):
     return again
 
 
+@dataclass(frozen=True)
 class TrainingRun:
-    """A training run that reads a checkpoint.
+    """What a training wants of the checkpoint that it reads.
 
-    Args:
+    Attributes:
         plan: what the run's options ask for.
         depths: of the model that trains.
         parameters: of the model, then the criterion; None where the optimizer starts fresh.
+        stores_ema: whether it needs moving averages of the weights.
     """
 
-    def __init__(self, plan: dict[str, Pruned], depths: dict[str, int], parameters: list[Parameter] | None) -> None:
-        self.plan = plan
-        self.depths = depths
-        self.parameters = parameters
-        self.origins: dict[str, provenance.Origin] = {}
-        self.stores_ema = False
+    plan: Mapping[str, Pruned]
+    depths: Mapping[str, int]
+    parameters: Sequence[Parameter] | None
+    stores_ema: bool
 
 
 def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_lr_scheduler=False, *args, **kwargs):
@@ -103,18 +106,23 @@ def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_l
         option = "--restore-file"
         with one_line():  # where it is missing, fairseq would train from scratch
             reader.check_file(filename, option)
-    depths = pruning.depths_or_none(dict(trainer._model.named_parameters()))
-    run = TrainingRun(_plan(trainer), depths, None if reset_optimizer else _parameters(trainer))
-    run.stores_ema = trainer.cfg.ema.store_ema
-    prepared = at_load.prepared_by(functools.partial(_prepare, run), filename, option)
-    with prepared, usable.fitting(filename), usable.same_training(filename):
+    depths = names.depths_or_none(dict(trainer._model.named_parameters()))
+    parameters = None if reset_optimizer else _parameters(trainer)
+    run = TrainingRun(_plan(trainer), depths, parameters, trainer.cfg.ema.store_ema)
+    trainer.layerdrop_origins = {}
+
+    def prepare(checkpoint, path):
+        prepared = _prepare(run, checkpoint, path)
+        trainer.layerdrop_origins = prepared.origins
+        return prepared
+
+    with at_load.prepared_by(prepare, filename, option), usable.fitting(filename), usable.same_training(filename):
         extra_state = original(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
     last = trainer._optim_history[-1] if trainer._optim_history else {}
     if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimizer
         if not reset_lr_scheduler:
             trainer.lr_scheduler.load_state_dict(last["lr_scheduler_state"])
         trainer.set_num_updates(last["num_updates"])
-    trainer.layerdrop_origins = run.origins
     return extra_state
 
 
@@ -136,35 +144,34 @@ def _parameters(trainer):
     ]
 
 
-def _prepare(run, state, path):
-    """Prune what was read as the run's options say, unless that was done before; in place."""
-    todo = {stack: p for stack, p in run.plan.items() if not _is_done(state, stack, p, path)}
-    weights = state["model"]
-    if todo:
-        for cfg in pruning.model_configs(state):
-            put(cfg, layer_settings.ALIGNMENT, None)  # the run's own options say which it is
-        pruning.apply(state, todo)
-    _check_depths(state, run, path)
-    if state["optimizer_history"][-1].get("criterion_name") is None and state.get("last_optimizer_state") is None:
+def _prepare(run: TrainingRun, checkpoint: Checkpoint, path: str) -> Checkpoint:
+    """Return what was read, pruned as the run's options say, unless that was done before."""
+    todo = {stack: p for stack, p in run.plan.items() if not _is_done(checkpoint, stack, p, path)}
+    small = checkpoint
+    if todo:  # the run's own options say which layer aligns
+        small = pruning.keeping(checkpoint.with_options(lambda cfg: {layer_settings.ALIGNMENT: None}), todo)
+    _check_depths(small, run, path)
+    if small.history[-1].get("criterion_name") is None and small.optimizer is None:
         logger.info("%s tells nothing of its training: this one begins with its first update", path)
-    run.origins.update(provenance.read(state))
-    if run.parameters is None:
-        state["last_optimizer_state"] = None
-    elif state.get("last_optimizer_state") is not None:
-        _carry_optimizer_over(state, weights, todo, run.parameters)
-        if state["last_optimizer_state"] is None:
-            state["optimizer_history"][-1][OPTIMIZER_IS_LOST] = True  # for all workers, who get this entry
-    if run.stores_ema and "ema" not in state["extra_state"]:
-        state["extra_state"]["ema"] = dict(state["model"])  # fairseq 0.12.2 says that it does so, and fails: KeyError
+    if run.stores_ema and "ema" not in small.extra_state:  # fairseq 0.12.2 says that it does so, and fails: KeyError
+        small = small.with_entries(extra_state={**small.extra_state, "ema": dict(small.weights)})
+    if run.parameters is None or small.optimizer is None:
+        return replace(small, optimizer=None)
+    optimizer = _carried_over(small.optimizer, checkpoint.weights, todo, run.parameters)
+    if optimizer is None:
+        *before, last = small.history
+        lost = {**last, OPTIMIZER_IS_LOST: True}  # for all workers, who get this entry
+        small = small.with_entries(optimizer_history=[*before, lost])
+    return replace(small, optimizer=optimizer)
 
 
-def _is_done(state, stack, planned, path):
+def _is_done(checkpoint: Checkpoint, stack: str, planned: Pruned, path: str) -> bool:
     """Whether a checkpoint holds just the planned layers already: then a run was started again."""
-    depth = names.depths(state["model"]).get(stack)
+    depth = names.depths(checkpoint.weights).get(stack)
     if depth is None:
         spec = layer_spec.describe(planned.kept)
-        pruning.plan({stack: spec}, {}, parameters=state["model"], arch=pruning.architecture(state))
-    origin = provenance.read(state).get(stack)
+        pruning.plan({stack: spec}, {}, parameters=checkpoint.weights, arch=checkpoint.architecture)
+    origin = checkpoint.origins.get(stack)
     if origin is not None and origin.last == planned:
         return True
     if depth == planned.depth:
@@ -179,22 +186,24 @@ def _is_done(state, stack, planned, path):
     raise ValueError(f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, and {path} has {depth}.")
 
 
-def _check_depths(state, run, path):
+def _check_depths(checkpoint: Checkpoint, run: TrainingRun, path: str) -> None:
     """Say plainly what fairseq would report as missing keys."""
-    for stack, depth in pruning.depths_or_none(state["model"]).items():
+    for stack, depth in checkpoint.depths.items():
         if run.depths.get(stack, depth) != depth:
             raise ValueError(
                 f"`--{stack}-layers` must fit the checkpoint, but is {run.depths[stack]}, and {path} has {depth}."
             )
 
 
-def _carry_optimizer_over(state, weights, pruned, parameters):
+def _carried_over(
+    optimizer: OptimizerState, weights: Weights, pruned: Mapping[str, Pruned], parameters: Sequence[Parameter]
+) -> OptimizerState | None:
+    """Return the optimizer's state for the run's parameters; None where it is lost."""
     ours = {p.name for p in parameters if names.layer_of(p.name)}
     if not pruned and ours == {name for name in weights if names.layer_of(name) and not learned_rates.is_buffer(name)}:
-        return
-    optimizer = state["last_optimizer_state"]
+        return optimizer
     try:
-        state["last_optimizer_state"] = optimizer_state.carry_over(optimizer, weights, pruned, parameters)
+        return optimizer_state.carry_over(optimizer, weights, pruned, parameters)
     except ValueError as error:
         logger.warning("the optimizer starts fresh: its state could not be carried over, as %s", error)
-        state["last_optimizer_state"] = optimizer_state.fresh(optimizer, len(parameters))
+        return optimizer_state.fresh(optimizer, len(parameters))

@@ -7,9 +7,10 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..checkpoints import provenance, pruning
+from ..checkpoints import provenance
+from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.provenance import Pruned
 from ..checkpoints.whole import refuse_shard
 from ..reading import reader
@@ -44,18 +45,19 @@ def own_checkpoint(save_dir: str | None, restore_file: str | None) -> str | None
     raise ValueError(f"`--save-dir` must hold a whole {DEFAULT_RESTORE_FILE}, but {last} is half of one; {way_out}.")
 
 
-def check_layers(own: str, state: Mapping[str, Any], restore_file: str, plan: Mapping[str, Pruned]) -> None:
+def check_layers(own: str, content: Checkpoint, restore_file: str, plan: Mapping[str, Pruned]) -> None:
     """Refuse to write over checkpoints of a model with other layers.
 
     Args:
-        own: the last checkpoint in the folder; `state` is its content.
+        own: the last checkpoint in the folder; `content` is what it holds.
         restore_file: with what the run begins, which `plan` prunes.
 
     Raises:
         ValueError: one line.
     """
-    there = _held(state, {})
-    for stack, ours in _held(reader.read(restore_file, "--restore-file"), plan).items():
+    there = _held(content, {})
+    begin = Checkpoint.of(reader.read(restore_file, "--restore-file"))
+    for stack, ours in _held(begin, plan).items():
         if stack in there and ours.differ_from(there[stack]):
             raise ValueError(
                 "`--save-dir` must be a folder without checkpoints of other layers, but "
@@ -78,11 +80,11 @@ class _Layers(NamedTuple):
         return str(self.origin or f"0-{self.depth - 1} of {self.depth}")
 
 
-def _held(state: Mapping[str, Any], plan: Mapping[str, Pruned]) -> Mapping[str, _Layers]:
+def _held(checkpoint: Checkpoint, plan: Mapping[str, Pruned]) -> Mapping[str, _Layers]:
     """Return the layers of each stack of a checkpoint, pruned as planned unless it is so already."""
-    origins = provenance.read(state)
+    origins = checkpoint.origins
     todo = {stack: p for stack, p in plan.items() if stack not in origins or origins[stack].last != p}
-    depths = {**pruning.depths_or_none(state["model"]), **{stack: len(p.kept) for stack, p in todo.items()}}
+    depths = {**checkpoint.depths, **{stack: len(p.kept) for stack, p in todo.items()}}
     firsts = {stack: origin.first for stack, origin in provenance.compose(origins, todo).items()}
     return {stack: _Layers(depth, firsts.get(stack)) for stack, depth in depths.items()}
 

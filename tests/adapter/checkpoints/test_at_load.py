@@ -124,7 +124,8 @@ def test_a_file_is_mapped_until_the_model_has_its_weights(
         held = make_trainer(*argv, "--arch", "layerdrop_transformer", *options)
         extra_state = held.load_checkpoint(path)
         assert extra_state["train_iterator"]["epoch"] == 3
-    assert seen[0] and not is_mapped(path), held
+    assert seen[0]
+    assert not is_mapped(path), held
 
 
 @on_linux
@@ -132,7 +133,8 @@ def test_a_file_is_mapped_until_the_model_has_its_weights(
 def test_what_a_model_reads_as_it_is_built_is_not_mapped(path, full):
     with at_load.mapping(path):
         outer, inner = (checkpoint_utils.load_checkpoint_to_cpu(str(p)) for p in (path, full["transformer"]))
-        assert is_mapped(path) and not is_mapped(full["transformer"])
+        assert is_mapped(path)
+        assert not is_mapped(full["transformer"])
     assert torch.equal(outer["model"]["encoder.layers.0.fc1.bias"], inner["model"]["encoder.layers.0.fc1.bias"])
 
 

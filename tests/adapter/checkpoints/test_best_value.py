@@ -11,7 +11,8 @@ import torch
 from omegaconf import OmegaConf
 
 from layerdrop_plugin.fairseq_adapter.checkpoints import best_value, pruning
-from layerdrop_plugin.fairseq_adapter.checkpoints.description import describe
+from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
+from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
@@ -51,16 +52,17 @@ def scheduled(best, **more):
     ],
 )
 def test_it_is_forgotten_in_each_form(before, after):
-    best_value.forget(before)
-    assert before == after
+    given = copy.deepcopy(before)
+    found = best_value.forgotten(Checkpoint.of({"model": {}, **before})).as_state()
+    assert found == {"model": {}, **after}
+    assert before == given
 
 
 @pytest.mark.parametrize(("kept", "left"), [((0, 1), {"best": 2.5, "val_loss": 3.0}), ((1,), {})])
 def test_it_stays_where_all_layers_are_kept(kept, left):
     weights = {"decoder.layers.0.w": 1, "decoder.layers.1.w": 2}
     state = {"model": weights, "args": Namespace(decoder_layers=2), "extra_state": {"best": 2.5, "val_loss": 3.0}}
-    pruning.apply(state, {"decoder": Pruned(2, kept)})
-    assert state["extra_state"] == left
+    assert pruning.keeping(Checkpoint.of(state), {"decoder": Pruned(2, kept)}).extra_state == left
 
 
 @pytest.fixture(scope="module")
@@ -81,29 +83,29 @@ def test_a_run_that_goes_on_from_a_pruned_model_saves_its_own_best(pruned, excel
     if pruned == "--keep-optimizer":
         path, options = str(tmp_path / "small.pt"), ["--decoder-layers", "2"]
         prune_checkpoint(excellent, path, {"decoder": "0,2"}, keep_optimizer=True)
-        assert describe(path)["best"] is None
-    words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *options]
-    words += ["--lr-scheduler", "reduce_lr_on_plateau", "--restore-file", path, "--no-last-checkpoints"]
-    train(*words, "--max-update", 14, "--save-dir", tmp_path / "out")
+        assert describe(path).best is None
+    arguments = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"], *options]
+    arguments += ["--lr-scheduler", "reduce_lr_on_plateau", "--restore-file", path, "--no-last-checkpoints"]
+    train(*arguments, "--max-update", 14, "--save-dir", tmp_path / "out")
     best = tmp_path / "out" / "checkpoint_best.pt"
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["checkpoint_best.pt"]
     state = torch.load(best)
     assert state["extra_state"]["best"] == state["extra_state"]["val_loss"] > 1
     assert state["optimizer_history"][-1]["lr_scheduler_state"]["best"] == math.inf  # nothing seen before the save
-    assert describe(str(best))["best"] == state["extra_state"]["best"]
+    assert describe(str(best)).best == state["extra_state"]["best"]
 
 
 @pytest.mark.slow
 def test_a_run_that_is_started_again_keeps_its_own_best(excellent, data, tiny, train, tmp_path):
-    words = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
-    words += ["--decoder-layers-to-keep", "0,2", "--restore-file", excellent, "--save-dir", tmp_path]
-    train(*words, "--max-update", 13)
+    arguments = [data["transformer_lm"], "--arch", "layerdrop_transformer_lm", *tiny["transformer_lm"]]
+    arguments += ["--decoder-layers-to-keep", "0,2", "--restore-file", excellent, "--save-dir", tmp_path]
+    train(*arguments, "--max-update", 13)
     own = tmp_path / "checkpoint_last.pt"
     state = torch.load(own)
     expected = copy.deepcopy(torch.load(tmp_path / "checkpoint_best.pt")["model"])
     state["extra_state"]["best"] = 1.5
     torch.save(state, own)
-    train(*words, "--max-update", 14)
+    train(*arguments, "--max-update", 14)
     assert torch.load(own)["extra_state"]["best"] == 1.5
     kept = torch.load(tmp_path / "checkpoint_best.pt")["model"]
     assert all(torch.equal(kept[name], value) for name, value in expected.items())

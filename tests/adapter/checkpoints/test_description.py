@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from layerdrop_plugin.cli.describe import main
-from layerdrop_plugin.fairseq_adapter.checkpoints.description import describe
+from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
 # A layer of width 16, with 24 in its FFN, has 4 projections, 2 norms and the FFN: 4 (256 + 16) + 2 x 32 + 408 + 400.
@@ -39,7 +39,7 @@ def test_each_family(family, task, stacks, full):
     # Adam keeps two moments of each parameter; fairseq's sinusoidal positions and versions are none.
     moments = sum(entry["exp_avg"].numel() for entry in state["last_optimizer_state"]["state"].values())
     marks = sum(value.numel() for name, value in state["model"].items() if name.endswith(("version", "_tensor")))
-    assert describe(str(full[family])) == {
+    assert describe(str(full[family])).as_json() == {
         "checkpoint": str(full[family]),
         "architecture": f"layerdrop_{family}",
         "task": task,
@@ -59,28 +59,28 @@ def test_a_pruned_one_tells_its_layers_of_the_first_model(full, tmp_path):
     prune_checkpoint(str(full["transformer"]), path, {"encoder": "1,3", "decoder": "0"}, stock=True, dtype="float16")
     found = describe(path)
     pruned = {"depth": 4, "kept": [1, 3]}
-    assert found["stacks"] == {
+    assert found.as_json()["stacks"] == {
         "encoder": stack(LAYER, 2, 0.0, pruned),
         "decoder": stack(DECODER_LAYER, 1, 0.0, {"depth": 4, "kept": [0]}),
     }
-    assert found["parameters"] == describe(str(full["transformer"]))["parameters"] - 2 * LAYER - 3 * DECODER_LAYER
-    assert (found["architecture"], found["dtype"], found["updates"]) == ("transformer", "float16", 12)
-    assert (found["best"], found["best_metric"], found["bytes"]["optimizer"]) == (None, None, 0)
+    assert found.parameters == describe(str(full["transformer"])).parameters - 2 * LAYER - 3 * DECODER_LAYER
+    assert (found.architecture, found.dtype, found.updates) == ("transformer", "float16", 12)
+    assert (found.best, found.best_metric, found.bytes.optimizer) == (None, None, 0)
 
 
 @pytest.mark.slow
 def test_stocks_copies_of_weights_are_not_counted(stock_full, full):
     found, ours = describe(str(stock_full)), describe(str(full["transformer"]))
-    assert found["parameters"] == ours["parameters"]
-    assert found["stacks"] == {"encoder": stack(LAYER, rate=0.0), "decoder": stack(DECODER_LAYER, rate=0.0)}
-    assert found["bytes"]["weights"] > ours["bytes"]["weights"]  # though they are in the file
+    assert found.parameters == ours.parameters
+    assert found.as_json()["stacks"] == {"encoder": stack(LAYER, rate=0.0), "decoder": stack(DECODER_LAYER, rate=0.0)}
+    assert found.bytes.weights > ours.bytes.weights  # though they are in the file
 
 
 def test_tied_weights_that_a_gpu_saved_apart_count_once(full, tmp_path):
     state = torch.load(full["transformer"])
     state["model"] = {name: value.clone() for name, value in state["model"].items()}
     torch.save(state, tmp_path / "gpu.pt")
-    assert describe(str(tmp_path / "gpu.pt"))["parameters"] == describe(str(full["transformer"]))["parameters"]
+    assert describe(str(tmp_path / "gpu.pt")).parameters == describe(str(full["transformer"])).parameters
 
 
 @pytest.fixture
@@ -108,11 +108,11 @@ def test_heads_and_another_metric(save):
     }
     save("model.pt", model={**weights, **heads}, cfg=cfg, extra_state={"best": 81.25}, optimizer_history=[])
     found = describe("model.pt")
-    assert found["classification_heads"] == ["rte", "mnli"]
-    assert (found["best"], found["best_metric"]) == (81.25, "accuracy")
-    assert (found["task"], found["updates"]) == ("sentence_prediction", None)
-    assert found["stacks"]["encoder"]["layer_parameters"] == [32, 36]
-    assert found["parameters"] == 32 + 36 + 2 * 16
+    assert found.classification_heads == ("rte", "mnli")
+    assert (found.best, found.best_metric) == (81.25, "accuracy")
+    assert (found.task, found.updates) == ("sentence_prediction", None)
+    assert found.stacks["encoder"].layer_parameters == (32, 36)
+    assert found.parameters == 32 + 36 + 2 * 16
 
 
 def test_old_options(save):
@@ -123,9 +123,9 @@ def test_old_options(save):
     entries = {"optimizer_history": [{"num_updates": 9}], "extra_state": {"best": float("inf")}}
     torch.save({"args": args, "model": weights, **entries}, "old.pt")
     found = describe("old.pt")
-    assert (found["architecture"], found["task"], found["updates"]) == ("roberta_base", "masked_lm", 9)
-    assert (found["best"], found["best_metric"]) == (None, None)  # no number that JSON knows
-    assert found["stacks"] == {
+    assert (found.architecture, found.task, found.updates) == ("roberta_base", "masked_lm", 9)
+    assert (found.best, found.best_metric) == (None, None)  # no number that JSON knows
+    assert found.as_json()["stacks"] == {
         "encoder": {
             "depth": 1,
             "layerdrop": None,
@@ -143,13 +143,13 @@ def test_what_fairseq_had_pruned_has_the_depth_of_its_weights(save):
     """It saves pruned weights beside the full depth."""
     options = argparse.Namespace(_name="layerdrop_roberta", encoder_layers=12)
     save("model.pt", cfg={"model": options})
-    assert describe("model.pt")["stacks"]["encoder"]["depth"] == 2
+    assert describe("model.pt").stacks["encoder"].depth == 2
 
 
 def test_a_model_without_stacks(save):
     save("model.pt", cfg={"model": argparse.Namespace(_name="lstm")}, model={"decoder.rnn.weight": torch.zeros(3)})
     found = describe("model.pt")
-    assert (found["architecture"], found["stacks"], found["parameters"]) == ("lstm", {}, 3)
+    assert (found.architecture, found.stacks, found.parameters) == ("lstm", {}, 3)
 
 
 TEXT = """\
@@ -191,7 +191,7 @@ def test_the_text(save, capsys):
 def test_the_data(save, tmp_path):
     save_two(save)
     main(["a.pt", "b.pt", "--json", "out.json", "--csv", "out.csv"])
-    assert json.loads((tmp_path / "out.json").read_text()) == [describe("a.pt"), describe("b.pt")]
+    assert json.loads((tmp_path / "out.json").read_text()) == [describe("a.pt").as_json(), describe("b.pt").as_json()]
     a, b = (os.path.getsize(name) for name in ("a.pt", "b.pt"))
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "checkpoint,architecture,task,encoder_depth,encoder_layerdrop,encoder_learned_rates,encoder_headdrop,"
@@ -220,7 +220,7 @@ def save_structured(save):
 def test_rates_of_every_kind(save):
     save_structured(save)
     found = describe("c.pt")
-    assert found["stacks"]["decoder"] == {
+    assert found.as_json()["stacks"]["decoder"] == {
         "depth": 2,
         "layerdrop": 0.25,
         "learned_rates": [0.375, pytest.approx(0.12345)],
@@ -233,7 +233,23 @@ def test_rates_of_every_kind(save):
         "layer_parameters": [34, 34],  # 32, and the two by which a rate is learned
         "pruned": None,
     }
-    assert (found["parameters"], found["dtype"]) == (68, "float32")
+    assert (found.parameters, found.dtype) == (68, "float32")
+
+
+def test_the_json_word_for_word(save):
+    """Programs may read it: names, order and types stay."""
+    save_structured(save)
+    origin = {"depth": 4, "kept": [0, 2]}
+    save("c.pt", **{**torch.load("c.pt"), "layerdrop": {"decoder": {**origin, "last": origin}}})
+    size = os.path.getsize("c.pt")
+    assert json.dumps(describe("c.pt").as_json()) == (
+        '{"checkpoint": "c.pt", "architecture": "layerdrop_transformer_lm", "task": null, "stacks": {"decoder": '
+        '{"depth": 2, "layerdrop": 0.25, "learned_rates": [0.375, 0.12345000356435776], "headdrop": "target:3", '
+        '"ffndrop": "0.1,0.2", "sublayerdrop": null, "embed_dim": 4, "ffn_embed_dim": 8, "attention_heads": 4, '
+        '"layer_parameters": [34, 34], "pruned": {"depth": 4, "kept": [0, 2]}}}, "classification_heads": [], '
+        '"parameters": 68, "dtype": "float32", "updates": null, "best": null, "best_metric": null, '
+        f'"bytes": {{"file": {size}, "weights": 296, "optimizer": 0}}}}'
+    )
 
 
 def test_the_text_and_the_table_of_rates_of_every_kind(save, capsys, tmp_path):
@@ -298,7 +314,8 @@ def test_one_that_is_wrong_among_others(save, tmp_path, capsys):
     assert written.err == (
         "layerdrop-describe: error: `CKPT` must be the file of a checkpoint, but no.pt does not exist.\n"
     )
-    assert written.out.splitlines()[0] == "b.pt" and written.out.splitlines()[-1].startswith("  file ")
+    assert written.out.splitlines()[0] == "b.pt"
+    assert written.out.splitlines()[-1].startswith("  file ")
     assert not (tmp_path / "out.json").exists()
 
 

@@ -20,12 +20,14 @@ from layerdrop_plugin.cli import prune as prune_command
 from layerdrop_plugin.cli import search as search_command
 from layerdrop_plugin.cli import sweep as sweep_command
 from layerdrop_plugin.fairseq_adapter.checkpoints import layer_settings, pruning
+from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.config import get
 from layerdrop_plugin.fairseq_adapter.errors import UserError
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 from layerdrop_plugin.fairseq_adapter.model_options import read
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_stacks
 from layerdrop_plugin.fairseq_adapter.options import STACKS
 
 DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 3 instead."
@@ -54,32 +56,31 @@ def aligned(data, train, tmp_path_factory):
 def test_the_alignment_layer_is_renumbered(make, given, kept, left):
     options = {"alignment_layer": given, "decoder_layers": 4}
     cfg = make(**options) if make is not OmegaConf.create else make(options)
-    layer_settings.follow(cfg, {"decoder": Pruned(4, kept)})
-    assert get(cfg, "alignment_layer") == left
+    changes = layer_settings.changed_options(cfg, {"decoder": Pruned(4, kept)})
+    assert changes == ({} if given is None else {"alignment_layer": left})
+    assert get(cfg, "alignment_layer") == given
 
 
-def test_an_alignment_layer_that_is_dropped_is_refused_and_nothing_changes():
+def test_an_alignment_layer_that_is_dropped_is_refused():
     cfg = Namespace(alignment_layer=3, decoder_layers=4, decoder_kernel_size_list=[1, 2, 3, 4])
     with pytest.raises(ValueError) as error:
-        layer_settings.follow(cfg, {"decoder": Pruned(4, (0, 2))})
+        layer_settings.changed_options(cfg, {"decoder": Pruned(4, (0, 2))})
     assert str(error.value) == DROPPED
-    assert cfg == Namespace(alignment_layer=3, decoder_layers=4, decoder_kernel_size_list=[1, 2, 3, 4])
 
 
 def test_the_encoder_has_no_alignment_layer():
-    cfg = Namespace(alignment_layer=3)
-    layer_settings.follow(cfg, {"encoder": Pruned(4, (0, 2))})
-    assert cfg == Namespace(alignment_layer=3)
+    assert layer_settings.changed_options(Namespace(alignment_layer=3), {"encoder": Pruned(4, (0, 2))}) == {}
 
 
 @pytest.mark.parametrize(
     ("sizes", "left"),
-    [([3, 7, 15], [3, 15]), ("[3, 7] + [15]", [3, 15]), ([31], [31]), ("[3] * 3", [3, 3]), (None, None)],
+    [([3, 7, 15], [3, 15]), ("[3, 7] + [15]", [3, 15]), ([31], None), ("[3] * 3", [3, 3]), (None, None)],
 )
 def test_kernel_sizes_follow_their_layers(sizes, left):
     cfg = Namespace(encoder_kernel_size_list=sizes, decoder_kernel_size_list=[5, 6])
-    layer_settings.follow(cfg, {"encoder": Pruned(3, (0, 2))})
-    assert cfg == Namespace(encoder_kernel_size_list=left, decoder_kernel_size_list=[5, 6])
+    changes = layer_settings.changed_options(cfg, {"encoder": Pruned(3, (0, 2))})
+    assert changes == ({} if left is None else {"encoder_kernel_size_list": left})
+    assert cfg == Namespace(encoder_kernel_size_list=sizes, decoder_kernel_size_list=[5, 6])
 
 
 def test_alignments_of_a_pruned_decoder_come_from_the_same_layer(aligned, load_model, tokens):
@@ -190,7 +191,7 @@ def test_while_some_layers_run_it_points_with_the_same_layer(kept, pointing, loa
     lengths = torch.tensor([5, 4])
     full, _ = load_model(pointing)
     expected = cut(full, kept)
-    evaluation.with_stacks(full)
+    with_stacks(full)
     full.eval()
     with torch.no_grad(), full.decoder.layers.running(kept):
         logits, extra = full(tokens, lengths, tokens)
@@ -245,7 +246,8 @@ def test_candidates_with_needed_layers():
     ]
     assert count_candidates([2, 3], [1, 2], [(), (2,)]) == 4
     found = some_candidates([16], [8], 40, seed=1, needed=[(4,)])
-    assert len(set(found)) == 40 and all(4 in kept and len(set(kept)) == 8 for (kept,) in found)
+    assert len(set(found)) == 40
+    assert all(4 in kept and len(set(kept)) == 8 for (kept,) in found)
 
 
 @pytest.mark.parametrize("kind", ["lightweight", "dynamic"])
@@ -296,7 +298,7 @@ def test_why_a_stack_can_not_be_pruned_is_true(arch):
     rename, why = STRANGE[arch]
     weights = {rename(name): 0 for name in ("encoder.embed.w", "encoder.layers.0.w", "encoder.layers.1.w")}
     with pytest.raises(ValueError) as error:
-        pruning.prune_loaded({"model": weights, "args": Namespace(arch=arch)}, {"encoder": "0"})
+        pruning.prune(Checkpoint(weights, args=Namespace(arch=arch)), {"encoder": "0"})
     assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why.format(arch)} (got '0')."
 
 

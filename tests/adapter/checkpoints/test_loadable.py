@@ -10,7 +10,6 @@ import torch
 from layerdrop_plugin.cli.prune import main
 from layerdrop_plugin.fairseq_adapter.checkpoints import layer_settings, loadable
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
-from layerdrop_plugin.fairseq_adapter.config import put
 
 SIZE = [
     *("--encoder-layers", "4", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "24", "--decoder-layers", "4"),
@@ -65,7 +64,7 @@ REFUSED = "`--output` must be a checkpoint that fairseq can load, but this one w
 
 def test_what_fairseq_could_not_build_is_not_written(trained, tmp_path, error_of, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(layer_settings, "follow", lambda cfg, pruned: None)
+    monkeypatch.setattr(layer_settings, "changed_options", lambda cfg, pruned: {})
     error = error_of(main, trained("lightconv"), "--output", "small.pt", "--encoder", "0,3")
     assert error == f"{REFUSED}encoder_kernel_size_list doesn't match encoder_layers"
     assert list(tmp_path.iterdir()) == []
@@ -73,7 +72,7 @@ def test_what_fairseq_could_not_build_is_not_written(trained, tmp_path, error_of
 
 def test_weights_that_do_not_fit_are_not_written(trained, tmp_path, error_of, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(layer_settings, "follow", lambda cfg, pruned: put(cfg, "encoder_ffn_embed_dim", 25))
+    monkeypatch.setattr(layer_settings, "changed_options", lambda cfg, pruned: {"encoder_ffn_embed_dim": 25})
     (tmp_path / "small.pt").write_text("what was there")
     error = error_of(main, trained("transformer"), "--output", "small.pt", "--encoder", "0,3", "--force")
     assert error.startswith(f"{REFUSED}Error(s) in loading state_dict for LayerDropTransformerModel: size mismatch for")

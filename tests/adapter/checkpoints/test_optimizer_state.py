@@ -60,7 +60,7 @@ def test_what_has_no_state_yet_gets_none():
 
 
 def test_flat_state_of_fp16_training():
-    """fairseq's FP16Optimizer lays all parameters end to end, in the model's order."""
+    """The FP16Optimizer of fairseq lays all parameters end to end, in the model's order."""
     flat = torch.arange(16.0)
     state = {
         "state": {0: {"step": 7, "exp_avg": flat, "exp_avg_sq": flat * 10}},
@@ -161,10 +161,10 @@ def kept_as(name, before):
 
 @pytest.fixture
 def argv(tiny, data):
-    def words(family, arch=None):
+    def argv_of(family, arch=None):
         return [data[family], "--arch", arch or f"layerdrop_{family}", *tiny[family]]
 
-    return words
+    return argv_of
 
 
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm"])

@@ -83,7 +83,8 @@ def test_a_decoder_specification_leaves_the_encoder_as_it_is(full, load_model):
     encoder = [name for name in whole if name.startswith("encoder.")]
     assert encoder == [name for name in small if name.startswith("encoder.")]
     assert all(torch.equal(whole[name], small[name]) for name in encoder)
-    assert len(stacks(pruned)["encoder"]) == 4 and len(stacks(pruned)["decoder"]) == 2
+    assert len(stacks(pruned)["encoder"]) == 4
+    assert len(stacks(pruned)["decoder"]) == 2
 
 
 def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(full, caplog, load_model):
@@ -182,7 +183,7 @@ def test_from_pretrained_prunes_a_language_model(full, data, load_model):
 
 
 def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path, load_model, tokens):
-    """fairseq #2507."""
+    """See fairseq #2507."""
     from fairseq.models.roberta import RobertaModel
 
     model, _ = load_model(full["roberta"])

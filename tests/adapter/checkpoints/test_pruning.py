@@ -9,9 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from layerdrop_plugin import learned_rates
 from layerdrop_plugin.fairseq_adapter.checkpoints import pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints import stock as stock_checkpoint
+from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.config import get, put
 from layerdrop_plugin.fairseq_adapter.model_options import read
@@ -43,9 +43,25 @@ def test_plan_refuses_a_stack_that_is_not_there():
     assert str(error.value) == "`decoder_layers_to_keep` must be left out: the model has no decoder (got '0,2')."
 
 
+def prune(state, specs):
+    """What pruning makes of fairseq's dict, and what was kept; the dict itself is left as it was."""
+    before = copy.deepcopy(state)
+    small, kept = pruning.prune(Checkpoint.of(state), specs)
+    assert state == before
+    return small.as_state(), kept
+
+
+def reconcile(state):
+    """What reconciling makes of fairseq's dict, which is left as it was."""
+    before = copy.deepcopy(state)
+    reconciled = pruning.reconcile(Checkpoint.of(state)).as_state()
+    assert state == before
+    return reconciled
+
+
 def test_a_checkpoint_is_pruned_in_weights_configuration_and_origin():
-    state = small_state()
-    assert pruning.prune_loaded(state, {"decoder": "0,2"}) == {"decoder": Pruned(3, (0, 2))}
+    state, kept = prune(small_state(), {"decoder": "0,2"})
+    assert kept == {"decoder": Pruned(3, (0, 2))}
     assert state == {
         "model": {
             "encoder.embed": 0,
@@ -61,10 +77,11 @@ def test_a_checkpoint_is_pruned_in_weights_configuration_and_origin():
 
 
 @pytest.mark.parametrize("make", [lambda **cfg: Namespace(**cfg), lambda **cfg: OmegaConf.create(cfg)])
-def test_either_kind_of_configuration_is_changed(make):
+def test_either_kind_of_configuration_is_read(make):
     cfg = make(encoder_layers=2, decoder_layers=3)
-    pruning.configure(cfg, {"encoder": Pruned(2, (1,))})
-    assert (cfg.encoder_layers, cfg.encoder_layers_to_keep, cfg.decoder_layers) == (1, None, 3)
+    changes = pruning.changed_options(cfg, {"encoder": Pruned(2, (1,))})
+    assert changes == {"encoder_layers": 1, "encoder_layers_to_keep": None}
+    assert cfg == make(encoder_layers=2, decoder_layers=3)
 
 
 @pytest.mark.parametrize("make", [lambda **cfg: Namespace(**cfg), lambda **cfg: OmegaConf.create(cfg)])
@@ -84,23 +101,24 @@ def test_rates_stay_with_their_layers(given, kept, left, make):
     cfg = make(decoder_layers=5, decoder_attention_heads=8, encoder_layers=5, encoder_layerdrop="linear:0:0.5")
     for kind in ("layerdrop", "ffndrop", "sublayerdrop"):
         put(cfg, f"decoder_{kind}", given)
-    pruning.configure(cfg, {"decoder": Pruned(5, kept)})
-    assert [get(cfg, f"decoder_{kind}") for kind in ("layerdrop", "ffndrop", "sublayerdrop")] == [left] * 3
-    assert (cfg.decoder_layers, cfg.encoder_layers, cfg.encoder_layerdrop) == (len(kept), 5, "linear:0:0.5")
+    changes = pruning.changed_options(cfg, {"decoder": Pruned(5, kept)})
+    drops = [f"decoder_{kind}" for kind in ("layerdrop", "ffndrop", "sublayerdrop")]
+    assert [changes.get(name, get(cfg, name)) for name in drops] == [left] * 3
+    assert changes.keys() - drops == {"decoder_layers", "decoder_layers_to_keep"}
+    assert changes["decoder_layers"] == len(kept)
 
 
 def test_a_target_of_heads_stays_a_rate_of_heads():
     cfg = Namespace(decoder_layers=5, decoder_attention_heads=8, decoder_headdrop="target:6")
-    pruning.configure(cfg, {"decoder": Pruned(5, (0, 4))})
-    assert cfg.decoder_headdrop == 0.25
+    assert pruning.changed_options(cfg, {"decoder": Pruned(5, (0, 4))})["decoder_headdrop"] == 0.25
 
 
 def test_rates_that_fall_to_0_can_be_read_again_from_a_pruned_configuration():
     """The last of these, by first + (last - first) i / (n - 1), would be -4e-19, and no rate."""
     cfg = Namespace(decoder_layers=4, decoder_layerdrop="linear:0.003:0")
-    pruning.configure(cfg, {"decoder": Pruned(4, (0, 3))})
-    assert cfg.decoder_layerdrop == "0.003,0.0"
-    read(cfg)
+    changes = pruning.changed_options(cfg, {"decoder": Pruned(4, (0, 3))})
+    assert changes["decoder_layerdrop"] == "0.003,0.0"
+    read(Namespace(**{**vars(cfg), **changes}))
 
 
 def learned_state(depth=4, **options):
@@ -115,10 +133,10 @@ def learned_state(depth=4, **options):
 @pytest.mark.parametrize("keep", [1, 2, 3, 4])
 def test_a_checkpoint_is_pruned_to_the_lowest_learned_rates(keep):
     kept = {1: (1,), 2: (1, 3), 3: (1, 2, 3), 4: (0, 1, 2, 3)}[keep]
-    state = learned_state()
-    assert pruning.prune_loaded(state, {"decoder": f"learned:{keep}"}) == {"decoder": Pruned(4, kept)}
-    assert [v for name, v in state["model"].items() if name.endswith(".w")] == [20 + i for i in kept]
-    left = learned_rates.saved(state["model"])["decoder"]
+    small, found = pruning.prune(Checkpoint.of(learned_state()), {"decoder": f"learned:{keep}"})
+    assert found == {"decoder": Pruned(4, kept)}
+    assert [v for name, v in small.weights.items() if name.endswith(".w")] == [20 + i for i in kept]
+    left = small.learned_rates["decoder"]
     assert left == pytest.approx([(0.4, 0.1, 0.3, 0.2)[i] for i in kept])
 
 
@@ -126,7 +144,7 @@ def test_a_checkpoint_without_learned_rates_is_not_pruned_by_them():
     state = small_state()
     before = copy.deepcopy(state)
     with pytest.raises(ValueError) as error:
-        pruning.prune_loaded(state, {"decoder": "learned:2"})
+        pruning.prune(Checkpoint.of(state), {"decoder": "learned:2"})
     assert str(error.value) == (
         "`decoder_layers_to_keep` must not be 'learned:2' where no drop rates were learned "
         "(with --*-layerdrop-learned)."
@@ -135,12 +153,10 @@ def test_a_checkpoint_without_learned_rates_is_not_pruned_by_them():
 
 
 def test_reconcile_carries_out_what_is_to_be_kept_by_learned_rates():
-    state = learned_state(decoder_layers_to_keep="learned:2")
-    pruning.reconcile(state)
+    state = reconcile(learned_state(decoder_layers_to_keep="learned:2"))
     assert [v for name, v in state["model"].items() if name.endswith(".w")] == [21, 23]
     assert (state["args"].decoder_layers, state["args"].decoder_layers_to_keep) == (2, None)
-    pruning.reconcile(state)
-    assert state["args"].decoder_layers == 2
+    assert reconcile(state)["args"].decoder_layers == 2
 
 
 @pytest.mark.parametrize("kind", ["args", "cfg"])
@@ -152,10 +168,12 @@ def test_a_stock_checkpoint_has_nothing_of_ours(kind):
     options.decoder_layers_to_keep = options.encoder_layerdrop = None
     state[kind] = options if kind == "args" else {"model": options, "task": {"decoder_layerdrop": "linear:0:0.5"}}
     state["extra_state"] = {"ema": dict(state["model"])}
-    stock_checkpoint.as_stock(state)
+    before = copy.deepcopy(state)
+    stock = stock_checkpoint.as_stock(Checkpoint.of(state)).as_state()
+    assert state == before
     plain = {f"decoder.layers.{i}.w": 20 + i for i in range(4)}
-    assert state["model"] == state["extra_state"]["ema"] == plain
-    assert vars(options) == {
+    assert stock["model"] == stock["extra_state"]["ema"] == plain
+    assert vars(stock["args"] if kind == "args" else stock["cfg"]["model"]) == {
         "arch": "transformer_lm",
         "decoder_layers": 4,
         "dropout": 0.1,
@@ -166,31 +184,29 @@ def test_a_stock_checkpoint_has_nothing_of_ours(kind):
         "decoder_layers_to_keep": None,
     }
     if kind == "cfg":
-        assert state["cfg"]["task"] == {"decoder_layerdrop": 0.0}
+        assert stock["cfg"]["task"] == {"decoder_layerdrop": 0.0}
 
 
 def test_averages_of_the_weights_are_pruned_too():
     average = {"decoder.layers.0.w": 0, "decoder.layers.1.w": 1, "decoder.layers.2.w": 2, "embed": 3}
     state = small_state(extra_state={"ema": dict(average), "ema_fp32_params": dict(average), "best": 1})
-    pruning.prune_loaded(state, {"decoder": "last:1"})
+    state, _ = prune(state, {"decoder": "last:1"})
     pruned = {"decoder.layers.0.w": 2, "embed": 3}
     assert state["extra_state"] == {"ema": pruned, "ema_fp32_params": pruned}
 
 
 def test_pruned_again_it_says_what_is_left_of_the_first_model():
-    state = small_state()
-    pruning.prune_loaded(state, {"decoder": "0,2"})
-    pruning.prune_loaded(state, {"decoder": "last:1"})
+    state, _ = prune(small_state(), {"decoder": "0,2"})
+    state, _ = prune(state, {"decoder": "last:1"})
     assert state["layerdrop"] == {"decoder": {"depth": 3, "kept": [2], "last": {"depth": 2, "kept": [1]}}}
     assert state["model"]["decoder.layers.0.w"] == 22
 
 
 def test_what_does_not_fit_a_pruned_checkpoint_is_refused_with_what_it_holds():
-    state = small_state()
-    pruning.prune_loaded(state, {"decoder": "0,2"})
+    state, _ = prune(small_state(), {"decoder": "0,2"})
     before = copy.deepcopy(state)
     with pytest.raises(ValueError) as error:
-        pruning.prune_loaded(state, {"decoder": "0,2"})
+        pruning.prune(Checkpoint.of(state), {"decoder": "0,2"})
     assert str(error.value) == (
         "`decoder_layers_to_keep` must name layers from 0 to 1, but has 2 in '0,2'. "
         "The checkpoint was pruned before and holds decoder layers 0,2 of 3."
@@ -210,12 +226,9 @@ def test_what_does_not_fit_a_pruned_checkpoint_is_refused_with_what_it_holds():
     ],
 )
 def test_reconcile_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):
-    state = small_state(Namespace(encoder_layers=2, **cfg))
-    pruning.reconcile(state)
+    state = reconcile(small_state(Namespace(encoder_layers=2, **cfg)))
     assert state["args"].decoder_layers == depth
     assert getattr(state["args"], "decoder_layers_to_keep", None) is None
     assert [v for name, v in state["model"].items() if name.startswith("decoder.layers")] == layers
     assert state["args"].encoder_layers == 2
-    before = copy.deepcopy(state)
-    pruning.reconcile(state)
-    assert state == before
+    assert reconcile(state) == state

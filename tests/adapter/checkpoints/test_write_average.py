@@ -82,7 +82,8 @@ def test_models_of_different_layers_have_no_mean(folder, error_of, other, layers
     save("a.pt", 1.0, layerdrop=ORIGIN)
     save("b.pt", 2.0, layerdrop=other)
     assert error_of(main, "--inputs", "a.pt", "b.pt", "--output", "out.pt") == (
-        f"checkpoints to average must hold the same layers, but a.pt holds decoder layers 0,2 of 4, b.pt {layers}."
+        "checkpoints to average must hold the same layers, "
+        f"but a.pt holds decoder layers 0,2 of 4, and b.pt holds {layers}."
     )
     assert not os.path.exists("out.pt")
 
@@ -245,7 +246,8 @@ def test_help_has_examples(capsys):
         main(["--help"])
     assert end.value.code == 0
     examples = capsys.readouterr().out.split("\nexamples:\n")[1].splitlines()
-    assert len(examples) == 3 and all(line.startswith("  layerdrop-average --inputs ") for line in examples)
+    assert len(examples) == 3
+    assert all(line.startswith("  layerdrop-average --inputs ") for line in examples)
 
 
 class Terminal(io.StringIO):

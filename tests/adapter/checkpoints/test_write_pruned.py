@@ -9,12 +9,13 @@ import torch
 from shared.pruned_files import (
     SPECS,
     by_hand,
+    pruned_state,
     same,
     saved,  # noqa: F401  fixtures
 )
 
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
-from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint, pruned
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
 KEPT = {
     "transformer": {"encoder": Pruned(4, (0, 3)), "decoder": Pruned(4, (1, 2))},
@@ -43,12 +44,12 @@ def test_it_loads_without_options_as_the_full_one_with_them(family, stock, full,
 
 def test_what_belongs_to_the_full_models_training_is_left_out(full):
     before = torch.load(full["transformer"])
-    state, _ = pruned(str(full["transformer"]), SPECS["transformer"])
+    state, _ = pruned_state(str(full["transformer"]), SPECS["transformer"])
     assert set(before) - set(state) == {"last_optimizer_state"}
     assert set(state) - set(before) == {"layerdrop"}
     assert set(before["extra_state"]) - set(state["extra_state"]) == {"best", "val_loss"}
     assert state["optimizer_history"] == before["optimizer_history"]  # the number of updates
-    whole, _ = pruned(str(full["transformer"]), {}, dtype="float32")
+    whole, _ = pruned_state(str(full["transformer"]), {}, dtype="float32")
     assert whole["extra_state"]["best"] == before["extra_state"]["best"]  # the same model still
     assert "layerdrop" not in whole
 
@@ -101,7 +102,7 @@ def test_training_starts_from_it_with_a_fresh_optimizer(options, full, data, tin
 
 
 def test_by_hand(saved):
-    state, kept = pruned(saved(), {"decoder": [1]})
+    state, kept = pruned_state(saved(), {"decoder": [1]})
     assert kept == {"decoder": Pruned(2, (1,))}
     assert {name: value.tolist() for name, value in state["model"].items()} == {
         "decoder.version": [3.0],
@@ -142,7 +143,7 @@ def test_the_layer_of_the_lowest_learned_rate_with_its_moments(stock, saved):
     moments = {i: {"exp_avg": torch.full(weights[name].shape, float(i))} for i, name in enumerate(order)}
     optimizer = {"state": moments, "param_groups": [{"params": list(range(7))}]}
     path = saved(weights, last_optimizer_state=optimizer)
-    state, kept = pruned(path, {"decoder": "learned:1"}, stock=stock, keep_optimizer=True)
+    state, kept = pruned_state(path, {"decoder": "learned:1"}, stock=stock, keep_optimizer=True)
     assert kept == {"decoder": Pruned(2, (1,))}
     assert state["model"]["decoder.layers.0.fc1.weight"].tolist() == [[20.0, 21.0]]
     assert any("learned_rate" in name for name in state["model"]) == (not stock)
@@ -158,7 +159,8 @@ def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
     path = tmp_path / "small.pt"
     prune_checkpoint(str(stock_full), str(path), SPECS["transformer"], stock=True)
     names = list(torch.load(path)["model"])
-    assert "encoder.layers.1.fc1.weight" in names and "encoder.layers.1.fc1_weight" not in names
+    assert "encoder.layers.1.fc1.weight" in names
+    assert "encoder.layers.1.fc1_weight" not in names
     small, cfg = load_model(path)
     wanted, _ = load_model(stock_full, encoder_layers_to_keep="0,3", decoder_layers_to_keep="1,2")
     assert torch.equal(outputs(small, "transformer"), outputs(wanted, "transformer"))
@@ -167,7 +169,7 @@ def test_stock_stays_stock(stock_full, tmp_path, load_model, outputs):
 
 @pytest.mark.slow
 def test_stocks_optimizer_counts_the_copies_and_so_they_stay(stock_full):
-    state, _ = pruned(str(stock_full), SPECS["transformer"], keep_optimizer=True)
+    state, _ = pruned_state(str(stock_full), SPECS["transformer"], keep_optimizer=True)
     names = [name for name in state["model"] if not name.endswith(("version", "_float_tensor"))]
     tied = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
     names = [name for name in names if name not in tied]

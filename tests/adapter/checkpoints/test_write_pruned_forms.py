@@ -7,10 +7,10 @@ import copy
 
 import pytest
 import torch
-from shared.pruned_files import SPECS, by_hand, same, saved  # noqa: F401  fixtures
+from shared.pruned_files import SPECS, by_hand, pruned_state, same, saved  # noqa: F401  fixtures
 
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
-from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint, pruned
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_stock_leaves_nothing_of_ours_in_the_options(kind, saved):
     options = {"_name": "layerdrop_transformer_lm_gpt", "arch": "layerdrop_transformer_lm_gpt", "decoder_layers": 2}
     options.update(decoder_layerdrop=0.2, decoder_layers_to_keep=None, user_dir="/home/layerdrop_plugin", dropout=0.1)
     cfg = {"model": kind(**options), "common": {"user_dir": "layerdrop_plugin", "seed": 1}, "task": {"_name": "x"}}
-    state, _ = pruned(saved(cfg=copy.deepcopy(cfg)), {"decoder": "0"}, stock=True)
+    state, _ = pruned_state(saved(cfg=copy.deepcopy(cfg)), {"decoder": "0"}, stock=True)
     after = {"_name": "transformer_lm_gpt", "arch": "transformer_lm_gpt", "decoder_layers": 1}
     after.update(decoder_layerdrop=0.0, decoder_layers_to_keep=None, user_dir=None, dropout=0.1)
     assert state["cfg"] == {"model": kind(**after), "common": {"user_dir": None, "seed": 1}, "task": {"_name": "x"}}
@@ -35,7 +35,7 @@ def test_stock_leaves_nothing_of_ours_in_the_options(kind, saved):
 
 def test_stock_of_old_options(saved):
     args = argparse.Namespace(arch="layerdrop_transformer_lm", decoder_layers=2, user_dir="x", lr=[1.0])
-    state, _ = pruned(saved(args=args, cfg=None), {"decoder": "0"}, stock=True)
+    state, _ = pruned_state(saved(args=args, cfg=None), {"decoder": "0"}, stock=True)
     after = argparse.Namespace(arch="transformer_lm", decoder_layers=1, user_dir=None, lr=[1.0])
     after.decoder_layers_to_keep = None
     assert state["args"] == after
@@ -101,8 +101,8 @@ def test_the_flat_optimizer_of_training_in_fp16(full, tmp_path):
     optimizer["param_groups"][0]["params"] = [0]
     optimizer["loss_scale"] = 8.0
     torch.save(state, tmp_path / "fp16.pt")
-    numbered, _ = pruned(str(full["transformer"]), SPECS["transformer"], keep_optimizer=True)
-    found, _ = pruned(str(tmp_path / "fp16.pt"), SPECS["transformer"], keep_optimizer=True)
+    numbered, _ = pruned_state(str(full["transformer"]), SPECS["transformer"], keep_optimizer=True)
+    found, _ = pruned_state(str(tmp_path / "fp16.pt"), SPECS["transformer"], keep_optimizer=True)
     found, expected = found["last_optimizer_state"], numbered["last_optimizer_state"]["state"]
     assert (found["param_groups"][0]["params"], found["loss_scale"]) == ([0], 8.0)
     for k in ("exp_avg", "exp_avg_sq"):
@@ -114,17 +114,17 @@ def test_moving_averages_go_with_the_optimizer(saved):
     extra = {"train_iterator": {"epoch": 1}, "ema": ema, "ema_fp32_params": dict(ema)}
     moments = {"state": {i: {"exp_avg": torch.full((1, 2), float(i))} for i in (1, 2)}}
     path = saved(extra_state=extra, last_optimizer_state={**moments, "param_groups": [{"params": [0, 1, 2]}]})
-    state, _ = pruned(path, {"decoder": "1"}, keep_optimizer=True)
+    state, _ = pruned_state(path, {"decoder": "1"}, keep_optimizer=True)
     assert state["extra_state"]["ema"]["decoder.layers.0.fc1.weight"].tolist() == [[21.0, 22.0]]
     assert "decoder.layers.1.fc1.weight" not in state["extra_state"]["ema_fp32_params"]
     assert state["last_optimizer_state"]["state"][1]["exp_avg"].tolist() == [[2.0, 2.0]]
-    assert pruned(path, {"decoder": "1"})[0]["extra_state"] == {"train_iterator": {"epoch": 1}}
+    assert pruned_state(path, {"decoder": "1"})[0]["extra_state"] == {"train_iterator": {"epoch": 1}}
 
 
 def test_the_oldest_optimizers_are_left_out_as_fairseq_wants_them(saved):
-    """fairseq moves these entries to where they are today, so they must be there."""
+    """These entries must be there: fairseq moves them to where they are today."""
     history = [{"best_loss": 1.0, "optimizer": {"state": {0: torch.zeros(9)}}}]
-    state, _ = pruned(saved(optimizer_history=history, optimizer={"state": {}}), {"decoder": "0"})
+    state, _ = pruned_state(saved(optimizer_history=history, optimizer={"state": {}}), {"decoder": "0"})
     assert state["optimizer_history"] == [{"best_loss": float("inf"), "optimizer": None}]
     assert state["optimizer"] is None
 
@@ -137,7 +137,8 @@ def test_another_type(dtype, family, full, tmp_path, load_model, outputs):
     weights = torch.load(path)["model"]
     marks = {name for name in weights if name.endswith(("version", "_float_tensor"))}
     assert {str(v.dtype) for name, v in weights.items() if name not in marks} == {f"torch.{dtype}"}
-    assert marks and {weights[name].dtype for name in marks} == {torch.float32}
+    assert marks
+    assert {weights[name].dtype for name in marks} == {torch.float32}
     if family == "transformer":
         names = ("encoder.embed_tokens", "decoder.embed_tokens", "decoder.output_projection")
         assert len({weights[f"{name}.weight"].data_ptr() for name in names}) == 1

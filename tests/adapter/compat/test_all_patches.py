@@ -127,4 +127,5 @@ def test_a_decorator_of_somebody_else_switches_no_patch_off(tmp_path):
     for (place, *found), (same_place, *patches) in zip(lines, expected):
         wanted = [f"compat.{patch}" for patch in patches if patch.partition(".")[0] in active]
         assert (place, [patch for patch in found if patch.startswith("compat.")]) == (same_place, wanted)
-    assert len(lines) == len(expected) and "user_dir_lookup" in active
+    assert len(lines) == len(expected)
+    assert "user_dir_lookup" in active

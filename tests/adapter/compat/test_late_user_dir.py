@@ -18,7 +18,7 @@ def cfg(configure, data, tiny, tmp_path):
 
 
 def test_it_is_needed_here():
-    assert ACTIVE["late_user_dir"] == "fairseq shows a traceback of what a user got wrong"
+    assert ACTIVE["late_user_dir"] == "fairseq shows a traceback for a user's error"
 
 
 def fail(cfg, made=()):

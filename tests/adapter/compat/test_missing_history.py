@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from layerdrop_plugin.fairseq_adapter.checkpoints.description import describe
+from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_average import average_checkpoints
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
@@ -47,7 +47,7 @@ def test_it_is_evaluated(family, lacking, full, load_model, outputs):
 
 def test_it_is_described_pruned_and_averaged(lacking, full, load_model, tmp_path):
     path = str(lacking("transformer_lm"))
-    assert describe(path)["stacks"] == describe(str(full["transformer_lm"]))["stacks"]
+    assert describe(path).stacks == describe(str(full["transformer_lm"])).stacks
     average_checkpoints([path], str(tmp_path / "average.pt"))
     prune_checkpoint(path, str(tmp_path / "pruned.pt"), {"decoder": "0,2"})
     assert len(load_model(tmp_path / "average.pt")[0].decoder.layers) == 4

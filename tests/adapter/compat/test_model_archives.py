@@ -82,7 +82,8 @@ def test_entries_that_lie_elsewhere(entries, words, tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         file_utils.load_archive_file(path)
     assert words.format(path) in str(error.value)
-    assert sorted(os.listdir(tmp_path)) == ["stranger.tar.gz", "temporary"] and not os.listdir(tmp_path / "temporary")
+    assert sorted(os.listdir(tmp_path)) == ["stranger.tar.gz", "temporary"]
+    assert not os.listdir(tmp_path / "temporary")
 
 
 @pytest.mark.parametrize("checked", [True, False], ids=["Python checks links", "it does not"])
@@ -115,7 +116,7 @@ def test_an_archive_that_becomes_much_larger(kind, tmp_path):
 
 def test_a_file_that_is_no_archive(tmp_path):
     (tmp_path / "model.pt").write_bytes(b"x" * 1000)
-    with pytest.raises(UserError, match=r"a model must be a folder or an archive of tar, but .*model.pt is none"):
+    with pytest.raises(UserError, match=r"a model must be a folder or a tar archive, but .*model.pt is neither"):
         file_utils.load_archive_file(str(tmp_path / "model.pt"))
 
 

@@ -36,7 +36,8 @@ def test_only_what_is_used_comes_back(sources):
     sources.write_text("np.compat.long")
     numpy_aliases.apply()
     assert numpy.compat.long is int
-    assert "float" not in vars(numpy) and "int" not in vars(numpy)
+    assert "float" not in vars(numpy)
+    assert "int" not in vars(numpy)
 
 
 def test_the_reason_stays_after_the_patch(sources):

@@ -39,7 +39,7 @@ HALF = {
 
 @pytest.fixture(autouse=True)
 def no_command_line(monkeypatch):
-    """fairseq looks for --user-dir on it."""
+    """Empty the command line, on which fairseq looks for --user-dir."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
 
 
@@ -51,18 +51,18 @@ def overrides_for(kept):
     return str({f"{stack}_layers_to_keep": ",".join(map(str, layers)) for stack, layers in kept.items()})
 
 
-def parsed(parser, words, **how):
-    return options.parse_args_and_arch(parser, input_args=[str(word) for word in words], **how)
+def parsed(parser, arguments, **how):
+    return options.parse_args_and_arch(parser, input_args=[str(word) for word in arguments], **how)
 
 
-def by_eval_lm(path, data, *words, overrides="{}"):
+def by_eval_lm(path, data, *arguments, overrides="{}"):
     """Loss in bits that fairseq-eval-lm finds."""
-    words = [data, "--path", path, "--cpu", "--num-workers", 0, "--model-overrides", overrides, *words]
-    words += ["--gen-subset", "valid"]
-    return float(eval_lm.main(convert_namespace_to_omegaconf(parsed(options.get_eval_lm_parser(), words)))["loss"])
+    arguments = [data, "--path", path, "--cpu", "--num-workers", 0, "--model-overrides", overrides, *arguments]
+    arguments += ["--gen-subset", "valid"]
+    return float(eval_lm.main(convert_namespace_to_omegaconf(parsed(options.get_eval_lm_parser(), arguments)))["loss"])
 
 
-def by_validate(monkeypatch, path, data, task, *words, overrides="{}"):
+def by_validate(monkeypatch, path, data, task, *arguments, overrides="{}"):
     """What fairseq-validate prints, to three digits."""
     found = {}
 
@@ -75,9 +75,11 @@ def by_validate(monkeypatch, path, data, task, *words, overrides="{}"):
 
     monkeypatch.setattr(validate.progress_bar, "progress_bar", lambda itr, **kwargs: Bar(itr))
     monkeypatch.setattr(validate, "reset_logging", lambda: None)
-    words = [data, "--path", path, "--cpu", "--num-workers", 0, "--task", task, "--max-tokens", 300, *words]
-    given = parsed(options.get_validation_parser(), [*words, "--model-overrides", overrides], suppress_defaults=True)
-    validate.main(convert_namespace_to_omegaconf(parsed(options.get_validation_parser(), words)), given)
+    arguments = [data, "--path", path, "--cpu", "--num-workers", 0, "--task", task, "--max-tokens", 300, *arguments]
+    given = parsed(
+        options.get_validation_parser(), [*arguments, "--model-overrides", overrides], suppress_defaults=True
+    )
+    validate.main(convert_namespace_to_omegaconf(parsed(options.get_validation_parser(), arguments)), given)
     return found
 
 
@@ -95,7 +97,8 @@ def test_losses_of_fairseq_validate(monkeypatch, full, data, family, task, kept)
     stats = by_validate(monkeypatch, full[family], data[family], task, overrides=overrides_for(kept[family]))
     name = "nll_loss" if family == "transformer" else "loss"  # not the one with label smoothing
     assert tally.loss / tally.count == pytest.approx(value(stats, name), abs=6e-4)
-    assert tally.correct == 0 and not model.classifies
+    assert tally.correct == 0
+    assert not model.classifies
 
 
 def test_it_is_not_the_loss_with_label_smoothing(monkeypatch, full, data):
@@ -109,27 +112,27 @@ def test_it_is_not_the_loss_with_label_smoothing(monkeypatch, full, data):
 
 
 @pytest.mark.parametrize(
-    ("words", "kept"),
+    ("arguments", "kept"),
     [([], EVERY), ([], HALF), (["--sample-break-mode", "eos"], HALF), (["--tokens-per-sample", 8], EVERY)],
 )
-def test_losses_of_fairseq_eval_lm(full, data, words, kept):
+def test_losses_of_fairseq_eval_lm(full, data, arguments, kept):
     family = "transformer_lm"
-    model = load(full[family], data[family], *words)
+    model = load(full[family], data[family], *arguments)
     batches = model.batches("valid")
     with model.running(kept[family]):
         tally = total(model, batches)
-    tokens = [] if "--tokens-per-sample" in words else ["--tokens-per-sample", 32]
-    loss = by_eval_lm(full[family], data[family], *words, *tokens, overrides=overrides_for(kept[family]))
+    tokens = [] if "--tokens-per-sample" in arguments else ["--tokens-per-sample", 32]
+    loss = by_eval_lm(full[family], data[family], *arguments, *tokens, overrides=overrides_for(kept[family]))
     assert tally.loss / tally.count == pytest.approx(loss, rel=1e-6)
     assert tally.count == 160
 
 
-def test_a_context_window(full, data, window=8):
-    family = "transformer_lm"
-    model, without = (load(full[family], data[family], *words) for words in (["--context-window", window], []))
+def test_a_context_window(full, data):
+    family, window = "transformer_lm", 8
+    model, without = (load(full[family], data[family], *arguments) for arguments in (["--context-window", window], []))
     tally = total(model, model.batches("valid"))
-    words = ["--context-window", window, "--tokens-per-sample", 32, "--max-tokens", 64]
-    loss = by_eval_lm(full[family], data[family], *words)
+    arguments = ["--context-window", window, "--tokens-per-sample", 32, "--max-tokens", 64]
+    loss = by_eval_lm(full[family], data[family], *arguments)
     assert tally.loss / tally.count == pytest.approx(loss, rel=1e-6)
     assert tally.count == 160  # each word once
     assert tally.loss != total(without, without.batches("valid")).loss
@@ -142,8 +145,8 @@ def test_a_mark_before_each_sample_is_nothing_to_predict(tiny, data, train, tmp_
     path, folder = tmp_path / "checkpoint_last.pt", data["transformer_lm"]
     model = load(path, folder)
     found = total(model, model.batches("valid"))
-    words = ["--tokens-per-sample", 32, "--sample-break-mode", "none", "--add-bos-token", "--max-tokens", 400]
-    assert found.loss / found.count == pytest.approx(by_eval_lm(path, folder, *words), rel=1e-6)
+    arguments = ["--tokens-per-sample", 32, "--sample-break-mode", "none", "--add-bos-token", "--max-tokens", 400]
+    assert found.loss / found.count == pytest.approx(by_eval_lm(path, folder, *arguments), rel=1e-6)
 
 
 def test_data_without_a_target_side(full, data):
@@ -165,8 +168,8 @@ def test_an_adaptive_softmax(tiny, data, train, tmp_path):
     with model.running(HALF["transformer_lm"]):
         tally = total(model, batches)
         of_the_criterion = sum(float(model.criterion(model.model, batch)[0]) for batch in batches) / math.log(2)
-    words = ["--tokens-per-sample", 32]
-    loss = by_eval_lm(path, data["transformer_lm"], *words, overrides=overrides_for(HALF["transformer_lm"]))
+    arguments = ["--tokens-per-sample", 32]
+    loss = by_eval_lm(path, data["transformer_lm"], *arguments, overrides=overrides_for(HALF["transformer_lm"]))
     assert tally.loss / tally.count == pytest.approx(loss, rel=1e-6)
     assert tally.loss > of_the_criterion + 1
 
@@ -179,11 +182,12 @@ def test_accuracy(monkeypatch, classifier):
     with model.running(kept):
         tally = total(model, model.batches("valid"))
     overrides = overrides_for(kept)
-    words = ["--criterion", "sentence_prediction", "--num-classes", 2]
-    stats = by_validate(monkeypatch, path, folder, "sentence_prediction", *words, overrides=overrides)
+    arguments = ["--criterion", "sentence_prediction", "--num-classes", 2]
+    stats = by_validate(monkeypatch, path, folder, "sentence_prediction", *arguments, overrides=overrides)
     assert tally.loss / tally.count == pytest.approx(value(stats), abs=6e-4)
     assert 100 * tally.correct / tally.count == pytest.approx(value(stats, "accuracy"), abs=0.06)
-    assert tally.count == 24 and 0 < tally.correct < 24
+    assert tally.count == 24
+    assert 0 < tally.correct < 24
 
 
 @pytest.mark.slow
@@ -246,8 +250,8 @@ def test_options_of_the_task_on_the_command_line(monkeypatch, full, data):
     back = load(full["transformer"], data["transformer"], "--source-lang", "de", "--target-lang", "en")
     assert (back.task.cfg.source_lang, back.task.cfg.target_lang) == ("de", "en")
     tally = total(back, back.batches("valid"))
-    words = ["--source-lang", "de", "--target-lang", "en"]
-    stats = by_validate(monkeypatch, full["transformer"], data["transformer"], "translation", *words)
+    arguments = ["--source-lang", "de", "--target-lang", "en"]
+    stats = by_validate(monkeypatch, full["transformer"], data["transformer"], "translation", *arguments)
     assert tally.loss / tally.count == pytest.approx(value(stats, "nll_loss"), abs=6e-4)
     assert tally.loss != total(there, there.batches("valid")).loss
 
@@ -266,12 +270,13 @@ def sizes(batches):
 
 @pytest.mark.slow
 def test_sizes_of_batches(full, data):
-    def found(*words, at_least=1):
-        model = load(full["transformer"], data["transformer"], *words)
+    def found(*arguments, at_least=1):
+        model = load(full["transformer"], data["transformer"], *arguments)
         return sizes(model.batches("valid", at_least))
 
     assert found() == [16, 8]
-    assert len(found(at_least=128)) == 23 and max(found(at_least=128)) == 2  # no more than there are sentences
+    assert len(found(at_least=128)) == 23
+    assert max(found(at_least=128)) == 2
     assert len(found(at_least=4)) in (4, 5, 6)
     assert found("--batch-size", 10, at_least=128) == [8, 8, 8]  # in multiples of eight
     assert found("--batch-size", 10, "--required-batch-size-multiple", 1) == [10, 10, 4]
@@ -280,9 +285,9 @@ def test_sizes_of_batches(full, data):
 
 def test_batches_in_which_nothing_is_to_be_predicted_are_left_out(full, data):
     """RoBERTa's masks, drawn for each sentence, may leave out a short one."""
-    words = ["--sample-break-mode", "eos", "--mask-prob", "0.05"]
-    one = load(full["roberta"], data["roberta"], *words, "--batch-size", 1)
-    every = load(full["roberta"], data["roberta"], *words)
+    arguments = ["--sample-break-mode", "eos", "--mask-prob", "0.05"]
+    one = load(full["roberta"], data["roberta"], *arguments, "--batch-size", 1)
+    every = load(full["roberta"], data["roberta"], *arguments)
     batches = one.batches("valid")
     tallies = [one.tally(sample) for sample in batches]
     assert min(t.count for t in tallies) >= 1
@@ -295,9 +300,15 @@ def test_running_does_not_reload_and_is_undone(full, data):
     batches = model.batches("valid")
     before = total(model, batches)
     weights = [p.data_ptr() for p in model.model.parameters()]
-    with pytest.raises(KeyError), model.running({"decoder": (0,), "encoder": (1,)}):
-        assert total(model, batches) != before
-        raise KeyError
+
+    def fail():
+        with model.running({"decoder": (0,), "encoder": (1,)}):
+            assert total(model, batches) != before
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert total(model, batches) == before
     assert [p.data_ptr() for p in model.model.parameters()] == weights
-    assert not model.model.training and not model.criterion.training
+    assert not model.model.training
+    assert not model.criterion.training

@@ -10,11 +10,12 @@ import torch
 from shared.evaluating import load, message, refuse
 
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import stacks_of
 
 
 @pytest.fixture(autouse=True)
 def no_command_line(monkeypatch):
-    """fairseq looks for --user-dir on it."""
+    """Empty the command line, on which fairseq looks for --user-dir."""
     monkeypatch.setattr(sys, "argv", ["pytest"])
 
 
@@ -80,7 +81,7 @@ def test_no_such_split(family, subset, full, data, classifier):
 
 
 @pytest.mark.parametrize(
-    ("family", "words", "said"),
+    ("family", "arguments", "said"),
     [
         ("transformer_lm", ["--nonsense", "3"], "unrecognized arguments: --nonsense 3"),
         ("transformer_lm", ["more"], "unrecognized arguments: more"),
@@ -122,8 +123,8 @@ def test_no_such_split(family, subset, full, data, classifier):
         ),
     ],
 )
-def test_options_that_do_not_fit(family, words, said, full, data):
-    assert message(load, full[family], data[family], *words) == said
+def test_options_that_do_not_fit(family, arguments, said, full, data):
+    assert message(load, full[family], data[family], *arguments) == said
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_overrides_that_do_not_fit(given, said, full, data):
 
 
 @pytest.mark.parametrize(
-    ("family", "words", "said"),
+    ("family", "arguments", "said"),
     [
         (
             "transformer",
@@ -174,8 +175,8 @@ def test_overrides_that_do_not_fit(given, said, full, data):
         ),
     ],
 )
-def test_data_that_does_not_fit(family, words, said, full, data):
-    assert message(load(full[family], data[family], *words).batches, "valid") == said
+def test_data_that_does_not_fit(family, arguments, said, full, data):
+    assert message(load(full[family], data[family], *arguments).batches, "valid") == said
 
 
 def test_paths_that_are_no_checkpoint(full, data, tmp_path):
@@ -192,7 +193,7 @@ def test_paths_that_are_no_checkpoint(full, data, tmp_path):
 
 
 def test_a_model_of_another_family():
-    assert message(evaluation.stacks_of, torch.nn.LSTM(1, 1)) == (
+    assert message(stacks_of, torch.nn.LSTM(1, 1), "--path") == (
         "`--path` must be a transformer, language model or RoBERTa, but is LSTM."
     )
 

@@ -1,4 +1,4 @@
-"""BLEU of a model as it stands: what fairseq-generate would say, and no trace of it afterwards."""
+"""BLEU of a model as it stands: what fairseq-generate would say, and no trace of it after that."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ KEPT = {"encoder": (0, 2), "decoder": (1, 3)}
 OVERRIDES = "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '1,3'}"
 
 
-def load(full, data, family, *words):
-    argv = [str(data[family]), *OPTIONS, *words]
+def load(full, data, family, *arguments):
+    argv = [str(data[family]), *OPTIONS, *arguments]
     return evaluation.load(str(full[family]), "{}", argv, pytest.fail)
 
 
@@ -31,7 +31,8 @@ def printed(process):
     """The lines T and D of fairseq-generate, by sentence."""
     hypotheses = dict(re.findall(r"^D-(\d+)\t\S+\t(.*)$", process.stdout, flags=re.MULTILINE))
     references = dict(re.findall(r"^T-(\d+)\t(.*)$", process.stdout, flags=re.MULTILINE))
-    assert sorted(hypotheses) == sorted(references) and len(hypotheses) == 24
+    assert sorted(hypotheses) == sorted(references)
+    assert len(hypotheses) == 24
     return [hypotheses[i] for i in sorted(hypotheses)], [references[i] for i in sorted(hypotheses)]
 
 
@@ -75,8 +76,8 @@ def test_options_of_generation_count(full, data):
 
 def test_the_scorer_is_fairseqs_choice(full, data):
     pytest.importorskip("sacrebleu")
-    words = ["--scoring", "sacrebleu", "--sacrebleu-tokenizer", "char", "--sacrebleu-lowercase"]
-    model = load(full, data, "transformer", *words)
+    arguments = ["--scoring", "sacrebleu", "--sacrebleu-tokenizer", "char", "--sacrebleu-lowercase"]
+    model = load(full, data, "transformer", *arguments)
     assert "|case:lc|eff:no|tok:char|" in generation.bleu(model, model.batches("test")).signature
 
 
@@ -95,7 +96,7 @@ def test_sampling_is_by_seed_and_leaves_torchs_generator_alone(full, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--lm-path", "lm.pt"], "`--lm-path` must be left out with --bleu, but is 'lm.pt'."),
         (["--beam", "0"], "`--beam` must be at least 1, but is 0 instead."),
@@ -115,9 +116,9 @@ def test_sampling_is_by_seed_and_leaves_torchs_generator_alone(full, data):
         ),
     ],
 )
-def test_options_without_a_place_here(full, data, words, message):
+def test_options_without_a_place_here(full, data, arguments, message):
     with pytest.raises(ValueError) as error:
-        generation.check(load(full, data, "transformer", *words))
+        generation.check(load(full, data, "transformer", *arguments))
     assert str(error.value) == message
 
 

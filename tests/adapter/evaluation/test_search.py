@@ -22,12 +22,12 @@ FAMILIES = ["transformer", "transformer_lm", "roberta"]
 
 @pytest.fixture(scope="module")
 def load(full, data):
-    """A function from a family and words to an evaluation, made once."""
+    """A function from a family and arguments to an evaluation, made once."""
 
     @functools.cache
-    def make(family, *words):
+    def make(family, *arguments):
         path = str(full[family]) if family in full else None
-        return evaluation.load(path, "{}", [str(data[family]), "--cpu", *words], pytest.fail)
+        return evaluation.load(path, "{}", [str(data[family]), "--cpu", *arguments], pytest.fail)
 
     before, sys.argv = sys.argv, ["pytest"]  # fairseq looks for --user-dir on it
     yield make
@@ -170,7 +170,8 @@ def test_the_default_strategy(load, batches, strategy):
 def test_a_race_of_too_many_is_of_some(load, monkeypatch):
     monkeypatch.setattr(search, "MOST", 20)
     plan = layer_search.plan(load("transformer"), None, [2], "racing", "loss", 1)
-    assert plan.candidates == tuple(some_candidates([4, 4], [2, 2], 20, seed=1)) and len(plan.candidates) == 20
+    assert plan.candidates == tuple(some_candidates([4, 4], [2, 2], 20, seed=1))
+    assert len(plan.candidates) == 20
 
 
 def test_greedy_makes_its_own_candidates(load):
@@ -189,7 +190,7 @@ def test_greedy_makes_its_own_candidates(load):
         (
             "roberta",
             {"keep": [2, 2]},
-            "`--keep` must be one number, or one for each of 1 stacks, but is '2,2'.",
+            "`--keep` must be one number for the encoder, but is '2,2'.",
         ),
         (
             "transformer",
@@ -303,7 +304,8 @@ def test_a_fingerprint_sees_one_number_changed(zipped, full, tmp_path):
     os.rename(tmp_path / "same.pt", tmp_path / "a.pt")
     os.rename(tmp_path / "other.pt", tmp_path / "b.pt")
     first, second = (layer_search.fingerprint(str(tmp_path / name)) for name in ("a.pt", "b.pt"))
-    assert first != second and first.split(":")[0] == str(os.path.getsize(tmp_path / "a.pt"))
+    assert first != second
+    assert first.split(":")[0] == str(os.path.getsize(tmp_path / "a.pt"))
 
 
 def test_a_second_split(load):
@@ -313,10 +315,11 @@ def test_a_second_split(load):
     scoring = layer_search.Scoring(model, plan, batches)
     found = layer_search.run(plan, Measuring(scoring), len(batches))
     other = model.batches("test")
-    rows = search_report.report(plan, scoring, found, scoring.counters, report_split="test", report_batches=other)[
-        "report"
-    ]["rows"]
-    assert [row["rank"] for row in rows] == ["1", "every_other:2"]
+    options = {"report_split": "test", "report_batches": other}
+    second = search_report.report(plan, scoring, found, scoring.counters, **options).second
+    assert second.split == "test"
+    rows = second.rows
+    assert [row.rank for row in rows] == ["1", "every_other:2"]
     for row, candidate in zip(rows, [found[0].candidate, ((0, 2),)]):
         tallies = [one_by_one(model, plan, batch, candidate) for batch in other]
-        assert row["loss"] == pytest.approx(sum(t[0] for t in tallies) / sum(t[1] for t in tallies), rel=1e-12)
+        assert row.loss == pytest.approx(sum(t[0] for t in tallies) / sum(t[1] for t in tallies), rel=1e-12)

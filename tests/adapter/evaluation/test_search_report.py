@@ -11,7 +11,7 @@ from layerdrop_plugin.search import Ranked
 
 
 def test_report():
-    found = report([ranked(((1,),), 1, 2), ranked(((0,),), 3, 5)], [ranked(((2,),), 9, 9)])
+    found = report([ranked(((1,),), 1, 2), ranked(((0,),), 3, 5)], [ranked(((2,),), 9, 9)]).as_json()
     rows = found.pop("ranking")
     assert found == {
         "stacks": {"decoder": 3},
@@ -40,13 +40,13 @@ def test_report():
 
 def test_every_other_leads_where_a_race_has_passed_over_it():
     found = report([ranked(((1,),), 1, 2)], [ranked(((0,),), 1, 1), ranked(((2,),), 9, 9)])
-    assert found["best"] == {"decoder": "0"}
-    assert [(row["rank"], row["decoder"]) for row in found["ranking"][:3]] == [("1", "0"), ("2", "1"), ("3", "2")]
+    assert found.best == {"decoder": "0"}
+    assert [(row.rank, row.specs["decoder"]) for row in found.ranking[:3]] == [("1", "0"), ("2", "1"), ("3", "2")]
 
 
 def test_ten_are_shown():
     found = report([ranked(((i,),), i, i + 0.5) for i in range(12)], depths=(12,))
-    assert [row["rank"] for row in found["ranking"]] == [
+    assert [row.rank for row in found.ranking] == [
         *map(str, range(1, 11)),
         *("every_other:1", "first:1", "last:1"),
     ]
@@ -54,10 +54,10 @@ def test_ten_are_shown():
 
 def test_warnings_of_noise():
     best, near, far = ranked(((1,),), 2, 3), ranked(((0,),), 2.5, 2.75), ranked(((2,),), 4, 5.25)
-    assert report([best, near, far])["warnings"] == [
+    assert report([best, near, far]).warnings == [
         "the best is better than Every Other by 0.1250 bits, which is noise: "
         "the halves of the data disagree by 0.7500 bits; search on more data.",
-        "1 of the 2 next best differ from the best by noise: the halves of the data disagree by up to 0.7500 bits.",
+        "1 of the 2 next best differs from the best by noise: the halves of the data disagree by up to 0.7500 bits.",
     ]
 
 
@@ -66,28 +66,28 @@ def test_warnings_in_accuracy():
         return Ranked(candidate, numpy.array([[5, 10, first], [5, 10, second]], dtype=float))
 
     found = report([of(((1,),), 9, 7), of(((0,),), 8, 7), of(((2,),), 5, 3)], metric="accuracy")
-    assert found["warnings"] == [
+    assert found.warnings == [
         "the best is better than Every Other by 5.00 points, which is noise: "
         "the halves of the data disagree by 10.00 points; search on more data.",
-        "1 of the 2 next best differ from the best by noise: the halves of the data disagree by up to 10.00 points.",
+        "1 of the 2 next best differs from the best by noise: the halves of the data disagree by up to 10.00 points.",
     ]
 
 
 def test_one_batch_cannot_tell_what_is_noise():
     found = report([ranked(((i,),), i) for i in range(3)])
-    assert found["warnings"] == [
+    assert found.warnings == [
         "the data make one batch, so what is noise can't be told; make --max-tokens or --batch-size smaller."
     ]
-    assert [row["loss_2nd_half"] for row in found["ranking"]] == [None] * 6
+    assert [row.loss_2nd_half for row in found.ranking] == [None] * 6
 
 
 def test_losses_that_are_no_numbers_are_left_open():
     nan, inf = float("nan"), float("inf")
     found = report([ranked(((0,),), 1, 2000), ranked(((1,),), 1, inf), ranked(((2,),), nan, 1)])
-    rows = found["ranking"][:3]
-    assert [(row["decoder"], row["loss"], row["perplexity"]) for row in rows] == [
+    rows = found.ranking[:3]
+    assert [(row.specs["decoder"], row.loss, row.perplexity) for row in rows] == [
         ("0", 1000.5, 2**1000.5),
         ("1", None, None),
         ("2", None, None),
     ]
-    json.dumps(found, allow_nan=False)
+    json.dumps(found.as_json(), allow_nan=False)

@@ -52,9 +52,9 @@ def by_fairseq(parser, main, *argv, overriding=False):
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    words = [str(word) for word in argv]
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser(), words))
-    given = {"override_args": options.parse_args_and_arch(parser(), words, suppress_defaults=True)}
+    arguments = [str(word) for word in argv]
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser(), arguments))
+    given = {"override_args": options.parse_args_and_arch(parser(), arguments, suppress_defaults=True)}
     main(cfg, **(given if overriding else {}))
 
 
@@ -116,7 +116,8 @@ def test_some_batches_are_drawn_by_seed_and_stay_in_order(full, data):
     every = ids(layer_sweep.some_batches(model, "valid", None))
     assert len(every) == len(ids(layer_sweep.some_batches(model, "valid", 99))) == 12
     drawn = ids(layer_sweep.some_batches(model, "valid", 5))
-    assert [one for one in every if one in drawn] == drawn and len(drawn) == 5
+    assert [one for one in every if one in drawn] == drawn
+    assert len(drawn) == 5
     assert drawn != every[:5]  # which would be sentences of one length
     assert ids(layer_sweep.some_batches(model, "valid", 5)) == drawn
 
@@ -142,11 +143,11 @@ def test_a_pass_with_bleu(subjects):
     subject, ticks = subjects["transformer"], []
     found = layer_sweep.measure([subject], 1, with_bleu=True, done=ticks.append)
     assert sum(ticks) == layer_sweep.work([subject], 1, with_bleu=True) == 3 * 3 * len(subject.batches)
-    assert found["bleu_signature"].startswith("nrefs:1|")
+    assert found.bleu_signature.startswith("nrefs:1|")
     with subject.evaluation.running({"encoder": (0, 2), "decoder": (0, 2)}):
         bleu = generation.bleu(subject.evaluation, subject.batches)
-    assert found["rows"][1]["bleu"] == bleu.score
-    assert found["rows"][1]["loss"] == pytest.approx(losses(subject)[subject.candidates[1]], rel=1e-6)
+    assert found.rows[1].measured.bleu == bleu.score
+    assert found.rows[1].measured.loss == pytest.approx(losses(subject)[subject.candidates[1]], rel=1e-6)
 
 
 def test_models_take_turns_on_each_batch_and_medians_count(subjects, monkeypatch):
@@ -184,30 +185,30 @@ def test_weights_that_do_not_run_do_not_count_as_memory(subjects, monkeypatch):
     mib = 2**20
     monkeypatch.setattr(layer_sweep, "first_pass", first_pass(600 * mib))
     pair = [subjects["transformer_lm"], subjects["roberta"]]
-    rows = layer_sweep.measure(pair, repeats=1, with_bleu=False)["rows"]
+    rows = layer_sweep.measure(pair, repeats=1, with_bleu=False).rows
     sizes = [running_cost.bytes_in_use(s.evaluation, s.candidates[0]) for s in pair]
     layer = sum(p.numel() * 4 for p in pair[0].evaluation.stacks["decoder"][1].parameters())
-    expected = [600 - sizes[1] / mib, 600 - (sizes[1] + 2 * layer) / mib]
-    assert [row["peak_memory_mib"] for row in rows[:2]] == pytest.approx(expected, abs=1e-5)  # whole bytes
-    assert rows[3]["peak_memory_mib"] == pytest.approx(600 - sizes[0] / mib, abs=1e-5)
+    expected = [600 * mib - sizes[1], 600 * mib - (sizes[1] + 2 * layer)]
+    assert [row.measured.peak_memory for row in rows[:2]] == expected
+    assert rows[3].measured.peak_memory == 600 * mib - sizes[0]
 
 
 def test_where_the_system_does_not_tell_memory_it_is_missing(subjects, monkeypatch):
     monkeypatch.setattr(running_cost.peak_memory, "reset", lambda device: False)
     found = layer_sweep.measure([subjects["transformer_lm"]], repeats=1, with_bleu=False)
-    assert [row["peak_memory_mib"] for row in found["rows"]] == [None, None, None]
-    assert [row["tokens_per_second"] > 0 for row in found["rows"]] == [True, True, True]
+    assert [row.measured.peak_memory for row in found.rows] == [None, None, None]
+    assert [row.measured.tokens_per_second > 0 for row in found.rows] == [True, True, True]
     batches = subjects["transformer_lm"].batches
-    assert found["tokens"] == sum(int(batch["target"].ne(1).sum()) for batch in batches)
-    assert (found["batches"], found["bleu_signature"]) == (len(batches), None)
+    assert found.tokens == sum(int(batch["target"].ne(1).sum()) for batch in batches)
+    assert (found.batches, found.bleu_signature) == (len(batches), None)
 
 
 def test_accuracy_of_a_task_that_classifies(subjects, monkeypatch):
     monkeypatch.setattr(layer_sweep, "first_pass", first_pass())
     monkeypatch.setattr(layer_sweep, "tokens_per_second", lambda turns, *how: [1.0] * len(turns))
     monkeypatch.setattr(subjects["roberta"].evaluation, "classifies", True)
-    row = layer_sweep.measure([subjects["roberta"]], 1, with_bleu=False)["rows"][0]
-    assert (row["loss"], row["accuracy"], "perplexity" in row) == (2.0, 75.0, False)
+    row = layer_sweep.measure([subjects["roberta"]], 1, with_bleu=False).rows[0]
+    assert (row.measured.loss, row.measured.accuracy, "perplexity" in row.as_json()) == (2.0, 75.0, False)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_models_that_are_not_alike():
     with pytest.raises(ValueError) as error:
         layer_sweep.swept({"mt": {"encoder": 6, "decoder": 6}, "lm": {"decoder": 6}}, None)
     assert str(error.value) == (
-        "`--compare` must hold models alike, but mt has a stack of encoder and decoder layers, lm of decoder layers."
+        "`--compare` must hold models with the same stacks, but mt has encoder and decoder, and lm has decoder."
     )
 
 
@@ -242,7 +243,7 @@ def test_models_on_other_data(subjects):
     numbers = [sum(int(batch["ntokens"]) for batch in s.batches) for s in (one, other)]
     assert str(error.value) == (
         f"`--compare` must hold models that take the same data, but transformer_lm takes {numbers[0]} tokens, "
-        f"other {numbers[1]}."
+        f"and other takes {numbers[1]}."
     )
 
 
@@ -254,11 +255,11 @@ def test_importance_is_of_the_networks_that_it_names(subjects):
     rows = layer_importance.measure([subject], ["decoder"], samples=4)
     assert torch.equal(torch.get_rng_state(), before)
     assert rows == layer_importance.measure([subject], ["decoder"], samples=4)
-    assert [(row["stack"], row["layer"]) for row in rows] == [("decoder", i) for i in range(4)]
+    assert [(row.stack, row.layer) for row in rows] == [("decoder", i) for i in range(4)]
     with model.running({"decoder": (0, 1, 3)}):
         sums = [model.tally(batch) for batch in subject.batches]
     expected = sum(t.loss for t in sums) / sum(t.count for t in sums)
-    assert rows[2]["loss_without"] == pytest.approx(expected, rel=1e-6)
-    assert rows[2]["loss_full"] == pytest.approx(losses(subject)[subject.candidates[0]], rel=1e-6)
-    halves = [(row["subnetworks_with"], row["subnetworks_without"]) for row in rows]
+    assert rows[2].loss_without == pytest.approx(expected, rel=1e-6)
+    assert rows[2].loss_full == pytest.approx(losses(subject)[subject.candidates[0]], rel=1e-6)
+    halves = [(row.subnetworks_with, row.subnetworks_without) for row in rows]
     assert all(with_it != without_it for with_it, without_it in halves)

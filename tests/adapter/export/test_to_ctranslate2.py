@@ -54,7 +54,7 @@ def lively(configure, tiny, data, full, tmp_path_factory):
 
 @torch.no_grad()
 def scores(model, task):
-    """fairseq's log-probabilities of each word and of the end, after the end of another sentence."""
+    """Return fairseq's log-probabilities of each word and of the end, after the end of another sentence."""
     wanted = numbers(task.target_dictionary, SOURCE if task.target_dictionary.index("v1") == 3 else TARGET)
     before = wanted.roll(1)
     if hasattr(model, "encoder"):

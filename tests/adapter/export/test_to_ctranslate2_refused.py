@@ -201,7 +201,7 @@ def test_damaged_dictionaries(to_ctranslate2, moved, tmp_path, content, reason):
     file.write_bytes(content)
     with pytest.raises(ValueError) as error:
         to_ctranslate2.export(moved, str(tmp_path / "out"), {}, data=str(tmp_path))
-    assert str(error.value) == f"`--data` must hold dictionaries, but {file} is none: {reason.format(file)}."
+    assert str(error.value) == f"`--data` must hold dictionaries, but {file} is not one: {reason.format(file)}."
 
 
 def test_a_folder_that_fairseq_would_split(to_ctranslate2, moved, tmp_path):

@@ -318,8 +318,9 @@ def test_a_disk_that_is_full(to_huggingface, full, tmp_path):
             to_huggingface.export(str(full["roberta"]), str(tmp_path / "out"), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    message = f"`OUT` must be a folder that can be written, but {tmp_path}/out can't: "
-    assert str(error.value).startswith(message) and "File too large" in str(error.value)
+    message = f"`OUT` must be a folder that can be written, but {tmp_path}/out can't be: "
+    assert str(error.value).startswith(message)
+    assert "File too large" in str(error.value)
     assert os.listdir(tmp_path) == []
 
 

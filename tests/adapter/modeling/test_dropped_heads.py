@@ -43,7 +43,7 @@ def test_a_dropped_head_is_one_whose_columns_of_the_output_projection_are_0(kind
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_a_dropped_head_gives_0_to_the_output_projection(mask):
-    """fairseq calls the projection of the cross-attention, so a hook can put the zeros there."""
+    """The projection of the cross-attention is called by fairseq, so a hook can put the zeros there."""
     layer = make("decoder")
     twin = copy.deepcopy(layer)
     twin.encoder_attn.out_proj.register_forward_pre_hook(lambda _, args: (args[0] * columns(mask),))

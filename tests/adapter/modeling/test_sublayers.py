@@ -124,7 +124,8 @@ def test_a_layer_without_all_its_sublayers_is_a_dropped_layer(kind):
         assert torch.equal(run_without(layer, dropped, x, **kwargs), x)
     else:
         output, attention, state = run_without(layer, dropped, x, **kwargs, need_attn=True)
-        assert torch.equal(output, x) and (attention, state) == (None, None)
+        assert torch.equal(output, x)
+        assert (attention, state) == (None, None)
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["post-norm", "pre-norm"])

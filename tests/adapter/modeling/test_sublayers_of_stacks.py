@@ -118,11 +118,12 @@ def test_layers_learn_their_rates_when_asked_to():
     assert stack.rates_now() == pytest.approx((0.3,) * 4)
     assert sum(stack.rates) / 4 == pytest.approx(0.3)
     fixed = stack_of("encoder", 4, {"encoder_layerdrop": 0.3}.items())
-    assert fixed.learning is None and not hasattr(fixed[0], "learned_rate")
+    assert fixed.learning is None
+    assert not hasattr(fixed[0], "learned_rate")
 
 
 def test_a_stack_without_layers_has_nothing_to_drop():
-    """fairseq takes --encoder-layers 0."""
+    """With --encoder-layers 0, fairseq builds such a stack."""
     stack = stack_of("encoder", 0, {"encoder_layerdrop": 0.2, "encoder_ffndrop": 0.2}.items())
     assert (stack.rates, stack.dropping.groups, list(stack)) == ((), (), [])
 

@@ -77,7 +77,7 @@ def test_numbers_of_numpy_are_read(save):
 
 
 def test_a_type_of_numbers_has_the_size_that_its_name_says(tmp_path):
-    """numpy would believe that a text has -1 bytes."""
+    """Unchecked, numpy would believe that a text has -1 bytes."""
     kind = call("numpy.dtype", text("S2")) + b"(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffK\x00K\x00tb"
     value = call("numpy.core.multiarray.scalar", kind, call("_codecs.encode", text("abcd"), text("latin1")))
     zipped(tmp_path / "checkpoint.pt", b"\x80\x02" + value + b".")
@@ -104,7 +104,8 @@ def test_malicious_code_outside_of_zip_and_tensors_does_not_run(tmp_path):
     path.write_bytes(pickle.dumps({**STATE, "model": Malicious(f"touch {witness}")}))
     with pytest.raises(ValueError) as error:
         reader.read(str(path))
-    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
     assert not witness.exists()
 
 
@@ -188,7 +189,8 @@ def test_a_file_that_is_no_checkpoint_of_torch(tmp_path, content):
     with pytest.raises(ValueError) as error:
         reader.read(str(path))
     message = str(error.value)
-    assert message.startswith("`path` must be the file of a checkpoint, but ") and str(path) in message
+    assert message.startswith("`path` must be the file of a checkpoint, but ")
+    assert str(path) in message
     assert "\n" not in message
 
 
@@ -296,4 +298,4 @@ def test_a_file_that_may_not_be_read(full, monkeypatch):
     ):
         with pytest.raises(ValueError) as error:
             read(path)
-        assert str(error.value) == f"`{option}` must be a file that can be read, but {path} can't."
+        assert str(error.value) == f"`{option}` must be a file that can be read, but {path} can't be."

@@ -78,12 +78,14 @@ def test_options_are_changed_wherever_they_are(before, after):
 def test_containers_in_a_namespace_stay_containers():
     inner = OmegaConf.create({"task": {"tensorboard_logdir": "x", "lr": [0.5]}})
     options = disarm({"cfg": {"model": Namespace(w2v_args=inner)}}, "model.pt")["cfg"]["model"]
-    assert options.w2v_args.task.lr[0] == 0.5 and options.w2v_args.task.tensorboard_logdir is None
+    assert options.w2v_args.task.lr[0] == 0.5
+    assert options.w2v_args.task.tensorboard_logdir is None
 
 
 def test_references_in_a_circle_are_followed_once():
     cfg = disarm({"cfg": in_a_circle(user_dir="x")}, "model.pt")["cfg"]
-    assert cfg["user_dir"] is None and cfg["again"][0] is cfg
+    assert cfg["user_dir"] is None
+    assert cfg["again"][0] is cfg
 
 
 @pytest.mark.parametrize(

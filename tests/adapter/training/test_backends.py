@@ -28,9 +28,9 @@ def message(arch, backend, reason):
 
 @pytest.mark.parametrize(("family", "backend", "reason"), REFUSED)
 def test_a_training_is_refused_before_it_asks_for_fairscale_or_data(family, backend, reason, tiny, train, tmp_path):
-    words = ["--arch", f"layerdrop_{family}", *tiny[family], "--ddp-backend", backend, "--save-dir", tmp_path]
+    arguments = ["--arch", f"layerdrop_{family}", *tiny[family], "--ddp-backend", backend, "--save-dir", tmp_path]
     with pytest.raises(UserError) as error:
-        train(tmp_path / "no-data", *words)
+        train(tmp_path / "no-data", *arguments)
     assert str(error.value) == message(f"layerdrop_{family}", backend, reason)
 
 

@@ -12,16 +12,16 @@ from layerdrop_plugin.fairseq_adapter.training import save_dir
 
 
 @pytest.fixture
-def words(tiny, data, full):
-    """fairseq-train's words for a model that begins as `full`, without layers to keep and the folder."""
+def arguments(tiny, data, full):
+    """fairseq-train's arguments for a model that begins as `full`, without layers to keep and the folder."""
     begin = [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"]]
     return [*begin, "--restore-file", full["transformer"], "--max-update", 13]
 
 
 @pytest.fixture
-def pruned(words, train, tmp_path):
+def pruned(arguments, train, tmp_path):
     """The folder of a training with decoder layers 0 and 2 of 4."""
-    train(*words, "--decoder-layers-to-keep", "0,2", "--save-dir", tmp_path / "pruned")
+    train(*arguments, "--decoder-layers-to-keep", "0,2", "--save-dir", tmp_path / "pruned")
     return tmp_path / "pruned"
 
 
@@ -39,10 +39,10 @@ def contents(folder):
         ([], "decoder layers 0,2 of 4", "0-3 of 4"),
     ],
 )
-def test_checkpoints_of_other_layers_are_not_replaced(keep, holds, ours, words, pruned, train):
+def test_checkpoints_of_other_layers_are_not_replaced(keep, holds, ours, arguments, pruned, train):
     before = contents(pruned)
     with pytest.raises(UserError) as error:
-        train(*words, *keep, "--save-dir", pruned)
+        train(*arguments, *keep, "--save-dir", pruned)
     assert str(error.value) == (
         f"`--save-dir` must be a folder without checkpoints of other layers, but {pruned}/checkpoint_last.pt holds "
         f"{holds}, and this run {ours}."
@@ -51,16 +51,16 @@ def test_checkpoints_of_other_layers_are_not_replaced(keep, holds, ours, words, 
 
 
 @pytest.mark.slow
-def test_the_full_model_is_not_replaced(words, train, tmp_path):
-    train(*words, "--save-dir", tmp_path)
+def test_the_full_model_is_not_replaced(arguments, train, tmp_path):
+    train(*arguments, "--save-dir", tmp_path)
     own = tmp_path / "checkpoint_last.pt"
     with pytest.raises(UserError) as error:
-        train(*words, "--restore-file", own, "--encoder-layers-to-keep", "1-3", "--save-dir", tmp_path)
+        train(*arguments, "--restore-file", own, "--encoder-layers-to-keep", "1-3", "--save-dir", tmp_path)
     assert str(error.value) == (
         f"`--save-dir` must be a folder without checkpoints of other layers, but {own} holds encoder layers 0-3 of 4, "
         "and this run 1,2,3 of 4."
     )
-    train(*words, "--save-dir", tmp_path)  # as fairseq does
+    train(*arguments, "--save-dir", tmp_path)  # as fairseq does
 
 
 def updates(path):
@@ -68,21 +68,21 @@ def updates(path):
 
 
 @pytest.mark.parametrize("keep", [["--decoder-layers-to-keep", "0,2"], []])
-def test_the_same_layers_go_on(keep, words, pruned, train):
+def test_the_same_layers_go_on(keep, arguments, pruned, train):
     """The same command again; or one that begins with a checkpoint of this run, pruned already."""
     if not keep:
         os.rename(pruned / "checkpoint_best.pt", pruned / "begin.pt")
-        words = [*words, "--restore-file", pruned / "begin.pt", "--decoder-layers", 2]
-    train(*words, *keep, "--max-update", 15, "--save-dir", pruned)
+        arguments = [*arguments, "--restore-file", pruned / "begin.pt", "--decoder-layers", 2]
+    train(*arguments, *keep, "--max-update", 15, "--save-dir", pruned)
     assert updates(pruned / "checkpoint_last.pt") == 15
 
 
 @pytest.mark.slow
-def test_half_of_a_pruned_runs_checkpoint(words, pruned, train):
+def test_half_of_a_pruned_runs_checkpoint(arguments, pruned, train):
     own, best = pruned / "checkpoint_last.pt", pruned / "checkpoint_best.pt"
     content = own.read_bytes()
     own.write_bytes(content[: len(content) // 2])
-    argv = [*words, "--decoder-layers-to-keep", "0,2", "--max-update", 15, "--save-dir", pruned]
+    argv = [*arguments, "--decoder-layers-to-keep", "0,2", "--max-update", 15, "--save-dir", pruned]
     with pytest.raises(UserError) as error:
         train(*argv)
     assert str(error.value) == (

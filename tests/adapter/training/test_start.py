@@ -11,33 +11,33 @@ from layerdrop_plugin.fairseq_adapter.errors import UserError
 
 
 @pytest.fixture
-def words(data, tiny, tmp_path):
+def arguments(data, tiny, tmp_path):
     return [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--save-dir", tmp_path]
 
 
 @pytest.mark.slow
-def test_a_run_that_keeps_one_stack_whole_goes_on_from_its_own_checkpoint(words, full, train, tmp_path, caplog):
-    words += ["--restore-file", full["transformer"], "--encoder-layers-to-keep", "every_other:4"]
-    words += ["--decoder-layers-to-keep", "0,2"]
+def test_a_run_that_keeps_one_stack_whole_goes_on_from_its_own_checkpoint(arguments, full, train, tmp_path, caplog):
+    arguments += ["--restore-file", full["transformer"], "--encoder-layers-to-keep", "every_other:4"]
+    arguments += ["--decoder-layers-to-keep", "0,2"]
     with caplog.at_level(logging.INFO, logger="layerdrop_plugin"):
         for updates in (13, 14, 15):
-            train(*words, "--max-update", updates)
+            train(*arguments, "--max-update", updates)
     own = tmp_path / "checkpoint_last.pt"
     line = f"{own} is pruned as asked: this run goes on from there, not from {full['transformer']}"
     assert [record.getMessage() for record in caplog.records].count(line) == 2
     assert set(torch.load(own)["layerdrop"]) == {"decoder"}
 
 
-def test_a_small_model_trained_from_scratch_was_never_pruned(words, train, tmp_path):
-    train(*words, "--decoder-layers-to-keep", "0,2", "--max-update", 1)
-    train(*words, "--decoder-layers-to-keep", "0,2", "--max-update", 2)
+def test_a_small_model_trained_from_scratch_was_never_pruned(arguments, train, tmp_path):
+    train(*arguments, "--decoder-layers-to-keep", "0,2", "--max-update", 1)
+    train(*arguments, "--decoder-layers-to-keep", "0,2", "--max-update", 2)
     state = torch.load(tmp_path / "checkpoint_last.pt")
     assert "layerdrop" not in state
     assert state["cfg"]["model"].decoder_layers == 2
 
 
-def test_another_depth_is_one_line(words, full, make_trainer):
-    trainer = make_trainer(*words, "--restore-file", full["transformer"], "--encoder-layers", 3)
+def test_another_depth_is_one_line(arguments, full, make_trainer):
+    trainer = make_trainer(*arguments, "--restore-file", full["transformer"], "--encoder-layers", 3)
     with pytest.raises(UserError) as error:
         trainer.load_checkpoint(str(full["transformer"]))
     assert str(error.value) == f"`--encoder-layers` must fit the checkpoint, but is 3, and {full['transformer']} has 4."

@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all: under a temporary name beside it, which becomes the folder's own at the end."""
+"""Write a folder atomically: under a temporary name beside it, renamed on success."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from . import whole_files
+from . import atomic
 
 Marks = Mapping[str, Sequence[str]]
-"""Names of files, each of which says that a folder was written here, with those that were written beside it."""
+"""Names of files that mark a folder as written here, each with the names of the files that are written beside it."""
 
 NONE: Marks = MappingProxyType({})
 
 
-def check(path: str, force: bool = False, marks: Marks = NONE, option: str = "OUT") -> None:
-    """Refuse a place where no folder can be written; worth a call before long work.
+def check_folder(path: str, force: bool = False, marks: Marks = NONE, option: str = "OUT") -> None:
+    """Refuse a path where no folder can be written. Call this before long work.
 
     Args:
-        force: whether files in a folder may be replaced: one that has a file of `marks`, which tells it from a home
-            directory.
+        force: whether files in an existing folder may be replaced. It must have a file of `marks`, so that a home
+            directory, for example, is never changed.
         option: where the path was given, for errors.
 
     Raises:
-        ValueError: one line: the folder around it is missing or can't be written, or something of that name is there
-            and has to stay.
+        ValueError: one line: the parent folder is missing or can't be written, or something at `path` must not be
+            replaced.
     """
-    around = os.path.dirname(_plain(path)) or "."
-    if not os.path.isdir(around):
+    parent = os.path.dirname(_plain(path)) or "."
+    if not os.path.isdir(parent):
         raise ValueError(f"`{option}` must be in a folder that exists, but is {path!r} instead.")
-    if not os.access(around, os.W_OK):
+    if not os.access(parent, os.W_OK):
         raise ValueError(f"`{option}` must be in a folder that can be written, but is {path!r} instead.")
     if os.path.basename(_plain(path)) in ("", ".", ".."):  # no name that another folder could get
         raise ValueError(f"`{option}` must name a folder, but is {path!r} instead.")
@@ -43,16 +43,17 @@ def check(path: str, force: bool = False, marks: Marks = NONE, option: str = "OU
     if os.path.islink(_plain(path)) or not any(os.path.isfile(os.path.join(path, mark)) for mark in marks):
         named = " or ".join(marks)
         rule = f"must be a folder with {named} for --force to replace files in it"
-        raise ValueError(f"`{option}` {rule}, but {path} is none.")
+        raise ValueError(f"`{option}` {rule}, but {path} is not.")
     if not os.access(path, os.W_OK):
         raise ValueError(f"`{option}` must be a folder that can be written, but is {path!r} instead.")
 
 
 def check_apart(path: str, needed: str, given: str, option: str = "OUT") -> None:
-    """Refuse a folder that holds what is read for it: --force could replace that.
+    """Refuse an output folder that contains an input, which --force could replace.
 
     Args:
-        needed: a file or folder; `given` is where it was given, for errors.
+        needed: the input, a file or folder.
+        given: where the input was given, for errors.
 
     Raises:
         ValueError: one line.
@@ -63,52 +64,52 @@ def check_apart(path: str, needed: str, given: str, option: str = "OUT") -> None
 
 
 @contextlib.contextmanager
-def writing(path: str, force: bool = False, marks: Marks = NONE, option: str = "OUT") -> Iterator[str]:
-    """Give the path of a new folder; it gets the name `path` when the context ends well, and is removed otherwise.
+def write_folder(path: str, force: bool = False, marks: Marks = NONE, option: str = "OUT") -> Iterator[str]:
+    """Yield the path of a new folder. It gets the name `path` when the context ends well, and is removed otherwise.
 
-    Where a folder has the name, its files move there, to replace those of an earlier call; all others stay.
+    If a folder `path` exists, the new files move there and replace those of an earlier call; all other files stay.
 
-    Killed at any moment, this leaves what had the name before or, between renamings, a folder without a file of
-    `marks`, which nobody takes for whole; then folders `.NAME.*.tmp` may be left, with the new files and the old ones.
-    A later call removes them when they are a day old.
+    A process that is killed leaves the old folder as it was or, between two renames, a folder without a file of
+    `marks`, which counts as incomplete. It may also leave folders `.NAME.*.tmp` with the new and the old files. A
+    later call removes these when they are a day old.
 
     Raises:
-        ValueError: as `check`; or the system refuses, say because the disk is full.
+        ValueError: as `check_folder`; or the system refuses, because the disk is full, for example.
     """
-    check(path, force, marks, option)
-    around, name = os.path.split(_plain(path))
-    whole_files.remove_leftovers(around, name)
-    passing, old = (whole_files.passing_name(around, name) for _ in range(2))
+    check_folder(path, force, marks, option)
+    parent, name = os.path.split(_plain(path))
+    atomic.remove_leftovers(parent, name)
+    temporary, old = (atomic.temporary_name(parent, name) for _ in range(2))
     try:
-        os.mkdir(passing)
-        yield passing
-        _to_disk(passing)
-        check(path, force, marks, option)  # nobody else has written it meanwhile
+        os.mkdir(temporary)
+        yield temporary
+        _to_disk(temporary)
+        check_folder(path, force, marks, option)  # nobody else has written it meanwhile
         if os.path.lexists(_plain(path)):
-            _replace_files(passing, path, old, marks, option)
+            _replace_files(temporary, path, old, marks, option)
         else:
-            _give_name(passing, path, option)
+            _rename(temporary, path, option)
     except OSError as error:
         raise ValueError(
-            f"`{option}` must be a folder that can be written, but {path} can't: {error.strerror or error}."
+            f"`{option}` must be a folder that can be written, but {path} can't be: {error.strerror or error}."
         ) from None
     finally:
-        shutil.rmtree(passing, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _give_name(passing: str, path: str, option: str) -> None:
+def _rename(temporary: str, path: str, option: str) -> None:
     try:
-        os.rename(passing, _plain(path))
+        os.rename(temporary, _plain(path))
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise
-        raise ValueError(_exists(path, option)) from None  # since a moment ago
+        raise ValueError(_exists(path, option)) from None  # it appeared just now
 
 
 def _replace_files(new: str, path: str, old: str, marks: Marks, option: str) -> None:
-    """Move all in the folder `new` to `path`, and what it replaces to `old`, which is removed at the end.
+    """Move the files of the folder `new` to `path`. The files that they replace move to `old`, which is then removed.
 
-    Where a renaming fails, or at Ctrl-C, all is put back.
+    If a rename fails, or at Ctrl-C, every file is moved back.
     """
     names = sorted(os.listdir(new), key=lambda name: name in marks)
     replaced = [name for name in _written_before(path, marks, names) if os.path.lexists(os.path.join(path, name))]
@@ -127,9 +128,9 @@ def _replace_files(new: str, path: str, old: str, marks: Marks, option: str) -> 
 
 
 def _written_before(path: str, marks: Marks, names: Sequence[str]) -> Iterable[str]:
-    """Return the names of files that go, those of `marks` first: without them, a folder is not taken for whole."""
-    found = [mark for mark in marks if os.path.isfile(os.path.join(path, mark))]
-    return dict.fromkeys([*found, *(name for mark in found for name in marks[mark]), *names])
+    """Return the names of the files to remove, those of `marks` first: a folder without one counts as incomplete."""
+    present = [mark for mark in marks if os.path.isfile(os.path.join(path, mark))]
+    return dict.fromkeys([*present, *(name for mark in present for name in marks[mark]), *names])
 
 
 def _check_replaceable(path: str, names: Sequence[str], option: str) -> None:
@@ -137,12 +138,12 @@ def _check_replaceable(path: str, names: Sequence[str], option: str) -> None:
         file = os.path.join(path, name)
         if not os.path.isfile(file):
             raise ValueError(f"`{option}` must have a file or nothing where {file} is.")
-        if whole_files.is_read_only(file):
+        if atomic.is_read_only(file):
             raise ValueError(f"`{option}` must hold files that can be written, but {file} is read-only.")
 
 
 def _move(source: str, target: str, name: str) -> None:
-    """Move what has been moved back; Ctrl-C may have come before that."""
+    """Move a file back, if it was moved: Ctrl-C may have come before."""
     if os.path.lexists(os.path.join(source, name)) and not os.path.lexists(os.path.join(target, name)):
         os.rename(os.path.join(source, name), os.path.join(target, name))
 

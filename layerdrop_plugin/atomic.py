@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: under a temporary name beside it, which becomes the file's own at the end."""
+"""Write a file atomically: to a temporary name in the same folder, renamed on success."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, BinaryIO, cast
 A_DAY = 24 * 60 * 60  # seconds
 
 
-def check(path: str, force: bool = False, option: str = "--output") -> None:
-    """Refuse a place where no file can be written; worth a call before long work.
+def check_file(path: str, force: bool = False, option: str = "--output") -> None:
+    """Refuse a path where no file can be written. Call this before long work.
 
     Args:
         force: whether a file that exists may be replaced.
         option: where the path was given, for errors.
 
     Raises:
-        ValueError: one line: its folder is missing or can't be written, it is no file, or a file exists.
+        ValueError: one line: the folder is missing or can't be written, the path is no file, or a file exists.
     """
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
@@ -32,12 +32,12 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
     if not os.path.basename(path) or (exists and not os.path.isfile(path)):  # renaming would remove a device
         raise ValueError(f"`{option}` must name a file, no folder or device, but is {path!r} instead.")
     try:
-        os.lstat(passing_name(folder, os.path.basename(path)))
+        os.lstat(temporary_name(folder, os.path.basename(path)))
     except FileNotFoundError:
         pass
     except OSError as error:  # a name that is too long
         raise ValueError(
-            f"`{option}` must be a file that can be written, but {path} can't: {error.strerror}."
+            f"`{option}` must be a file that can be written, but {path} can't be: {error.strerror}."
         ) from None
     if exists and not force:
         raise ValueError(_exists(path, option))
@@ -48,38 +48,38 @@ def check(path: str, force: bool = False, option: str = "--output") -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str, force: bool = False, option: str = "--output") -> Iterator[BinaryIO]:
-    """Give a file to write to; it gets the name `path` when the context ends well, and is removed otherwise.
+def write_file(path: str, force: bool = False, option: str = "--output") -> Iterator[BinaryIO]:
+    """Yield a file to write to. It gets the name `path` when the context ends well, and is removed otherwise.
 
-    A file that it replaces hands its permissions on. Killed at any moment, this leaves what had the name before; then
-    a file `.NAME.*.tmp` may be left, which a later call removes when it is a day old.
+    The new file takes the permissions of the one that it replaces. A process that is killed leaves the old file as
+    it was, and may leave a file `.NAME.*.tmp`. A later call removes that file when it is a day old.
 
     Raises:
-        ValueError: as `check`; or the system refuses, say because the disk is full.
+        ValueError: as `check_file`; or the system refuses, because the disk is full, for example.
     """
-    check(path, force, option)
+    check_file(path, force, option)
     folder, name = os.path.split(path)
     remove_leftovers(folder, name)
-    passing = passing_name(folder, name)
+    temporary = temporary_name(folder, name)
     try:
-        with open(passing, "xb") as file:  # unlike those of `tempfile`, with the permissions of the umask
-            guarded = Guarded(file)
-            yield cast(BinaryIO, guarded)
-            guarded.flush()
+        with open(temporary, "xb") as file:  # with the permissions of the umask, which `tempfile` ignores
+            delaying = DelayedErrors(file)
+            yield cast(BinaryIO, delaying)
+            delaying.flush()
             os.fsync(file.fileno())
-        check(path, force, option)  # nobody else has written it meanwhile
-        _give_name(passing, path, force, option)
+        check_file(path, force, option)  # nobody else has written it meanwhile
+        _rename(temporary, path, force, option)
     except OSError as error:
-        raise ValueError(_refused(path, option, error)) from None
+        raise ValueError(_not_written(path, option, error)) from None
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(passing)
+            os.unlink(temporary)
 
 
-class Guarded:
-    """A file for `torch.save`, which takes all that is written, and raises the first error in `flush`.
+class DelayedErrors:
+    """A file for `torch.save` that raises the first error of a `write` only in `flush`.
 
-    An error in the middle would abort the process with torch 1.13, and newer ones put errors of their own before it.
+    With torch 1.13, an error in `write` would abort the process; newer versions hide it behind errors of their own.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -87,6 +87,7 @@ class Guarded:
         self._error: BaseException | None = None
 
     def write(self, data: Any) -> int:
+        """Write the data; after an error, do nothing."""
         if self._error is None:
             try:
                 return self._file.write(data)
@@ -95,6 +96,7 @@ class Guarded:
         return memoryview(data).nbytes
 
     def flush(self) -> None:
+        """Raise the first error of `write`, if there was one; else flush the file."""
         if self._error is not None:
             raise self._error
         self._file.flush()
@@ -103,43 +105,49 @@ class Guarded:
         return getattr(self._file, name)
 
 
-def passing_name(folder: str, name: str) -> str:
-    """Return a new name in `folder`, hidden, for what is to be called `name`."""
+def temporary_name(folder: str, name: str) -> str:
+    """Return the path of a new hidden file in `folder`, for what will be called `name`."""
     return os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
 
 
 def remove_leftovers(folder: str, name: str) -> None:
-    """Remove what had a `passing_name` for a day: its process was killed. Nobody takes that long between two writes."""
+    """Remove what has had a temporary name for a day: the process that wrote it was killed.
+
+    No process takes a day between two writes.
+    """
     pattern = re.compile(rf"\.{re.escape(name)}\.[0-9a-z_]{{8}}\.tmp")
     with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
         for entry in filter(lambda entry: pattern.fullmatch(entry.name), entries):
             with contextlib.suppress(OSError):
-                found = entry.stat(follow_symlinks=False)
-                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > A_DAY:
-                    remove = shutil.rmtree if stat.S_ISDIR(found.st_mode) else os.unlink
+                status = entry.stat(follow_symlinks=False)
+                if status.st_uid == os.geteuid() and time.time() - status.st_mtime > A_DAY:
+                    remove = shutil.rmtree if stat.S_ISDIR(status.st_mode) else os.unlink
                     remove(entry.path)
 
 
 def is_read_only(path: str) -> bool:
-    """Whether a file is protected: root may write to any, and who may write to its folder may replace it."""
+    """Return whether a file is write-protected.
+
+    The mode is checked too: root may write to any file, and whoever may write to the folder may replace the file.
+    """
     return not os.access(path, os.W_OK) or not os.stat(path).st_mode & 0o222
 
 
-def _give_name(passing: str, path: str, force: bool, option: str) -> None:
-    """Rename a file; another of the name `path` is replaced with `force` only, even one that appears right now."""
+def _rename(temporary: str, path: str, force: bool, option: str) -> None:
+    """Rename a file. Without `force`, a file at `path` is never replaced, even if it appeared just now."""
     if force:
         with contextlib.suppress(FileNotFoundError):
-            os.chmod(passing, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(passing, path)
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(temporary, path)
         return
     try:
-        _link(passing, path)
+        _link(temporary, path)
     except FileExistsError:
         raise ValueError(_exists(path, option)) from None
 
 
 def _link(source: str, path: str) -> None:
-    """Give a file a new name, or raise FileExistsError."""
+    """Rename a file, or raise FileExistsError."""
     try:
         os.link(source, path)
     except FileExistsError:
@@ -149,8 +157,8 @@ def _link(source: str, path: str) -> None:
         os.replace(source, path)
 
 
-def _refused(path: str, option: str, error: OSError) -> str:
-    return f"`{option}` must be a file that can be written, but {path} can't: {error.strerror or error}."
+def _not_written(path: str, option: str, error: OSError) -> str:
+    return f"`{option}` must be a file that can be written, but {path} can't be: {error.strerror or error}."
 
 
 def _exists(path: str, option: str) -> str:

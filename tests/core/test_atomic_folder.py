@@ -1,4 +1,4 @@
-"""Folders are written whole or not at all, and never over another unasked, nor over one that is none of ours."""
+"""Folders are written atomically, and replace files only in a folder of ours and with `force`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from layerdrop_plugin import whole_folders
+from layerdrop_plugin import atomic_folder
 
 MARKS = {"model.bin": ("config.json", "words.json"), "model.safetensors": ("config.json",)}
 
@@ -33,14 +33,14 @@ def content(path):
 @pytest.fixture
 def old(path):
     """A folder that was written before."""
-    with whole_folders.writing(path) as folder:
+    with atomic_folder.write_folder(path) as folder:
         write(folder, "old")
     return path
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_the_name_appears_at_the_end(path, slash):
-    with whole_folders.writing(path + slash) as folder:
+    with atomic_folder.write_folder(path + slash) as folder:
         write(folder, "new")
         assert not os.path.exists(path)
     assert content(path) == "new"
@@ -49,7 +49,7 @@ def test_the_name_appears_at_the_end(path, slash):
 
 def test_a_name_without_a_folder_is_in_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with whole_folders.writing("out") as folder:
+    with atomic_folder.write_folder("out") as folder:
         write(folder, "new")
     assert content(tmp_path / "out") == "new"
 
@@ -57,27 +57,31 @@ def test_a_name_without_a_folder_is_in_the_working_directory(tmp_path, monkeypat
 def test_permissions_follow_the_umask(path):
     before = os.umask(0o027)
     try:
-        with whole_folders.writing(path):
+        with atomic_folder.write_folder(path):
             pass
     finally:
         os.umask(before)
     assert os.stat(path).st_mode & 0o777 == 0o750
 
 
+def write_and_stop(path, error, *how):
+    with atomic_folder.write_folder(path, *how) as folder:
+        write(folder, "half")
+        raise error
+
+
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, RuntimeError])
 def test_what_stops_the_writing_leaves_nothing(path, stop):
-    with pytest.raises(stop, match="enough"), whole_folders.writing(path) as folder:
-        write(folder, "half")
-        raise stop("enough")
+    with pytest.raises(stop, match="enough"):
+        write_and_stop(path, stop("enough"))
     assert os.listdir(os.path.dirname(path)) == []
 
 
 def test_what_stops_the_writing_leaves_an_existing_folder(old):
-    with pytest.raises(KeyboardInterrupt), whole_folders.writing(old, True, MARKS) as folder:
-        write(folder, "new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_stop(old, KeyboardInterrupt(), True, MARKS)
     assert content(old) == "old"
-    with whole_folders.writing(old, True, MARKS) as folder:
+    with atomic_folder.write_folder(old, True, MARKS) as folder:
         write(folder, "new")
     assert content(old) == "new"
     assert os.listdir(os.path.dirname(old)) == ["out"]
@@ -86,7 +90,7 @@ def test_what_stops_the_writing_leaves_an_existing_folder(old):
 def test_killed_in_the_middle(old):
     child = os.fork()
     if child == 0:
-        with whole_folders.writing(old, True, MARKS) as folder:
+        with atomic_folder.write_folder(old, True, MARKS) as folder:
             write(folder, "new")
             os.kill(os.getpid(), signal.SIGKILL)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
@@ -119,7 +123,7 @@ def files(folder):
 def test_only_files_of_an_export_are_replaced(shared):
     os.chmod(f"{shared}/config.json", 0o600)
     before = os.stat(shared).st_ino
-    with whole_folders.writing(shared, True, MARKS) as folder:
+    with atomic_folder.write_folder(shared, True, MARKS) as folder:
         write(folder, "new")
     assert files(shared) == {".git/HEAD": "old", "README": "old", "config.json": "new", "model.bin": "new"}
     assert os.path.isdir(f"{shared}/.git/refs")
@@ -142,11 +146,14 @@ def test_a_renaming_that_fails_leaves_the_old_files(shared, number, when, stop, 
             raise stop
 
     monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises((ValueError, KeyboardInterrupt)) as error, whole_folders.writing(shared, True, MARKS) as folder:
+    with (
+        pytest.raises((ValueError, KeyboardInterrupt)) as error,
+        atomic_folder.write_folder(shared, True, MARKS) as folder,
+    ):
         write(folder, "new")
     if isinstance(stop, OSError):
         assert str(error.value) == (
-            f"`OUT` must be a folder that can be written, but {shared} can't: No space left on device."
+            f"`OUT` must be a folder that can be written, but {shared} can't be: No space left on device."
         )
     expected = ["model.bin", "model.safetensors", "config.json", "words.json", "config.json", "model.bin"]
     assert names[: number + 1] == expected[: number + 1]  # no half of it looks whole
@@ -157,7 +164,7 @@ def test_a_renaming_that_fails_leaves_the_old_files(shared, number, when, stop, 
 @pytest.mark.parametrize("name", ["config.json", "words.json"])
 def test_a_file_in_the_folder_that_is_protected(shared, name):
     os.chmod(f"{shared}/{name}", 0o444)
-    with pytest.raises(ValueError) as error, whole_folders.writing(shared, True, MARKS) as folder:
+    with pytest.raises(ValueError) as error, atomic_folder.write_folder(shared, True, MARKS) as folder:
         write(folder, "new")
     assert str(error.value) == f"`OUT` must hold files that can be written, but {shared}/{name} is read-only."
     assert files(shared) == dict.fromkeys(FILES, "old")
@@ -166,7 +173,7 @@ def test_a_file_in_the_folder_that_is_protected(shared, name):
 def test_a_folder_in_the_place_of_a_file(old):
     os.unlink(f"{old}/config.json")
     os.mkdir(f"{old}/config.json")
-    with pytest.raises(ValueError) as error, whole_folders.writing(old, True, MARKS) as folder:
+    with pytest.raises(ValueError) as error, atomic_folder.write_folder(old, True, MARKS) as folder:
         write(folder, "new")
     assert str(error.value) == f"`OUT` must have a file or nothing where {old}/config.json is."
     assert files(old) == {"model.bin": "old"}
@@ -180,9 +187,9 @@ def test_a_folder_that_appears_at_the_last_moment_stays(path, monkeypatch):
             write(path, "theirs")
             monkeypatch.setattr(os.path, "lexists", lambda path: False)
 
-    check = whole_folders.check
-    monkeypatch.setattr(whole_folders, "check", checked)
-    with pytest.raises(ValueError) as error, whole_folders.writing(path) as folder:
+    check = atomic_folder.check_folder
+    monkeypatch.setattr(atomic_folder, "check_folder", checked)
+    with pytest.raises(ValueError) as error, atomic_folder.write_folder(path) as folder:
         write(folder, "ours")
     assert str(error.value) == f"`OUT` must be a new folder, but {path} exists; --force replaces the same files in it."
     assert content(path) == "theirs"
@@ -193,23 +200,27 @@ def test_what_a_killed_process_left_is_removed_after_a_day(path):
     os.mkdir(folder)
     write(folder, "half")
     os.utime(folder, (time.time() - 25 * 3600,) * 2)
-    with whole_folders.writing(path) as new:
+    with atomic_folder.write_folder(path) as new:
         write(new, "new")
     assert os.listdir(os.path.dirname(path)) == ["out"]
 
 
 def test_a_folder_that_exists_needs_force(old):
     with pytest.raises(ValueError) as error:
-        whole_folders.check(old, option="--out")
+        atomic_folder.check_folder(old, option="--out")
     assert str(error.value) == f"`--out` must be a new folder, but {old} exists; --force replaces the same files in it."
-    whole_folders.check(old, True, MARKS)
+    atomic_folder.check_folder(old, True, MARKS)
 
 
 def test_a_folder_that_appears_meanwhile_stays(path):
-    with pytest.raises(ValueError, match="must be a new folder"), whole_folders.writing(path) as folder:
-        write(folder, "ours")
-        os.mkdir(path)
-        write(path, "theirs")
+    def write_both():
+        with atomic_folder.write_folder(path) as folder:
+            write(folder, "ours")
+            os.mkdir(path)
+            write(path, "theirs")
+
+    with pytest.raises(ValueError, match="must be a new folder"):
+        write_both()
     assert content(path) == "theirs"
     assert os.listdir(os.path.dirname(path)) == ["out"]
 
@@ -223,12 +234,12 @@ def test_what_is_no_export_is_never_replaced(old, tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     path = f"{tmp_path}/{name}"
     with pytest.raises(ValueError) as error:
-        whole_folders.check(path, True, MARKS)
+        atomic_folder.check_folder(path, True, MARKS)
     assert str(error.value) == (
         "`OUT` must be a folder with model.bin or model.safetensors for --force to replace files in it, "
-        f"but {path} is none."
+        f"but {path} is not."
     )
-    with pytest.raises(ValueError), whole_folders.writing(path, True, MARKS):
+    with pytest.raises(ValueError), atomic_folder.write_folder(path, True, MARKS):
         pass
     assert sorted(os.listdir(tmp_path)) == ["file", "home", "link", "out", "pipe"]
 
@@ -237,24 +248,24 @@ def test_what_is_no_export_is_never_replaced(old, tmp_path, name):
 def test_what_is_needed_is_never_replaced(old, tmp_path, needed):
     os.symlink("out", tmp_path / "link")
     with pytest.raises(ValueError) as error:
-        whole_folders.check_apart(f"{old}/", f"{tmp_path}/{needed}", "CKPT")
+        atomic_folder.check_apart(f"{old}/", f"{tmp_path}/{needed}", "CKPT")
     assert str(error.value) == f"`OUT` must be a folder without `CKPT`, but {old}/ holds {tmp_path}/{needed}."
     for other in ("outside.pt", "ckpt.pt", ""):
-        whole_folders.check_apart(old, f"{tmp_path}/{other}", "CKPT")
+        atomic_folder.check_apart(old, f"{tmp_path}/{other}", "CKPT")
 
 
 @pytest.mark.parametrize("name", ["missing/out", "file/out"])
 def test_no_folder_around_it(tmp_path, name):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError) as error:
-        whole_folders.check(f"{tmp_path}/{name}")
+        atomic_folder.check_folder(f"{tmp_path}/{name}")
     assert str(error.value) == f"`OUT` must be in a folder that exists, but is '{tmp_path}/{name}' instead."
 
 
 def test_a_folder_around_it_that_can_not_be_written(path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *args: False)
     with pytest.raises(ValueError) as error:
-        whole_folders.check(path)
+        atomic_folder.check_folder(path)
     assert str(error.value) == f"`OUT` must be in a folder that can be written, but is {path!r} instead."
 
 
@@ -262,5 +273,5 @@ def test_a_folder_around_it_that_can_not_be_written(path, monkeypatch):
 def test_no_name(old, name, monkeypatch):
     monkeypatch.chdir(old)
     with pytest.raises(ValueError) as error:
-        whole_folders.check(name, True, MARKS)
+        atomic_folder.check_folder(name, True, MARKS)
     assert str(error.value) == f"`OUT` must name a folder, but is {name!r} instead."

@@ -1,0 +1,90 @@
+"""The state of a search: where it is kept, and what an interrupted search says."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .. import atomic
+from ..message import counted
+from .command import Parser
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.evaluation.search import Plan, Scoring
+    from ..measuring import Measuring
+
+OPTIONS = ("--state", "--resume")
+
+
+def check(args: Namespace) -> None:
+    """Refuse, before long work, a state file that can't be written, or that is also a file of results.
+
+    Raises:
+        ValueError: one line.
+    """
+    if args.state is None:
+        return
+    atomic.check_file(args.state, force=True, option="--state")
+    for option in ("json", "csv"):
+        if os.path.abspath(args.state) == os.path.abspath(getattr(args, option) or ""):
+            raise ValueError(f"`--state` must be another file than --{option}, but is {args.state} too.")
+
+
+def measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Measuring:
+    """Return the measure of candidates, with the state of an interrupted search if --resume is given.
+
+    Raises:
+        ValueError: one line: there is no such state, or there is one and neither --resume nor --force is given.
+    """
+    from ..measuring import Measuring, read_state
+
+    path = args.state or f"layerdrop-search-{_short(settings)}.json"
+    atomic.check_file(path, force=True, option="--state")
+    if not args.resume and os.path.exists(path):
+        read_state(path, options=OPTIONS)  # a file that is not a state is never replaced
+        if not args.force:
+            raise ValueError(
+                f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
+            )
+    state = read_state(path, settings, OPTIONS) if args.resume else None
+    measure = Measuring(scoring, path, settings, state, option="--state")
+    scoring.counters = measure.counters
+    return measure
+
+
+def _short(settings: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
+
+
+@contextlib.contextmanager
+def interruptible(parser: Parser, plan: Plan, measure: Measuring, first: bool) -> Iterator[None]:
+    """Keep the state and print the best set so far if the search inside is interrupted."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a scheduler or torchrun ends a command
+    try:
+        yield
+    except KeyboardInterrupt:
+        for number in handlers:  # torchrun sends both
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            measure.save()
+        finally:
+            best = measure.best_so_far(plan.metric)
+            if first and best is not None:
+                sizes = zip(plan.stacks, map(len, best.candidate))
+                layers = " and ".join(counted(size, f"{stack} layer") for stack, size in sizes)
+                print(f"best so far, {layers}: loss {best.loss:.4f}, perplexity {best.perplexity:.2f}")
+                print(f'--model-overrides "{plan.model_overrides(best.candidate)}"', flush=True)
+        parser.exit(130, f"{parser.prog}: interrupted; --resume goes on from {measure.path}\n" if first else None)
+    except RuntimeError:  # the GPU is out of memory, or another worker is gone
+        measure.save()
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

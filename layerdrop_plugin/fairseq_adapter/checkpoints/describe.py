@@ -1,0 +1,126 @@
+"""Describe a checkpoint without reading its weights: sizes, rates, training, origin."""
+
+from __future__ import annotations
+
+import math
+import os
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ... import state_dict as names
+from ..config import ModelConfig, get
+from ..options import DROPS
+from . import parameters as checkpoint_parameters
+from .checkpoint import Checkpoint
+from .description import Description, Sizes, StackDescription
+from .optimizer_state import Parameter
+from .whole import read_whole
+
+
+def describe(path: str) -> Description:
+    """Return what is worth knowing of a checkpoint.
+
+    Parameters are counted once where they are tied, and without the copies that stock fairseq 0.12.2 saves in
+    encoders.
+
+    Raises:
+        ValueError: one line that names the file: it is damaged, a shard, or no checkpoint of fairseq's.
+    """
+    checkpoint = read_whole(path)
+    parameters = checkpoint_parameters.parameters(checkpoint_parameters.without_copies(checkpoint.weights))
+    best = _best(checkpoint)
+    metric = checkpoint.option("checkpoint", "best_checkpoint_metric") or "loss"
+    return Description(
+        checkpoint=path,
+        architecture=checkpoint.architecture,
+        task=checkpoint.option("task", "_name") or checkpoint.option("task", "task"),
+        stacks=_stacks(checkpoint, parameters),
+        classification_heads=_heads(checkpoint.weights),
+        parameters=sum(map(_count, parameters)),
+        dtype=_dtype(checkpoint.weights),
+        updates=checkpoint.history[-1].get("num_updates") if checkpoint.history else None,
+        best=best,
+        best_metric=None if best is None else metric,
+        bytes=_sizes(path, checkpoint),
+    )
+
+
+def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str, StackDescription]:
+    model = next(iter(checkpoint.configurations), Namespace())
+    return {
+        stack: _stack(checkpoint, stack, model, _layers(stack, depth, parameters))
+        for stack, depth in checkpoint.depths.items()
+    }
+
+
+def _layers(stack: str, depth: int, parameters: Sequence[Parameter]) -> list[dict[str, Parameter]]:
+    """Return the parameters of each layer, by their names in it."""
+    layers: list[dict[str, Parameter]] = [{} for _ in range(depth)]
+    for p in parameters:
+        layer = names.layer_of(p.name)
+        if layer is not None and layer[0] == stack:
+            layers[layer[1]][p.name.partition(f".layers.{layer[1]}.")[2]] = p
+    return layers
+
+
+def _stack(
+    checkpoint: Checkpoint, stack: str, model: ModelConfig, layers: Sequence[Mapping[str, Parameter]]
+) -> StackDescription:
+    ffn, embed = layers[0]["fc1.weight"].shape if "fc1.weight" in layers[0] else (None, None)
+    drops = {kind: get(model, f"{stack}_{kind}") or None for kind in DROPS}
+    origin = checkpoint.origins.get(stack)
+    return StackDescription(
+        **{**drops, "layerdrop": get(model, f"{stack}_layerdrop")},  # also where it is 0
+        depth=len(layers),
+        learned_rates=checkpoint.learned_rates.get(stack),
+        embed_dim=embed,
+        ffn_embed_dim=ffn,
+        attention_heads=get(model, f"{stack}_attention_heads"),
+        layer_parameters=tuple(sum(map(_count, layer.values())) for layer in layers),
+        pruned=None if origin is None else origin.first,
+    )
+
+
+def _heads(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    parts = [name.split(".") for name in weights if name.startswith("classification_heads.")]
+    return tuple(dict.fromkeys(part[1] for part in parts))
+
+
+def _best(checkpoint: Checkpoint) -> float | None:
+    best = checkpoint.extra_state.get("best")
+    return None if best is None or not math.isfinite(best) else float(best)
+
+
+def _sizes(path: str, checkpoint: Checkpoint) -> Sizes:
+    old = [checkpoint.rest.get("optimizer"), *(entry.get("optimizer") for entry in checkpoint.history[-1:])]
+    return Sizes(os.path.getsize(path), _bytes(checkpoint.weights), _bytes([checkpoint.optimizer, *old]))
+
+
+def _count(parameter: Parameter) -> int:
+    return math.prod(parameter.shape)
+
+
+def _dtype(weights: Mapping[str, Tensor]) -> str:
+    kinds = {str(value.dtype) for name, value in weights.items() if not checkpoint_parameters.is_buffer(name)}
+    return ", ".join(sorted(kind.rpartition(".")[2] for kind in kinds))
+
+
+def _bytes(value: Any) -> int:
+    """Return how much the tensors in `value`, to any depth, take in a file: each piece of memory once."""
+    pieces: dict[int, int] = {}
+
+    def add(part: Any) -> None:
+        if isinstance(part, Tensor):
+            pieces[part.data_ptr()] = part.numel() * part.element_size()
+        elif isinstance(part, Mapping):
+            for item in part.values():
+                add(item)
+        elif isinstance(part, (list, tuple)):
+            for item in part:
+                add(item)
+
+    add(value)
+    return sum(pieces.values())
