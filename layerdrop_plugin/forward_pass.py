@@ -24,6 +24,7 @@ class ForwardPass:
         self.groups: dict[str, Mask] = {}
 
     def drops(self, layer: int) -> bool:
+        """Return whether a layer is dropped as a whole."""
         if self.layers is None:
             self.layers = self._draw()
         return self.layers[layer]
@@ -61,6 +62,7 @@ class DroppableLayer:
         vars(self).update(_pass=one_pass, _index=index, _layer=layer)
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer, without what this forward pass drops of it."""
         stack = self._pass.stack
         if self._pass.drops(self._index):
             # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.

@@ -64,7 +64,11 @@ class ModelOptions:
     def pruned(self, kept: Mapping[str, tuple[int, ...]]) -> ModelOptions:
         """Return the options of the model that has only the layers `kept` of these stacks."""
         stacks = {s: o.pruned(kept[s]) if s in kept else o for s, o in self.stacks.items()}
-        return replace(self, stacks=stacks, depths={**self.depths, **{s: len(layers) for s, layers in kept.items()}})
+        depths = {**self.depths, **{s: len(layers) for s, layers in kept.items()}}
+        left = trained.pruned(self.trained_depths, kept) if self.trained_depths else None
+        return replace(
+            self, stacks=stacks, depths=depths, trained_depths=trained.parse(left, depths) if left is not None else ()
+        )
 
 
 _being_built: ContextVar[tuple[ModelConfig, ModelOptions] | None] = ContextVar("being_built", default=None)

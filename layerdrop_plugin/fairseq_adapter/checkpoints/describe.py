@@ -14,6 +14,7 @@ from ... import state_dict as names
 from ..config import ModelConfig, get
 from ..options import DROPS
 from . import parameters as checkpoint_parameters
+from . import trained_depths
 from .checkpoint import Checkpoint
 from .description import Description, Sizes, StackDescription
 from .optimizer_state import Parameter
@@ -38,6 +39,9 @@ def describe(path: str) -> Description:
         architecture=checkpoint.architecture,
         task=checkpoint.option("task", "_name") or checkpoint.option("task", "task"),
         stacks=_stacks(checkpoint, parameters),
+        trained_depths={depth.name: depth.share for depth in trained_depths.of(next(iter(checkpoint.configurations)))}
+        if checkpoint.configurations
+        else {},
         classification_heads=_heads(checkpoint.weights),
         parameters=sum(map(_count, parameters)),
         dtype=_dtype(checkpoint.weights),
