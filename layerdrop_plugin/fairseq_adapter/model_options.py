@@ -42,6 +42,7 @@ class ModelOptions:
     schedule: rates.Schedule
     seed: int
     trained_depths: tuple[Depth, ...] = ()
+    validate_depths: bool = False
 
     @property
     def layers_to_keep(self) -> dict[str, layer_spec.LayerSpec]:
@@ -117,6 +118,7 @@ def read(cfg: ModelConfig) -> ModelOptions:
         rates.Schedule(warmup, cooldown, max_update),
         int(root_option(cfg, "common", "seed") or 0),
         _trained_depths(values, depths),
+        bool(values["layerdrop_validate_depths"]),
     )
 
 

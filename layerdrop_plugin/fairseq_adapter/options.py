@@ -152,6 +152,13 @@ OPTIONS: tuple[Option, ...] = (
         "train one model to be good at these depths, too: each forward pass runs full depth (in 0.4 of them), or just "
         f"the layers that 'every_other:K' keeps: {depths.GRAMMAR} (e.g. 6+3,4+4,2+2)",
     ),
+    Option(
+        "layerdrop_validate_depths",
+        None,
+        SWITCH,
+        "validate each depth of --layerdrop-depths, not only full depth: valid@3+3 in the log is the subset valid at "
+        "3+3 layers; --best-checkpoint-metric loss@3+3 then chooses by that one",
+    ),
 )
 KEEP: dict[str, str] = {stack: f"{stack}_layers_to_keep" for stack in STACKS}
 DROPS = ("layerdrop", "headdrop", "ffndrop", "sublayerdrop")

@@ -18,7 +18,7 @@ from ..model_options import ModelOptions
 from ..modeling.roberta import LayerDropRobertaModel
 from ..modeling.transformer import LayerDropTransformerModel
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
-from . import start, steps
+from . import start, steps, validation
 
 OURS = (LayerDropTransformerModel, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
 
@@ -44,11 +44,14 @@ def _build_model(original, cfg, task, *args, **kwargs):
             options.check_training()
             specs, learned = start.with_learned(cfg, specs)
         plan = pruning.plan(specs, options.depths, learned, arch=arch)
+        asked = options
         if plan:
             for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
                 put(cfg, name, value)  # in place: fairseq shows and saves this very object
             pruning.log(plan)
             options = options.pruned({stack: p.kept for stack, p in plan.items()})
+        if not loading:
+            validation.check(cfg, asked, options)
     with model_options.being_built(cfg, options), usable.building(owner) if loading else contextlib.nullcontext():
         model = original(cfg, task, *args, **kwargs)
     if not loading:
@@ -56,6 +59,8 @@ def _build_model(original, cfg, task, *args, **kwargs):
             if isinstance(module, LayerDropStack):
                 steps.log(module)
         steps.log_depths(options.trained_depths)
+        if options.validate_depths:
+            validation.install()
     model.layerdrop_plan = plan
     return model
 
