@@ -7,7 +7,6 @@ import contextlib
 from fairseq import models
 from omegaconf import DictConfig, open_dict
 
-from ...dropping import LayerDropStack
 from ...message import did_you_mean
 from .. import model_options
 from ..checkpoints import at_load, pruning, registered, usable
@@ -39,30 +38,32 @@ def _build_model(original, cfg, task, *args, **kwargs):
         options = _options(cfg, arch)
         if not issubclass(owner or object, OURS):
             model_options.check_stock(cfg)
-        specs, learned = options.layers_to_keep, {}
+        small, plan = _pruned(cfg, options, arch, loading)
         if not loading:
-            options.check_training()
-            specs, learned = start.with_learned(cfg, specs)
-        plan = pruning.plan(specs, options.depths, learned, arch=arch)
-        asked = options
-        if plan:
-            for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
-                put(cfg, name, value)  # in place: fairseq shows and saves this very object
-            pruning.log(plan)
-            options = options.pruned({stack: p.kept for stack, p in plan.items()})
-        if not loading:
-            validation.check(cfg, asked, options)
-    with model_options.being_built(cfg, options), usable.building(owner) if loading else contextlib.nullcontext():
+            validation.check(cfg, options, small)
+    with model_options.being_built(cfg, small), usable.building(owner) if loading else contextlib.nullcontext():
         model = original(cfg, task, *args, **kwargs)
     if not loading:
-        for module in model.modules():
-            if isinstance(module, LayerDropStack):
-                steps.log(module)
-        steps.log_depths(options.trained_depths)
-        if options.validate_depths:
+        steps.log(model, small)
+        if small.validate_depths:
             validation.install()
     model.layerdrop_plan = plan
     return model
+
+
+def _pruned(cfg, options, arch, loading):
+    """Prune a model's configuration as its options say, in place; return the options of what is left, and the plan."""
+    specs, learned = options.layers_to_keep, {}
+    if not loading:
+        options.check_training()
+        specs, learned = start.with_learned(cfg, specs)
+    plan = pruning.plan(specs, options.depths, learned, arch=arch)
+    if not plan:
+        return options, plan
+    for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
+        put(cfg, name, value)  # in place: fairseq shows and saves this very object
+    pruning.log(plan)
+    return options.pruned({stack: p.kept for stack, p in plan.items()}), plan
 
 
 def _check_known(arch):

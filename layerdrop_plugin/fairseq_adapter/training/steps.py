@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from fairseq.logging import metrics
@@ -11,10 +10,10 @@ from fairseq.trainer import Trainer
 from torch import nn
 
 from ... import layer_spec
-from ...depths import Depth
 from ...dropping import LayerDropStack
 from .. import user_errors
 from ..hooks import wrap
+from ..model_options import ModelOptions
 
 logger = logging.getLogger(__name__)
 
@@ -26,20 +25,23 @@ def install() -> None:
     wrap(Trainer, "train_step", train_step)
 
 
-def log(stack: LayerDropStack) -> None:
-    """Say the drop rates of each layer once, those over the whole of a schedule's middle."""
+def log(model: nn.Module, options: ModelOptions) -> None:
+    """Say once what a training drops: the rates of each layer, and the layers that each trained depth runs."""
+    for stack in model.modules():
+        if isinstance(stack, LayerDropStack):
+            _log_rates(stack)
+    for depth in options.trained_depths:
+        layers = "; ".join(f"{stack} layers {layer_spec.describe(kept)}" for stack, kept in depth.kept.items())
+        logger.info("depth %s is trained in %.4g of the forward passes: %s", depth.name, depth.share, layers)
+
+
+def _log_rates(stack: LayerDropStack) -> None:
+    """Say the drop rates of each layer, those over the whole of a schedule's middle."""
     named = {"layer": stack.rates, **{g.name: g.rates for g in stack.dropping.groups}}
     for name, rates in named.items():
         if any(rates):
             by_layer = " ".join(f"{rate:.4g}" for rate in rates)
             logger.info("drop rates of the %s, %s, from the first layer to the last: %s", stack.name, name, by_layer)
-
-
-def log_depths(trained: Sequence[Depth]) -> None:
-    """Say once which layers each trained depth runs, and how often."""
-    for depth in trained:
-        layers = "; ".join(f"{stack} layers {layer_spec.describe(kept)}" for stack, kept in depth.kept.items())
-        logger.info("depth %s is trained in %.4g of the forward passes: %s", depth.name, depth.share, layers)
 
 
 def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
