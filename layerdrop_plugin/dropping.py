@@ -138,9 +138,9 @@ class LayerDropStack(LayerStack):
         self.name = name
         self.dropping = dropping
         mean = _mean(self.rates)
-        for depth in dropping.depths[:1]:
-            if depth.kept.get(name) != tuple(range(len(self))):
-                raise ValueError(f"`depths` must have {len(self)} layers of {name} as full depth, but {depth.kept}.")
+        full = dropping.depths[0].kept.get(name) if dropping.depths else None
+        if dropping.depths and full != tuple(range(len(self))):
+            raise ValueError(f"`depths` must have all {len(self)} layers of {name} as full depth, but has {full}.")
         self.learning: Learning | None = None
         if dropping.learned and len(self):
             learned_rates.add_to(self._layers(), mean)
