@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+unset PYTHONDONTWRITEBYTECODE  # else each of hundreds of commands compiles this package anew
 
 parts=(tests)
 if [ "${1-}" = --quick ]; then parts=(tests --ignore tests/end_to_end -m "not slow"); shift; fi
@@ -18,5 +19,4 @@ PATH=$PWD/.venv/bin:$PATH
 ruff check .
 ruff format --check --extend-exclude '*.md' .
 mypy
-python -m pytest --doctest-modules layerdrop_plugin -q
 python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup "${parts[@]}" "$@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import gc
 import inspect
 import logging
 import os
@@ -16,7 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from shared.processes import command, fork_server, path, recipe, stock  # noqa: F401  fixtures
+from shared.processes import (  # noqa: F401  fixtures
+    command,
+    fork_server,
+    path,
+    programs_folder,
+    recipe,
+    stock,
+    torchrun,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,6 +70,16 @@ def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
         paths = [ROOT / "tests" / "end_to_end" / f"test_{name}.py" for name in LONGEST]
         items.sort(key=lambda item: paths.index(item.path) if item.path in paths else len(paths))
+
+
+def pytest_collection_finish():
+    """Spare all tests what would be done again and again."""
+    if "hydra" in sys.modules:
+        from fork_server import overrides
+
+        overrides.remember()
+    gc.collect()
+    gc.freeze()  # else each full collection goes through all that was imported
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -108,10 +127,16 @@ def text(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory):
-    """A function that returns the folder NAME, which `make(folder)` fills, once for all of pytest's workers."""
+def shared_folder(tmp_path_factory):
+    """A folder that all of pytest's workers share."""
     base = tmp_path_factory.getbasetemp()
-    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def made_once(shared_folder):
+    """A function that returns the folder NAME, which `make(folder)` fills, once for all of pytest's workers."""
+    made = shared_folder / "made_once"
     made.mkdir(exist_ok=True)
 
     def folder_with(name, make):

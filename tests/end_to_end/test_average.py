@@ -140,7 +140,7 @@ def test_models_of_different_depth_are_refused_in_one_line(run, cut, command, tm
     process = command("layerdrop-average", "--inputs", good, small, "--output", tmp_path / "average.pt", status=2)
     message = process.stderr.splitlines()[-1]
     assert message.startswith("layerdrop-average: error: models to average must have the same weights, but ")
-    assert message.endswith(f"{good} has `decoder.layers.2.self_attn.k_proj.weight`, {small} not.")
+    assert message.endswith(f"but `decoder.layers.2.self_attn.k_proj.weight` is in {good} and not in {small}.")
     assert os.listdir(tmp_path) == ["small.pt"]
 
 

@@ -1,14 +1,12 @@
-"""One pass over the commands as a user runs them, each in a process of its own: what every supported version must do.
+"""One pass over the commands as a user runs them: what every supported version must do.
 
-The sessions of noxfile.py run this file, beside the quick tests, in each of their environments.
+Each command runs in a process of its own, and in a fork of the server when it comes a second time. The sessions of
+noxfile.py run this file, beside the quick tests, in each of their environments.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,16 +17,21 @@ KEPT = "{'encoder_layers_to_keep': 'every_other:2', 'decoder_layers_to_keep': '0
 PRUNED = "encoder keeps layers 0,2 of 4; decoder keeps layers 0,2 of 4"
 
 
-def run(name, *argv):
-    """Run one console script of this environment, and return what it wrote."""
-    program = [sys.executable, "-W", "ignore", Path(sys.executable).with_name(name), *argv]
-    done = subprocess.run([str(word) for word in program], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
-    return done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def run(command):
+    """A function that runs one console script of this environment, and returns what it wrote."""
+    names = set()
+
+    def run(name, *argv):
+        done = command(name, *argv, real=name not in names)
+        names.add(name)
+        return done.stdout + done.stderr
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def folder(data, tiny, tmp_path_factory):
+def folder(run, data, tiny, tmp_path_factory):
     """A folder with the checkpoint of a model of each of two families in a folder by its name."""
     folder = tmp_path_factory.mktemp("pass")
     for family in ("transformer", "transformer_lm"):
@@ -41,7 +44,7 @@ def of(folder, family):
     return ["--path", folder / family / "checkpoint_last.pt", "--cpu"]
 
 
-def test_generate_prunes_at_load_and_from_a_file_alike(folder, data):
+def test_generate_prunes_at_load_and_from_a_file_alike(run, folder, data):
     full, small = folder / "transformer" / "checkpoint_last.pt", folder / "small.pt"
     run("layerdrop-prune", full, "--output", small, "--encoder", "every_other:2", "--decoder", "0,2")
     options = [data["transformer"], "--cpu", "--beam", 1, *USER_DIR]
@@ -54,14 +57,14 @@ def test_generate_prunes_at_load_and_from_a_file_alike(folder, data):
     assert len(hypotheses[0]) == 24
 
 
-def test_eval_lm_prunes_at_load(folder, data):
+def test_eval_lm_prunes_at_load(run, folder, data):
     options = [*USER_DIR, "--tokens-per-sample", 32, "--model-overrides", "{'decoder_layers_to_keep': 'last:3'}"]
     written = run("fairseq-eval-lm", data["transformer_lm"], *of(folder, "transformer_lm"), *options)
     assert "Pruning model to specified layer configuration: decoder keeps layers 1,2,3 of 4 (" in written
     assert re.search(r"Loss \(base 2\): \d+\.\d+, Perplexity: \d+\.\d+\n", written)
 
 
-def test_a_pruned_model_is_trained_on(folder, data, tiny, tmp_path):
+def test_a_pruned_model_is_trained_on(run, folder, data, tiny, tmp_path):
     options = [*USER_DIR, "--arch", "layerdrop_transformer", *tiny["transformer"], "--max-update", 10]
     options += ["--encoder-layers-to-keep", "every_other:2", "--decoder-layers-to-keep", "0,2"]
     options += ["--restore-file", folder / "transformer" / "checkpoint_last.pt", "--save-dir", tmp_path]
@@ -71,13 +74,13 @@ def test_a_pruned_model_is_trained_on(folder, data, tiny, tmp_path):
     assert re.search(r"encoder +2 layers, pruned to 0,2 of 4, ", described)
 
 
-def test_search(folder, data):
+def test_search(run, folder, data):
     options = ["--keep", 2, "--stack", "decoder", "--report-subset", "test", "--state", folder / "search.json"]
     written = run("layerdrop-search", data["transformer"], *of(folder, "transformer"), *options)
     assert "--model-overrides \"{'decoder_layers_to_keep': '" in written
 
 
-def test_sweep(folder, data):
+def test_sweep(run, folder, data):
     options = ["--depths", "4,2", "--repeats", 1]
     written = run("layerdrop-sweep", data["transformer"], *of(folder, "transformer"), *options)
     assert re.findall(r"^(\w+) +(\d\+\d) ", written, re.MULTILINE) == [("full", "4+4"), ("every_other", "2+2")]

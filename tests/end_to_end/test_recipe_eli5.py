@@ -12,6 +12,7 @@ pytest.importorskip("rouge_score", reason="needs the extra recipes")
 
 PROMISED = Promise(
     recipe="eli5",
+    settings={"UPDATES": "12", "BEAM": "2"},
     stages=("prepare", "preprocess", "train", "average", "evaluate", "score"),
     header="| layers | parameters | ROUGE-1 | ROUGE-2 | ROUGE-L | sentences/s |",
     depths=("full", "every_other:6+every_other:3", "every_other:3+every_other:3"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -16,11 +17,7 @@ pytestmark = [pytest.mark.workers, pytest.mark.slow]
 
 WORKERS = Path(__file__).with_name("note_workers")
 TRAIN = Path(sys.executable).with_name("fairseq-train")
-TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run"]
-LAUNCH = {
-    "torchrun": [*TORCHRUN, "--standalone", "--nproc_per_node", 2, TRAIN],
-    "fairseq": [WORKERS / "started_by_fairseq.py"],
-}
+TORCHRUN = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +40,7 @@ def masks(folder, rank):
 
 
 @pytest.fixture(scope="module")
-def whole(arguments, command, tmp_path_factory):
+def whole(arguments, torchrun, tmp_path_factory):
     """The folder and the losses of a training that nobody interrupts: two nodes with a worker each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,7 +49,7 @@ def whole(arguments, command, tmp_path_factory):
     nodes = ["--nnodes", 2, "--nproc_per_node", 1, "--master_addr", "127.0.0.1", "--master_port", port]
     with ThreadPoolExecutor(2) as pool:
         started = [
-            pool.submit(command, "python", *TORCHRUN, *nodes, "--node_rank", rank, TRAIN, *arguments, folder)
+            pool.submit(torchrun, "fairseq-train", *arguments, folder, options=[*nodes, "--node_rank", rank])
             for rank in (0, 1)
         ]
     first, second = [future.result() for future in started]
@@ -69,16 +66,29 @@ def test_two_nodes_agree(whole):
     assert (folder / "weights.0").read_text().startswith("12 ")
 
 
-@pytest.mark.parametrize("launcher", list(LAUNCH))
-def test_after_a_worker_is_killed_all_goes_on_as_if_it_were_not(launcher, whole, arguments, command, tmp_path):
-    argv = [*LAUNCH[launcher], *arguments, tmp_path]
+@pytest.fixture(params=["torchrun", "fairseq"])
+def launch(request, torchrun, command):
+    """Two functions that train with two workers: what they show for a launcher does not depend on how these start.
+
+    Where torchrun launches, they are forks of the server, then processes of their own; where fairseq does, they are
+    processes of their own, then forks of the one that launches them.
+    """
+    if request.param == "torchrun":
+        again = functools.partial(command, "python", *TORCHRUN, TRAIN, real=True)
+        return functools.partial(torchrun, "fairseq-train"), again
+    started = functools.partial(command, "python", WORKERS / "started_by_fairseq.py")
+    return started, functools.partial(started, env={"START_METHOD": "fork"})
+
+
+def test_after_a_worker_is_killed_all_goes_on_as_if_it_were_not(launch, whole, arguments, tmp_path):
+    train, train_again = launch
     kill = {"KILL": "worker 1, update 7"}
-    killed = command("python", *argv, status=1, env=kill)  # it waits for 10 minutes; workers would for 30
+    killed = train(*arguments, tmp_path, status=1, env=kill)  # it waits for 10 minutes; workers would for 30
     for rank in (0, 1):
         with pytest.raises(ProcessLookupError):
             os.kill(int((tmp_path / f"pid.{rank}").read_text()), 0)
     assert "SIGKILL" in killed.stderr
-    again = command("python", *argv)
+    again = train_again(*arguments, tmp_path)
     folder, uninterrupted = whole
     assert sorted(losses(killed)) == list(range(1, 8))
     assert sorted(losses(again)) == list(range(6, 13))

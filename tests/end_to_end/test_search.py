@@ -16,9 +16,6 @@ from layerdrop_plugin.fairseq_adapter.evaluation import evaluation, generation
 USER = ["--user-dir", "layerdrop_plugin", "--cpu"]
 
 
-WORKERS = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
-
-
 def test_both_stacks_of_a_translation_model(translation):
     process, folder = translation
     assert sorted(os.listdir(folder)) == ["found.csv", "found.json"]  # no state is left
@@ -195,10 +192,10 @@ def test_one_batch_and_more_than_there_are(arguments, capsys, folder):
 
 @pytest.mark.workers
 @pytest.mark.slow
-def test_two_workers_find_the_same(translation, full, data, command, tmp_path):
+def test_two_workers_find_the_same(translation, full, data, torchrun, tmp_path):
     argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
     argv += ["--report-subset", "test", "--json", "found.json", "--csv", "found.csv"]
-    process = command("python", *WORKERS, "-m", "layerdrop_plugin.cli.search", *argv, cwd=tmp_path)
+    process = torchrun("layerdrop-search", *argv, cwd=tmp_path)
     alone, folder = translation
     found, expected = read(tmp_path / "found.json"), read(folder / "found.json")
     assert without_cost(found) == without_cost(expected)

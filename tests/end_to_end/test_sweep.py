@@ -44,7 +44,7 @@ def test_a_language_model(full, data, command, tmp_path):
         *(["full", "4"], ["every_other", "2"], ["last", "2"], ["every_other", "1"], ["last", "1"]),
     ]
     assert re.fullmatch(
-        r"valid: \d+ batches, \d+ tokens; tokens/s and MiB of evaluation on cpu, 1 thread, median of 2; "
+        r"valid: 1 batch, 160 tokens; tokens/s and MiB of evaluation on cpu, 1 thread, median of 2; "
         r"x: relative to full depth",
         lines[6],
     )
@@ -119,7 +119,7 @@ def test_roberta_on_a_part_of_the_data(full, data, capsys, monkeypatch):
     assert [line.split()[:2] for line in shown.out.splitlines()[1:4]] == [
         *(["full", "4"], ["every_other", "3"], ["every_other", "2"]),
     ]
-    assert "\ntest: 1 batches, " in shown.out
+    assert "\ntest: 1 batch, " in shown.out
     assert "warning" not in shown.err
     monkeypatch.setattr(peak_memory, "CLEAR_REFS", "/none/clear_refs")
     shown = inside(capsys, *argv, "--num-batches", 999, "--depths", "4")

@@ -23,10 +23,19 @@ sys.path.pop()
 
 SCRIPTS = ("fairseq-", "layerdrop-")
 MODULES = ("fairseq_cli", "layerdrop_plugin")
+TORCHRUN = "torch.distributed.run"
 READ_AT_START = ("CUDA", "HF_", "KMP_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "PYTHON", "TORCH", "TRANSFORMERS_")
-BUT = ("OMP_WAIT_POLICY", "PYTHONWARNINGS", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
+BUT = (
+    "OMP_WAIT_POLICY",
+    "PYTHONWARNINGS",
+    "KMP_INIT_AT_FORK",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCHELASTIC_",
+    "TORCH_NCCL_",
+)
 """Beginnings of variables that Python and libraries read when they start; but one is of no effect with one thread,
-one is heeded in the fork, and two are set by torch as it is imported, in whatever process started the command."""
+one is heeded in the fork, two are set by torch as it is imported, in whatever process started the command, and the last
+are torchrun's, which a worker reads when it joins the others."""
 
 
 def is_for_a_fork(argv, environment):
@@ -35,7 +44,7 @@ def is_for_a_fork(argv, environment):
     if argv[0] != sys.executable or start_of(environment) != AT_START:
         return False
     if kind == "-m":
-        return what.partition(".")[0] in MODULES
+        return what.partition(".")[0] in MODULES or what == TORCHRUN
     if kind == "script":
         return what.endswith(".py") or os.path.basename(what).startswith(SCRIPTS)
     return kind == "-c"
@@ -43,7 +52,7 @@ def is_for_a_fork(argv, environment):
 
 def start_of(environment):
     found = {os.fsdecode(name): value for name, value in environment.items()}
-    return {name: found[name] for name in found if name.startswith(READ_AT_START) and name not in BUT}
+    return {name: found[name] for name in found if name.startswith(READ_AT_START) and not name.startswith(BUT)}
 
 
 AT_START = start_of(os.environb)  # libraries set some as they are imported

@@ -13,9 +13,11 @@ import warnings
 import weakref
 from importlib.machinery import ModuleSpec
 
+from . import overrides
+
 COMMANDS = ("eval_lm", "generate", "hydra_train", "interactive", "preprocess", "score", "train", "validate")
 LATE = (  # what commands import as they run; an extra that is not installed is left out
-    *("torch._dynamo", "torch.profiler", "torch.utils.tensorboard", "numpy.random"),
+    *("torch._dynamo", "torch.distributed.run", "torch.profiler", "torch.utils.tensorboard", "numpy.random"),
     *("fairseq.data.data_utils_fast", "fairseq.data.token_block_utils_fast", "fairseq.libbleu"),
     *("babel.dates", "babel.lists", "babel.numbers", "babel.units", "sentencepiece", "sacrebleu", "sacremoses"),
     *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "rouge_score.rouge_scorer"),
@@ -61,8 +63,17 @@ def learn_to_parse():
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    args = options.parse_args_and_arch(options.get_training_parser(), ["data", "--arch", "transformer"])
-    convert_namespace_to_omegaconf(args)
+    overrides.remember()
+    training, task = options.get_training_parser, "--task"
+    for parser, *argv in (
+        (training, "--arch", "transformer"),
+        (training, "--arch", "transformer_lm", task, "language_modeling"),
+        (training, "--arch", "roberta", task, "masked_lm"),
+        (options.get_validation_parser, task, "translation"),
+        (options.get_generation_parser,),
+        (options.get_eval_lm_parser,),
+    ):
+        convert_namespace_to_omegaconf(options.parse_args_and_arch(parser(), ["data", *argv]))
 
 
 def threads():

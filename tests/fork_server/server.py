@@ -2,7 +2,8 @@
 
     python -W ignore -m fork_server.server ADDRESS
 
-It prints a line when it is ready. It ends, and all forks with it, when its standard input does.
+ADDRESS is of a socket, to be made in a folder of its own. The server prints a line when it is ready. It ends, and all
+forks with it, when its standard input does.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ FILES = 4  # standard input, output and error, and the folder
 
 class Server:
     def __init__(self, address):
+        self.address = address
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind(address)
         self.listening.listen(128)
@@ -90,6 +92,8 @@ class Server:
     def stop(self, stdin):
         for number in list(self.connections):
             self.end(number)
+        os.unlink(self.address)
+        os.rmdir(os.path.dirname(self.address))
         os._exit(0)
 
     def close(self):

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def fork_server():
+def fork_server(shared_folder):
     """A process with everything imported, of which commands are forks."""
-    programs.start()
+    programs.start(shared_folder / "fork_server")
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +47,26 @@ def run_command(name, *argv, status=0, cwd=None, stdin=None, env=(), real=False)
 
 
 @pytest.fixture(scope="session")
-def path(fork_server, tmp_path_factory):
+def programs_folder(fork_server, tmp_path_factory):
+    """A folder of programs that stand for commands, which run in forks of the server."""
+    return programs.make(tmp_path_factory.mktemp("programs") / "bin")
+
+
+@pytest.fixture(scope="session")
+def path(programs_folder):
     """A PATH for shell scripts: their commands run in forks of the server."""
-    folder = programs.make(tmp_path_factory.mktemp("programs") / "bin")
-    return os.pathsep.join([str(folder), str(programs.BIN), os.environ["PATH"]])
+    return os.pathsep.join([str(programs_folder), str(programs.BIN), os.environ["PATH"]])
+
+
+@pytest.fixture(scope="session")
+def torchrun(command, programs_folder):
+    """A function that has two workers run a command; they are forks of the server, and so is torchrun."""
+
+    def run(name, *argv, options=("--standalone", "--nproc_per_node", 2), **settings):
+        program = ["--no-python", programs_folder / name]
+        return command("python", "-W", "ignore", "-m", "torch.distributed.run", *options, *program, *argv, **settings)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -10,24 +10,29 @@ from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_chec
 pytestmark = pytest.mark.slow
 
 COMMON = [
-    "--optimizer",
-    "adam",
-    "--lr",
-    "1e-3",
-    "--max-tokens",
-    "500",
-    "--max-update",
-    "1",
-    "--cpu",
+    *("--optimizer", "adam", "--lr", "1e-3", "--max-tokens", "500", "--max-update", "1", "--cpu"),
     "--disable-validation",
 ]
+NARROW = ["--encoder-embed-dim", "16", "--decoder-embed-dim", "16"]
+SMALL = {
+    "fconv_iwslt_de_en": [
+        "--encoder-layers",
+        "[(16, 3)]",
+        "--decoder-layers",
+        "[(16, 3)]",
+        "--decoder-out-embed-dim",
+        "16",
+    ],
+    "lstm_wiseman_iwslt_de_en": ["--decoder-out-embed-dim", "16"],
+    "lightconv_iwslt_de_en": ["--encoder-ffn-embed-dim", "16", "--decoder-ffn-embed-dim", "16"],
+}
 
 
-@pytest.mark.parametrize("arch", ["fconv_iwslt_de_en", "lstm_wiseman_iwslt_de_en", "lightconv_iwslt_de_en"])
+@pytest.mark.parametrize("arch", list(SMALL))
 def test_other_architectures_train_and_load(arch, data, train, tmp_path):
     from fairseq import checkpoint_utils
 
-    train(data["transformer"], "--arch", arch, *COMMON, "--save-dir", tmp_path)
+    train(data["transformer"], "--arch", arch, *NARROW, *SMALL[arch], *COMMON, "--save-dir", tmp_path)
     path = tmp_path / "checkpoint_last.pt"
     (model,), cfg = checkpoint_utils.load_model_ensemble([str(path)])
     weights = torch.load(path)["model"]
@@ -45,7 +50,7 @@ def test_a_model_that_a_task_built_in_its_own_way_loads(full, data, tiny, make_t
 
 def test_an_lstm_is_not_pruned(data, train, tmp_path):
     """Its decoder's weights have the names of layers; of one layer, it needs one in the encoder, too."""
-    deep = ["--encoder-layers", 2, "--decoder-layers", 2, "--save-dir", tmp_path]
+    deep = [*NARROW, "--encoder-layers", 2, "--decoder-layers", 2, "--save-dir", tmp_path]
     train(data["transformer"], "--arch", "lstm_wiseman_iwslt_de_en", *COMMON, *deep)
     for stack, words in (("encoder", "must be left out"), ("decoder", "must be a checkpoint that fairseq can load")):
         with pytest.raises(ValueError, match=words):
