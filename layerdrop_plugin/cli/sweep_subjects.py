@@ -32,7 +32,8 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
         generation.check(model)
     depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
     swept = layer_sweep.swept(depths, args.stack)
-    wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
+    trained = layer_sweep.trained_depths(models[args.labels[0]], swept)
+    wanted = args.depths or trained or sweep.default_depths(depths[args.labels[0]], swept)
     learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
     needed = {label: model.needed for label, model in models.items()}
     points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)

@@ -12,7 +12,7 @@ from ...candidates import Candidate
 from ...importance import full
 from ...prefixes import SharedPrefixes
 from ...selection import Kept
-from ...sweep import Point
+from ...sweep import Depths, Point
 from ...sweep_report import Measured, Measurements, Row, rows
 from .evaluation import Evaluation, Sample, Tally
 from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
@@ -65,6 +65,14 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[st
     if not set(wanted) <= set(first):
         raise ValueError(f"`--stack` must be one that can be pruned, {' or '.join(first)}, but is {stack!r} instead.")
     return wanted
+
+
+def trained_depths(evaluation: Evaluation, swept: Sequence[str]) -> list[Depths]:
+    """Return the depths of the swept stacks that a model was trained at (`--layerdrop-depths`), but the full one."""
+    trained = next((stack.dropping.depths for stack in evaluation.stacks.values()), ())
+    counts = [tuple(len(depth.kept[name]) for name in swept) for depth in trained]
+    shown = (depths[:1] if len(set(depths)) == 1 else depths for depths in counts if depths != counts[0])
+    return list(dict.fromkeys(shown))
 
 
 def some_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:
