@@ -116,7 +116,8 @@ def pruned(trained: Sequence[Depth], kept: Mapping[str, Kept]) -> str | None:
             left["+".join(map(str, names))] = depth.share
     if left and 1.0 - math.fsum(left.values()) < 1e-9:
         left = {"+".join(str(len(layers)) for layers in now.values()): 0.0, **left}
-    return ",".join(f"{name}={share:.6g}" for name, share in left.items()) or None
+    # 12 digits: `parse` wants shares that are 1 together, to 1e-9.
+    return ",".join(f"{name}={share:.12g}" for name, share in left.items()) or None
 
 
 def _places(layers: Kept, kept: Kept) -> Kept | None:
@@ -140,16 +141,6 @@ def describe(trained: Sequence[Depth]) -> str:
     '6=0.4,4=0.5,2=0.1'
     """
     return ",".join(f"{depth.name}={depth.share:.4g}" for depth in trained)
-
-
-def mean_depth(trained: Sequence[Depth], stack: str, factor: float = 1.0) -> float:
-    """Return how many layers of a stack a forward pass runs on average.
-
-    >>> mean_depth(parse("4,2=0.1", {"decoder": 6}), "decoder")
-    4.6
-    """
-    full = len(trained[0].kept[stack])
-    return full - factor * math.fsum(d.share * (full - len(d.kept[stack])) for d in trained[1:])
 
 
 def _kept(name: str, depths: Mapping[str, int], option: str, spec: str) -> tuple[tuple[str, ...], tuple[Kept, ...]]:

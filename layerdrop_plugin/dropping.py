@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from . import depths, learned_rates
 from .depths import Depth
-from .forward_pass import DroppableLayer, ForwardPass
+from .forward_pass import DroppableLayer, ForwardPass, Passes
 from .layer_stack import LayerStack
 from .learned_rates import Learning
 from .masks import Mask as Mask
@@ -114,6 +114,8 @@ class LayerDropStack(LayerStack):
     Attributes:
         learning: learns the rates of the layers; None where they are fixed. Each layer then
             has a `LearnedRate`, `score_function_loss` is added to the loss, and `set_num_updates` ends an update.
+        model_passes: counts the forward passes of the model, where all its stacks must run the same depth in each;
+            None draws depths by this stack's own count.
 
     Raises:
         ValueError: there are not as many rates as layers.
@@ -124,7 +126,7 @@ class LayerDropStack(LayerStack):
     __jit_unused_properties__ = [*LayerStack.__jit_unused_properties__, "rates", "learned_rates"]
     __jit_ignored_attributes__ = [
         *LayerStack.__jit_ignored_attributes__,
-        *("name", "dropping", "learning", "update", "forward_passes", "drawn", "dropped"),
+        *("name", "dropping", "learning", "update", "forward_passes", "model_passes", "drawn", "dropped"),
     ]
 
     def __init__(
@@ -147,6 +149,7 @@ class LayerDropStack(LayerStack):
             self.learning = Learning(len(self))
         self.update = 0
         self.forward_passes = 0
+        self.model_passes: Passes | None = None
         self.drawn = self.dropped = 0  # layers, since `take_share`
 
     @property
@@ -177,6 +180,8 @@ class LayerDropStack(LayerStack):
         if num_updates != self.update:
             self.update = num_updates
             self.forward_passes = 0
+            if self.model_passes is not None:
+                self.model_passes.number = -1
             if self.learning is not None:
                 self.learning.finish_update(self._layers(), _mean(self.rates))
 

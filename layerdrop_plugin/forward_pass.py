@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from .dropping import LayerDropStack
 
 
+class Passes:
+    """Counts the forward passes of a model in one update, for stacks that must all run the same depth in one of them.
+
+    It is the forward pre-hook of the model: `model.register_forward_pre_hook(passes)`.
+
+    Attributes:
+        number: of the pass that began last, from 0; -1 before the first of an update.
+    """
+
+    def __init__(self) -> None:
+        self.number = -1
+
+    def __call__(self, model: nn.Module, inputs: Any) -> None:
+        """Count a pass in training."""
+        if model.training:
+            self.number += 1
+
+
 class ForwardPass:
     """One pass over a stack: the masks are drawn when a layer is first called, not when listed."""
 
@@ -39,7 +57,7 @@ class ForwardPass:
         stack, dropping = self.stack, self.stack.dropping
         key = {"seed": dropping.seed, "update": stack.update, "forward_pass": stack.forward_passes}
         factor = dropping.schedule.factor(stack.update)
-        depth = depths.draw(dropping.depths, **key, factor=factor) if dropping.depths else None
+        depth = depths.draw(dropping.depths, **self._key_of_depth(key), factor=factor) if dropping.depths else None
         if depth is None or depth is dropping.depths[0]:
             layers = dropped_groups(stack.rates_now(), **key, name=stack.name)
         else:
@@ -53,6 +71,11 @@ class ForwardPass:
         if stack.learning is not None:
             stack.learning.note_mask(layers, stack.mean_rate_now())
         return layers
+
+    def _key_of_depth(self, key: dict[str, int]) -> dict[str, int]:
+        """A criterion may call the encoder alone, besides: the stacks' own counts then differ, the model's is one."""
+        passes = self.stack.model_passes
+        return key if passes is None or passes.number < 0 else {**key, "forward_pass": passes.number}
 
 
 class DroppableLayer:

@@ -67,9 +67,8 @@ class ModelOptions:
         stacks = {s: o.pruned(kept[s]) if s in kept else o for s, o in self.stacks.items()}
         depths = {**self.depths, **{s: len(layers) for s, layers in kept.items()}}
         left = trained.pruned(self.trained_depths, kept) if self.trained_depths else None
-        return replace(
-            self, stacks=stacks, depths=depths, trained_depths=trained.parse(left, depths) if left is not None else ()
-        )
+        smaller = () if left is None else trained.parse(left, depths, "--layerdrop-depths")
+        return replace(self, stacks=stacks, depths=depths, trained_depths=smaller)
 
 
 _being_built: ContextVar[tuple[ModelConfig, ModelOptions] | None] = ContextVar("being_built", default=None)
@@ -117,15 +116,17 @@ def read(cfg: ModelConfig) -> ModelOptions:
         depths,
         rates.Schedule(warmup, cooldown, max_update),
         int(root_option(cfg, "common", "seed") or 0),
-        _trained_depths(values, depths),
+        _trained_depths(cfg, values, depths),
         bool(values["layerdrop_validate_depths"]),
     )
 
 
-def _trained_depths(values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:
+def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:
     spec = values["layerdrop_depths"]
-    if not spec:
+    if spec is None:
         return ()
+    if int(get(cfg, "base_layers") or 0):  # fairseq puts them between the decoder's others
+        raise ValueError(f"`--layerdrop-depths` must be left out with --base-layers, but is {spec!r}.")
     for stack in depths:
         if values[f"{stack}_layerdrop_learned"]:
             raise ValueError(

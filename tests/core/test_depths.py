@@ -133,13 +133,6 @@ def test_a_share_of_0_is_never_drawn():
     assert set(drawn(depths.parse("12=0,6,3", ONE))) == {"6", "3"}
 
 
-def test_the_mean_depth():
-    trained = depths.parse("6+4=0.5,3+2=0.25,2+1=0.25", TWO)
-    assert depths.mean_depth(trained, "encoder") == pytest.approx(3 + 0.75 + 0.5)
-    assert depths.mean_depth(trained, "decoder") == pytest.approx(2 + 0.5 + 0.25)
-    assert depths.mean_depth(trained, "decoder", factor=0.5) == pytest.approx(4 - 0.5 * 1.25)
-
-
 def test_depths_are_shown_with_their_shares():
     trained = depths.parse("first:2=0.25,3+1,6+2", TWO)
     assert depths.describe(trained) == "6+4=0.4,6+2=0.175,3+1=0.175,first:2+first:2=0.25"
@@ -169,3 +162,10 @@ def test_depths_that_are_left_after_pruning(spec, stacks, kept, left):
         before = [{s: list(d.kept[s]) for s in stacks} for d in trained]
         for depth in smaller[1:]:
             assert {s: [kept.get(s, range(12))[i] for i in depth.kept[s]] for s in stacks} in before
+
+
+def test_shares_of_a_third_are_written_so_that_they_are_read_again():
+    trained = depths.parse("12=0,3,2,1", ONE)
+    left = depths.pruned(trained, {"decoder": (0, 2, 4, 6, 8, 10)})
+    assert left == "6=0,3=0.333333333333,2=0.333333333333,1=0.333333333333"
+    assert [d.share for d in depths.parse(left, {"decoder": 6})] == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])

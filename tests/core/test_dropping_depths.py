@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from shared.toy_stacks import DEPTH, Layer, forward, make_stack, ran
@@ -9,6 +11,7 @@ from torch import nn
 
 from layerdrop_plugin import depths
 from layerdrop_plugin.dropping import Dropping, Groups, LayerDropStack
+from layerdrop_plugin.forward_pass import Passes
 from layerdrop_plugin.rates import Schedule
 
 TRAINED = depths.parse("12=0.4,6,first:3,1", {"encoder": DEPTH})
@@ -85,6 +88,38 @@ def test_both_stacks_of_a_model_run_the_same_depth():
     ]
     both = set(zip(*map(layers_that_ran, stacks)))
     assert both == {(d.kept["encoder"], d.kept["decoder"]) for d in trained}
+
+
+class Model(nn.Module):
+    """Two stacks, of which the encoder may be called alone."""
+
+    def __init__(self, trained):
+        super().__init__()
+        for name in trained[0].kept:
+            setattr(self, name, LayerDropStack([Layer() for _ in range(12)], Dropping(depths=trained), name))
+
+    def forward(self, x):
+        return forward(self.decoder, forward(self.encoder, x))
+
+
+def test_one_pass_of_a_model_is_at_one_depth_also_where_the_encoder_is_called_alone_besides():
+    trained = depths.parse("12=0,6,3,1", {"encoder": 12, "decoder": 12})
+    model, passes, x = Model(trained), Passes(), torch.randn(2, 4)
+    model.register_forward_pre_hook(passes)
+    model.encoder.model_passes = model.decoder.model_passes = passes
+    model = pickle.loads(pickle.dumps(model))
+    for update in range(10):
+        for stack in (model.encoder, model.decoder):
+            stack.set_num_updates(update)
+        for number in range(2):
+            drawn = depths.draw(trained, seed=0, update=update, forward_pass=number).kept
+            model(x)
+            assert {name: tuple(ran(getattr(model, name))) for name in drawn} == drawn
+            forward(model.encoder, x)
+            assert tuple(ran(model.encoder)) == drawn["encoder"]
+            model.eval()(x)
+            model.train()
+            ran(model.encoder), ran(model.decoder)
 
 
 def test_the_second_pass_of_an_update_has_a_draw_of_its_own():

@@ -68,6 +68,8 @@ def test_full_depth_only_is_training_without_the_option_bit_for_bit(run, tmp_pat
     ]
     assert losses(logs[0]) == losses(logs[1])
     assert_same_training(*folders)
+    shown = [{key for key in log.updates[1] if key.startswith("layerdrop")} for log in logs]
+    assert shown == [{"layerdrop_dec", "layerdrop_dec_rate"}, {"layerdrop_depth_dec"}]
 
 
 def test_killed_and_continued_it_ends_as_if_it_were_not(trained_lm, arguments, run, command, tmp_path):
@@ -148,6 +150,11 @@ def test_describe_and_sweep_take_the_depths_that_were_trained(trained_lm, data, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--layerdrop-depths", ""], f"`--layerdrop-depths` must be {depths.GRAMMAR}, but has '' in ''."),
+        (
+            ["--layerdrop-depths", "2", "--base-layers", "1"],
+            "`--layerdrop-depths` must be left out with --base-layers, but is '2'.",
+        ),
         (
             ["--layerdrop-depths", "5"],
             "`--layerdrop-depths` must keep 1 to 4 decoder layers, but has '5' in '5'.",

@@ -11,6 +11,7 @@ from torch import nn
 
 from ... import layer_spec
 from ...dropping import LayerDropStack
+from ...forward_pass import Passes
 from .. import user_errors
 from ..hooks import wrap
 from ..model_options import ModelOptions
@@ -62,21 +63,32 @@ def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
         if share is None or logged is None:
             continue
         short = SHORT[stack.name]
-        if any(stack.rates):
+        if stack.dropping.depths:  # the share of layers would be that of the depths that were drawn
+            metrics.log_scalar(f"layerdrop_depth_{short}", len(stack) * (1 - share), weight=1, priority=252, round=2)
+        elif any(stack.rates):
             metrics.log_scalar(f"layerdrop_{short}", share, weight=1, priority=250, round=3)
             metrics.log_scalar(f"layerdrop_{short}_rate", rates[stack.name], weight=1, priority=251, round=3)
-        if stack.dropping.depths:
-            metrics.log_scalar(f"layerdrop_depth_{short}", len(stack) * (1 - share), weight=1, priority=252, round=2)
     return logged
 
 
 def _stacks(trainer: Any) -> list[LayerDropStack]:
     if not hasattr(trainer, "layerdrop_stacks"):
         trainer.layerdrop_stacks = [m for m in trainer._model.modules() if isinstance(m, LayerDropStack)]
+        _count_passes(trainer._model, trainer.layerdrop_stacks)
         learning = [stack for stack in trainer.layerdrop_stacks if stack.learning is not None]
         if learning:
             trainer._criterion.register_forward_hook(_with_score_function_loss(learning))
     return trainer.layerdrop_stacks
+
+
+def _count_passes(model: nn.Module, stacks: list[LayerDropStack]) -> None:
+    """Let all stacks draw their depth by the number of the model's own forward pass."""
+    with_depths = [stack for stack in stacks if stack.dropping.depths]
+    if with_depths:
+        passes = Passes()
+        model.register_forward_pre_hook(passes)
+        for stack in with_depths:
+            stack.model_passes = passes
 
 
 def _with_score_function_loss(stacks: list[LayerDropStack]) -> Any:
