@@ -95,43 +95,14 @@ def draw(trained: Sequence[Depth], *, seed: int, update: int, forward_pass: int,
     return trained[0]
 
 
-def pruned(trained: Sequence[Depth], kept: Mapping[str, Kept]) -> str | None:
-    """Return the list of the depths that are left in a model of the layers `kept`; None if only its full depth is.
-
-    A depth is left if all its layers are kept, and if they are those that the smaller model keeps at that depth.
-
-    Args:
-        kept: by stack; a stack that is not in it keeps all of its layers.
-
-    >>> pruned(parse("6,4,3", {"decoder": 12}), {"decoder": (0, 2, 4, 6, 8, 10)})  # not 4: (0, 3, 6, 9)
-    '3=0.2'
-    """
-    now = {**trained[0].kept, **kept}
-    full = tuple(range(len(layers)) for layers in now.values())
-    left = {}
-    for depth in trained:
-        places = [_places(depth.kept[stack], layers) for stack, layers in now.items()]
-        names = [_name(place, len(layers)) for place, layers in zip(places, now.values())]
-        if None not in names and tuple(places) != tuple(map(tuple, full)):
-            left["+".join(map(str, names))] = depth.share
-    if left and 1.0 - math.fsum(left.values()) < 1e-9:
-        left = {"+".join(str(len(layers)) for layers in now.values()): 0.0, **left}
-    # 12 digits: `parse` wants shares that are 1 together, to 1e-9.
-    return ",".join(f"{name}={share:.12g}" for name, share in left.items()) or None
+def spec(trained: Sequence[Depth]) -> str:
+    """Write the list that `parse` reads as these depths."""
+    return written({depth.name: depth.share for depth in trained})
 
 
-def _places(layers: Kept, kept: Kept) -> Kept | None:
-    """Return the numbers that layers have among those kept, None if one of them is not kept."""
-    return tuple(map(kept.index, layers)) if set(layers) <= set(kept) else None
-
-
-def _name(layers: Kept | None, depth: int) -> str | None:
-    """Return what a list calls these layers of a stack, None where it has no name for them."""
-    if layers is None:
-        return None
-    keep = len(layers)
-    names = {strategy(depth, keep): f"{name}:{keep}" for name, strategy in selection.BY_COUNT.items()}
-    return {**names, selection.every_other(depth, keep): str(keep)}.get(layers)
+def written(shares: Mapping[str, float]) -> str:
+    """Write the list of these names and shares; `parse` wants the shares to be 1 together, up to 1e-9."""
+    return ",".join(f"{name}={share:.12g}" for name, share in shares.items())
 
 
 def describe(trained: Sequence[Depth]) -> str:

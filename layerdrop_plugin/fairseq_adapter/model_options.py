@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import depths as trained
-from .. import layer_spec, rates
+from .. import depths_left, layer_spec, rates
 from ..depths import Depth
 from .config import ModelConfig, depths_of, get, has, put, root_option
 from .options import DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
@@ -66,7 +66,7 @@ class ModelOptions:
         """Return the options of the model that has only the layers `kept` of these stacks."""
         stacks = {s: o.pruned(kept[s]) if s in kept else o for s, o in self.stacks.items()}
         depths = {**self.depths, **{s: len(layers) for s, layers in kept.items()}}
-        left = trained.pruned(self.trained_depths, kept) if self.trained_depths else None
+        left = depths_left.pruned(self.trained_depths, kept) if self.trained_depths else None
         smaller = () if left is None else trained.parse(left, depths, "--layerdrop-depths")
         return replace(self, stacks=stacks, depths=depths, trained_depths=smaller)
 

@@ -7,6 +7,7 @@ import re
 import signal
 
 import pytest
+import torch
 from shared.trainings import (  # noqa: F401  fixtures
     NOTES,
     USER,
@@ -119,7 +120,7 @@ def test_pruning_says_once_that_a_depth_was_not_trained(trained_lm, load_model):
             f"| WARNING | layerdrop_plugin.fairseq_adapter.checkpoints.at_load | {path}: "
             "the layers that are kept are none of the depths that were trained, 4, 2, 1"
         ],
-        "every_other:3 left": "1=0.3",
+        "every_other:3 left": "3=0,1=1",
     }
 
 
@@ -133,7 +134,54 @@ def test_a_pruned_model_trains_on_at_the_depths_that_are_left(trained_lm, run, t
         "depth 1 is trained in 0.3 of the forward passes: decoder layers 0",
     ]
     assert re.findall(r"\| INFO \| (valid\S*) \|", log.messages) == ["valid", "valid@1"]
-    assert state_of(tmp_path)["cfg"]["model"].layerdrop_depths == "1=0.3"
+    assert state_of(tmp_path)["cfg"]["model"].layerdrop_depths == "2=0.7,1=0.3"
+    assert not [line for line in log.messages.splitlines() if "not trained, as" in line or "none of the" in line]
+
+
+def test_depths_that_pruning_loses_are_named_once(trained_lm, run, tmp_path):
+    path = trained_lm[1] / "checkpoint_last.pt"
+    options = ["--decoder-layers-to-keep", "first:3", "--restore-file", path, "--reset-dataloader"]
+    log = run("transformer_lm", *options, "--layerdrop-depths", "2,1", "--max-update", 13, "--save-dir", tmp_path)
+    assert [line.split(" | ")[-1] for line in log.messages.splitlines() if "WARNING" in line and "trained" in line] == [
+        "not trained, as pruning leaves decoder layers 0,1,2: 2 of --layerdrop-depths",
+        f"{path}: the layers that are kept are none of the depths that were trained, 4, 2, 1",
+    ]
+    assert state_of(tmp_path)["cfg"]["model"].layerdrop_depths == "3=0.7,1=0.3"
+
+
+def test_a_file_that_is_pruned_to_what_was_not_trained_says_so_again(trained_lm, capsys, tmp_path):
+    from layerdrop_plugin.cli import describe, prune
+
+    before, warning = trained_lm[1] / "checkpoint_last.pt", "none of the depths that were trained, "
+    for name, trained in (("once.pt", "4, 2, 1"), ("twice.pt", "1")):
+        prune.main([str(before), "--output", str(tmp_path / name), "--decoder", "first:3"])
+        assert warning + trained + "\n" in capsys.readouterr().err
+        before = tmp_path / name
+        describe.main([str(before)])
+        assert "  trained at    1 (1)\n" in capsys.readouterr().out
+
+
+def test_a_sweep_leaves_out_a_trained_depth_of_other_layers(trained_lm, data, capsys, tmp_path):
+    from layerdrop_plugin.cli import sweep
+
+    state, path, rows = state_of(trained_lm[1]), tmp_path / "last.pt", tmp_path / "rows.json"
+    state["cfg"]["model"].layerdrop_depths = "last:2,1"
+    torch.save(state, path)
+    sweep.main([str(data["transformer_lm"]), "--path", str(path), "--cpu", "--json", str(rows)])
+    line = "the trained depth last:2 is left out: its decoder layers are 2,3, not every_other:2"
+    assert f"layerdrop-sweep: warning: {line}\n" in capsys.readouterr().err
+    assert [row["depth"] for row in json.loads(rows.read_text())["rows"]] == ["4", "1"]
+
+
+def test_a_list_that_is_none_is_an_error_of_the_file(trained_lm, error_of, tmp_path):
+    from layerdrop_plugin.cli import describe
+
+    state, path = state_of(trained_lm[1]), tmp_path / "wrong.pt"
+    state["cfg"]["model"].layerdrop_depths = "5"
+    torch.save(state, path)
+    assert error_of(describe.main, str(path)) == (
+        f"{path}: `layerdrop_depths` must keep 1 to 4 decoder layers, but has '5' in '5'."
+    )
 
 
 def test_describe_and_sweep_take_the_depths_that_were_trained(trained_lm, data, capsys, tmp_path):

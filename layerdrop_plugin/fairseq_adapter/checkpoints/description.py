@@ -50,7 +50,7 @@ class Description:
         checkpoint: its path.
         stacks: by name.
         trained_depths: that the model was trained at (`--layerdrop-depths`), each with its share of the forward
-            passes, full depth first; empty where none are named.
+            passes, the largest first; empty where none are named.
         parameters: of the model, each tied one once.
         best: the best validation value of the training so far; `best_metric` is what it is of.
     """

@@ -7,9 +7,10 @@ import contextlib
 from fairseq import models
 from omegaconf import DictConfig, open_dict
 
+from ... import depths
 from ...message import did_you_mean
 from .. import model_options
-from ..checkpoints import at_load, pruning, registered, usable
+from ..checkpoints import at_load, pruning, registered, trained_depths, usable
 from ..config import get, put
 from ..errors import in_command, one_line
 from ..hooks import wrap
@@ -63,7 +64,12 @@ def _pruned(cfg, options, arch, loading):
     for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
         put(cfg, name, value)  # in place: fairseq shows and saves this very object
     pruning.log(plan)
-    return options.pruned({stack: p.kept for stack, p in plan.items()}), plan
+    kept = {stack: p.kept for stack, p in plan.items()}
+    small = options.pruned(kept)
+    if options.trained_depths and not loading:  # the smaller full depth is trained now
+        put(cfg, trained_depths.OPTION, depths.spec(small.trained_depths) or None)
+        steps.warn_of_lost(options, kept)
+    return small, plan
 
 
 def _check_known(arch):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from torch import nn
 
-from ... import layer_spec
+from ... import depths_left, layer_spec
 from ...dropping import LayerDropStack
 from ...forward_pass import Passes
+from ...selection import Kept
 from .. import user_errors
 from ..hooks import wrap
 from ..model_options import ModelOptions
@@ -32,8 +34,20 @@ def log(model: nn.Module, options: ModelOptions) -> None:
         if isinstance(stack, LayerDropStack):
             _log_rates(stack)
     for depth in options.trained_depths:
-        layers = "; ".join(f"{stack} layers {layer_spec.describe(kept)}" for stack, kept in depth.kept.items())
+        layers = _layers(depth.kept)
         logger.info("depth %s is trained in %.4g of the forward passes: %s", depth.name, depth.share, layers)
+
+
+def warn_of_lost(options: ModelOptions, kept: Mapping[str, Kept]) -> None:
+    """Say once which of the depths that a training names are lost, as it prunes the model first."""
+    lost = depths_left.lost(options.trained_depths, kept)
+    if lost:
+        names = ", ".join(lost)
+        logger.warning("not trained, as pruning leaves %s: %s of --layerdrop-depths", _layers(kept), names)
+
+
+def _layers(kept: Mapping[str, Kept]) -> str:
+    return "; ".join(f"{stack} layers {layer_spec.describe(layers)}" for stack, layers in kept.items())
 
 
 def _log_rates(stack: LayerDropStack) -> None:
