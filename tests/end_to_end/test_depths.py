@@ -104,6 +104,22 @@ def test_the_best_checkpoint_is_chosen_by_one_depth(trained_lm):
     assert state["cfg"]["checkpoint"]["best_checkpoint_metric"] == "loss@1"
 
 
+def test_the_best_checkpoints_of_a_depth_are_kept_and_others_deleted(run, tmp_path):
+    from fairseq import checkpoint_utils
+    from fairseq.logging import metrics
+
+    options = ["--layerdrop-depths", "3+1", "--layerdrop-validate-depths", "--best-checkpoint-metric", "loss@3+1"]
+    saving = ["--keep-best-checkpoints", 1, "--save-interval-updates", 2, "--max-update", 8, "--save-dir", tmp_path]
+    log = run("transformer", *options, *saving)
+    values = [float(json.loads(v)["valid@3+1_loss"]) for v in re.findall(r"INFO \| valid@3\+1 \| (\{.*)", log.messages)]
+    assert len(set(values)) >= 4
+    (kept,) = tmp_path.glob("checkpoint.best_*")
+    assert re.fullmatch(rf"checkpoint\.best_loss@3-1_{min(values):.3f}0\.pt", kept.name)
+    assert checkpoint_utils.save_checkpoint.best == state_of(tmp_path)["extra_state"]["best"] == min(values)
+    assert state_of(tmp_path)["cfg"]["checkpoint"]["best_checkpoint_metric"] == "loss@3+1"
+    assert metrics.get_smoothed_value("valid", "loss@3+1") == values[-1]
+
+
 def test_pruning_says_once_that_a_depth_was_not_trained(trained_lm, load_model):
     _, folder = trained_lm
     path = folder / "checkpoint_last.pt"
@@ -198,6 +214,11 @@ def test_describe_and_sweep_take_the_depths_that_were_trained(trained_lm, data, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            ["--layerdrop-depths", "2", "--layerdrop-validate-depths", "--valid-subset", "valid,valid@2"],
+            "`--valid-subset` must have no 'valid@2' with `--layerdrop-validate-depths`, where that is valid at depth "
+            "2, but is 'valid,valid@2'.",
+        ),
         (["--layerdrop-depths", ""], f"`--layerdrop-depths` must be {depths.GRAMMAR}, but has '' in ''."),
         (
             ["--layerdrop-depths", "2", "--base-layers", "1"],
