@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 from torch import Tensor, nn
 
-from . import learned_rates
+from . import depths, learned_rates
+from .depths import Depth
+from .forward_pass import DroppableLayer, ForwardPass, Passes
 from .layer_stack import LayerStack
 from .learned_rates import Learning
 from .masks import Mask as Mask
@@ -47,9 +48,12 @@ class Dropping:
         schedule: of all rates over time.
         seed: of the masks.
         learned: whether the rates of the layers are learned, around the mean of `rates`.
+        depths: those that are trained, as `depths.parse` returns them, of all stacks of the model. A forward pass at
+            another than full depth runs just the layers of that depth: `rates` are for passes at full depth, since a
+            dropped layer would make another depth of it, which nobody asked for. `groups` are for all passes.
 
     Raises:
-        ValueError: a rate is out of range, or there are groups but no `run_without`.
+        ValueError: a rate is out of range, there are groups but no `run_without`, or learned rates beside depths.
     """
 
     rates: float | Sequence[float] = 0.0
@@ -58,6 +62,7 @@ class Dropping:
     schedule: Schedule = ALWAYS
     seed: int = 0
     learned: bool = False
+    depths: tuple[Depth, ...] = ()
 
     def __post_init__(self) -> None:
         one = isinstance(self.rates, (int, float, str))
@@ -65,6 +70,8 @@ class Dropping:
         object.__setattr__(self, "rates", rates)
         if self.groups and self.run_without is None:
             raise ValueError("`run_without` must be given where there are `groups`, but is None.")
+        if self.learned and self.depths:
+            raise ValueError("`learned` must be False where there are `depths`, but is True.")
 
     def layer_rates(self, depth: int) -> Rates:
         """Return the drop rate of each of `depth` layers.
@@ -107,6 +114,8 @@ class LayerDropStack(LayerStack):
     Attributes:
         learning: learns the rates of the layers; None where they are fixed. Each layer then
             has a `LearnedRate`, `score_function_loss` is added to the loss, and `set_num_updates` ends an update.
+        model_passes: counts the forward passes of the model, where all its stacks must run the same depth in each;
+            None draws depths by this stack's own count.
 
     Raises:
         ValueError: there are not as many rates as layers.
@@ -117,7 +126,7 @@ class LayerDropStack(LayerStack):
     __jit_unused_properties__ = [*LayerStack.__jit_unused_properties__, "rates", "learned_rates"]
     __jit_ignored_attributes__ = [
         *LayerStack.__jit_ignored_attributes__,
-        *("name", "dropping", "learning", "update", "forward_passes", "drawn", "dropped"),
+        *("name", "dropping", "learning", "update", "forward_passes", "model_passes", "drawn", "dropped"),
     ]
 
     def __init__(
@@ -133,12 +142,16 @@ class LayerDropStack(LayerStack):
         self.name = name
         self.dropping = dropping
         mean = _mean(self.rates)
+        full = dropping.depths[0].kept.get(name) if dropping.depths else None
+        if dropping.depths and full != tuple(range(len(self))):
+            raise ValueError(f"`depths` must have all {len(self)} layers of {name} as full depth, but has {full}.")
         self.learning: Learning | None = None
         if dropping.learned and len(self):
             learned_rates.add_to(self._layers(), mean)
             self.learning = Learning(len(self))
         self.update = 0
         self.forward_passes = 0
+        self.model_passes: Passes | None = None
         self.drawn = self.dropped = 0  # layers, since `take_share`
 
     @property
@@ -169,6 +182,8 @@ class LayerDropStack(LayerStack):
         if num_updates != self.update:
             self.update = num_updates
             self.forward_passes = 0
+            if self.model_passes is not None:
+                self.model_passes.number = -1
             if self.learning is not None:
                 self.learning.finish_update(self._layers(), _mean(self.rates))
 
@@ -198,14 +213,16 @@ class LayerDropStack(LayerStack):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.training and (self.dropping.groups or any(self.rates)):
-            one_pass = _ForwardPass(self)
-            return iter([_Droppable(one_pass, i, layer) for i, layer in enumerate(self._layers())])
+        if self.training and (self.dropping.groups or self.dropping.depths or any(self.rates)):
+            one_pass = ForwardPass(self)
+            return iter([DroppableLayer(one_pass, i, layer) for i, layer in enumerate(self._layers())])
         return super().__iter__()
 
     def extra_repr(self) -> str:
         """What is dropped, of how many layers: `name=encoder, rates=0.2, ffn=0.1`."""
         shown = {"name": self.name, "rates": describe(self.rates) or 0.0}
+        if self.dropping.depths:
+            shown["depths"] = depths.describe(self.dropping.depths)
         shown.update({g.name: describe(g.rates) for g in self.dropping.groups})
         return ", ".join(f"{name}={value}" for name, value in shown.items())
 
@@ -217,75 +234,3 @@ class LayerDropStack(LayerStack):
 
 def _mean(rates: Rates) -> float:
     return sum(rates) / max(1, len(rates))
-
-
-class _ForwardPass:
-    """One pass over a stack: the masks are drawn when a layer is first called, not when listed."""
-
-    def __init__(self, stack: LayerDropStack) -> None:
-        self.stack = stack
-        self.layers: Mask | None = None
-        self.groups: dict[str, Mask] = {}
-
-    def drops(self, layer: int) -> bool:
-        if self.layers is None:
-            self.layers = self._draw()
-        return self.layers[layer]
-
-    def drops_of(self, layer: int) -> dict[str, Mask]:
-        """The masks of the groups in a layer, where one of them is dropped."""
-        groups = self.stack.dropping.groups
-        masks = {g.name: self.groups[g.name][layer * g.size : (layer + 1) * g.size] for g in groups}
-        return {name: mask for name, mask in masks.items() if any(mask)}
-
-    def _draw(self) -> Mask:
-        stack, dropping = self.stack, self.stack.dropping
-        key = {"seed": dropping.seed, "update": stack.update, "forward_pass": stack.forward_passes}
-        rates = stack.rates_now()
-        layers = dropped_groups(rates, **key, name=stack.name)
-        factor = dropping.schedule.factor(stack.update)
-        for g in dropping.groups:
-            of_groups = [rate * factor for rate in g.rates for _ in range(g.size)]
-            self.groups[g.name] = dropped_groups(of_groups, **key, name=f"{stack.name}.{g.name}")
-        stack.forward_passes += 1
-        stack.drawn += len(layers)
-        stack.dropped += sum(layers)
-        if stack.learning is not None:
-            stack.learning.note_mask(layers, stack.mean_rate_now())
-        return layers
-
-
-class _Droppable:
-    """A layer in one forward pass: called, it runs or passes its input through; else it is the layer."""
-
-    def __init__(self, one_pass: _ForwardPass, index: int, layer: nn.Module) -> None:
-        vars(self).update(_pass=one_pass, _index=index, _layer=layer)
-
-    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        stack = self._pass.stack
-        if self._pass.drops(self._index):
-            # With every decoder layer gone, the encoder that they read would be out of the graph, so that counts too.
-            return stack.idle(mark_used(x, itertools.chain(args, kwargs.values(), self._layer.parameters())))
-        if stack.learning is None:
-            return self._run(x, *args, **kwargs)
-        result = self._run(mark_used(x, stack.learning.parameters(self._layer)), *args, **kwargs)
-        stack.learning.note_change(self._index, x, result[0] if stack.extra_outputs else result)
-        return result
-
-    def _run(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        dropped = self._pass.drops_of(self._index)
-        run_without = self._pass.stack.dropping.run_without
-        if dropped and run_without is not None:
-            return run_without(self._layer, dropped, x, *args, **kwargs)
-        return self._layer(x, *args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_layer":  # copying and pickling ask before there is a layer
-            raise AttributeError(name)
-        return getattr(self._layer, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._layer, name, value)
-
-    def __repr__(self) -> str:
-        return repr(self._layer)

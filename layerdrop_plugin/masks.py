@@ -24,8 +24,17 @@ def dropped_groups(rates: Sequence[float], *, seed: int, update: int, forward_pa
         name: sets one kind of group apart from others; the layers of a stack go by the stack's,
             "encoder" or "decoder".
     """
-    key = hashlib.blake2b(struct.pack("<qqq", seed, update, forward_pass) + name.encode(), digest_size=32).digest()
+    key = _key(seed, update, forward_pass, name)
     return tuple(rate > 0.0 and _uniform(key, i) < rate for i, rate in enumerate(rates))
+
+
+def uniform(*, seed: int, update: int, forward_pass: int, name: str) -> float:
+    """Return a number, uniform in [0, 1), that is a pure function of its arguments as a mask is."""
+    return _uniform(_key(seed, update, forward_pass, name), 0)
+
+
+def _key(seed: int, update: int, forward_pass: int, name: str) -> bytes:
+    return hashlib.blake2b(struct.pack("<qqq", seed, update, forward_pass) + name.encode(), digest_size=32).digest()
 
 
 def _uniform(key: bytes, group: int) -> float:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Trains a small English-German model with LayerDrop on data made here, prunes it at load and scores every depth.
+# Trains a small English-German model on data made here, prunes it at load and scores every depth: once with LayerDrop
+# at one rate, once at just these depths (--layerdrop-depths).
 #   bash scripts/demo.sh             tables on the terminal, a plot in demo/scores.png; and a small language model
-#   bash scripts/demo.sh --compare   also the same model trained without LayerDrop
+#   bash scripts/demo.sh --compare   also the same model trained with neither
 # What is there is used again, and training resumes; to start over: rm -r demo
 # The first lines are settings: RATE=0.5 DEMO_DIR=demo-0.5 bash scripts/demo.sh
 set -euo pipefail
@@ -14,10 +15,10 @@ SIZE="--encoder-layers 6 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --e
 TRAINING="--criterion label_smoothed_cross_entropy --label-smoothing 0.05 --optimizer adam --adam-betas (0.9,0.98)
   --lr 2e-3 --lr-scheduler polynomial_decay --warmup-updates $((UPDATES / 10)) --total-num-update $UPDATES
   --clip-norm 1 --max-tokens 1000 --max-update $UPDATES --validate-after-updates $UPDATES --seed $SEED"
-models=with
+models="with depths"
 case ${1-} in
-  --compare) models="with without" ;;
-  -h | --help) sed -n '2,6s/^# //p' "$0" && exit ;;
+  --compare) models="with depths without" ;;
+  -h | --help) sed -n '2,7s/^# //p' "$0" && exit ;;
   ?*) echo "demo.sh: the options are --compare and --help, but one is '$1'." >&2 && exit 2 ;;
 esac
 source "$root/scripts/openmp.sh"
@@ -25,14 +26,19 @@ source "$root/scripts/demo/steps.sh"
 start "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
 step data "make $PAIRS sentence pairs" python scripts/demo/make_data.py --out "$DEMO_DIR" --pairs $PAIRS --seed $SEED
 step binarize "number their pieces" preprocess "$DEMO_DIR/pieces" "$DEMO_DIR/bin"
+smaller=$(tr ' ' '\n' <<<"$DEPTHS" | { grep -vx 6 || true; } | paste -sd, -)
+[ -n "$smaller" ] || models=${models/ depths/}
 for model in $models; do
-  rate=$RATE && [ $model = with ] || rate=0
-  step "train-$model" "train 6+6 layers $model LayerDrop" fairseq-train "$DEMO_DIR/bin" --user-dir layerdrop_plugin \
-    --arch layerdrop_transformer --encoder-layerdrop "$rate" --decoder-layerdrop "$rate" $SIZE $TRAINING \
-    --save-dir "$DEMO_DIR/models/$model" $SAVING
+  case $model in
+    with) how="with LayerDrop" dropping="--encoder-layerdrop $RATE --decoder-layerdrop $RATE" ;;
+    depths) how="at each depth" dropping="--layerdrop-depths $smaller" ;;
+    without) how="without LayerDrop" dropping= ;;
+  esac
+  step "train-$model" "train 6+6 layers $how" fairseq-train "$DEMO_DIR/bin" --user-dir layerdrop_plugin \
+    --arch layerdrop_transformer $dropping $SIZE $TRAINING --save-dir "$DEMO_DIR/models/$model" $SAVING
   for depth in $DEPTHS; do
     kept=every_other:$depth
-    step "translate-$model-$depth" "translate with $depth+$depth layers ($model LayerDrop)" \
+    step "translate-$model-$depth" "translate with $depth+$depth layers (trained $how)" \
       fairseq-generate "$DEMO_DIR/bin" --user-dir layerdrop_plugin --path "$DEMO_DIR/models/$model/checkpoint_last.pt" \
       --model-overrides "{'encoder_layers_to_keep': '$kept', 'decoder_layers_to_keep': '$kept'}" \
       --results-path "$DEMO_DIR/output/$model/$depth" $TRANSLATING

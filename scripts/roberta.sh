@@ -19,7 +19,7 @@
 set -euo pipefail
 NAME=roberta STACKS=encoder
 source "$(dirname "$0")/recipes/stages.sh"
-: "${SIZE:=base}" "${RATE:=0.2}" "${KEEP=$(sized "every_other:6 every_other:3" every_other:2)}" "${SEED:=1}"
+: "${SIZE:=base}" "${KEEP=$(sized "every_other:6 every_other:3" every_other:2)}" "${SEED:=1}"
 : "${TEXT:=}" "${PRETRAINED:=}" "${BATCH:=16}" "${CONTEXT:=$(sized 512 64)}" "${UPDATES:=$(sized 500000 20)}"
 TEXT=$(absolute "$TEXT") PRETRAINED=$(absolute "$PRETRAINED")
 [ -z "$TEXT" ] || { [ -f "$TEXT/train.txt" ] && [ -f "$TEXT/valid.txt" ]; } ||
@@ -69,7 +69,7 @@ preprocess() {
 }
 train() {
   run fairseq-train "$OUT/bin/text" --task masked_lm --criterion masked_lm --user-dir layerdrop_plugin $SHAPE \
-    --encoder-layerdrop "$RATE" --tokens-per-sample "$CONTEXT" --sample-break-mode complete $TRAINING \
+    --encoder-layerdrop "$RATE" $DEPTHS --tokens-per-sample "$CONTEXT" --sample-break-mode complete $TRAINING \
     --weight-decay 0.01 --lr "$LR" --warmup-updates "$WARMUP" --total-num-update "$UPDATES" --max-update "$UPDATES" \
     --batch-size "$BATCH" --update-freq "$UPDATE_FREQ" $DEVICES --save-dir "$OUT/train" --no-epoch-checkpoints \
     --save-interval-updates "$(sized 1000 10)" --keep-interval-updates 1

@@ -20,6 +20,7 @@ def text(description: Description) -> str:
         "task": description.task or "not said",
         **{stack: _stack(s) for stack, s in description.stacks.items()},
         **{f"{stack} rates": _learned(s.learned_rates) for stack, s in description.stacks.items()},
+        "trained at": ", ".join(f"{name} ({share:.3g})" for name, share in description.trained_depths.items()),
         "heads": ", ".join(description.classification_heads),
         "parameters": f"{description.parameters:,} in all ({description.dtype})",
         "training": _training(description),
@@ -38,6 +39,7 @@ def row(description: Description) -> dict[str, Any]:
         cells.update({f"{stack}_{name}": value for name, value in _cells(s).items()})
     return {
         **cells,
+        "trained_depths": ",".join(d.trained_depths) or None,
         "classification_heads": ",".join(d.classification_heads) or None,
         "parameters": d.parameters,
         "dtype": d.dtype,

@@ -89,7 +89,7 @@ def _parser() -> Parser:
         "--depths",
         metavar="LIST",
         help="numbers of layers, the same for each stack (12,6,3) or for encoder and decoder (12+6,6+3); a checkpoint "
-        "with fewer layers is left out at that depth (default: 3/4, 1/2 and 1/4 of the depth)",
+        "with fewer layers is left out at that depth (default: those that were trained, else 3/4, 1/2, 1/4)",
     )
     parser.add_argument(
         "--strategies",

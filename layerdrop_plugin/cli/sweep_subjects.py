@@ -10,6 +10,7 @@ from .. import message, sweep
 from .command import Parser
 
 if TYPE_CHECKING:
+    from ..fairseq_adapter.evaluation.evaluation import Evaluation
     from ..fairseq_adapter.evaluation.sweep import Subject
 
 OPTIONS = ("--depths", "--strategies")
@@ -32,7 +33,7 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
         generation.check(model)
     depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
     swept = layer_sweep.swept(depths, args.stack)
-    wanted = args.depths or sweep.default_depths(depths[args.labels[0]], swept)
+    wanted = args.depths or _default_depths(parser, models[args.labels[0]], swept)
     learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
     needed = {label: model.needed for label, model in models.items()}
     points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
@@ -49,6 +50,15 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
         batches = message.counted(len(subjects[0].batches), "batch", "batches")
         parser.warn(f"{args.gen_subset} has only {batches}")
     return subjects, swept
+
+
+def _default_depths(parser: Parser, model: Evaluation, swept: list[str]) -> list[sweep.Depths]:
+    from ..fairseq_adapter.evaluation import sweep as layer_sweep
+
+    trained, left_out = layer_sweep.trained_depths(model.stacks, swept)
+    for line in left_out:
+        parser.warn(line)
+    return trained or sweep.default_depths({name: len(stack) for name, stack in model.stacks.items()}, swept)
 
 
 def labels_of(args: Namespace) -> list[str]:

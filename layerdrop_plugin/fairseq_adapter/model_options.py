@@ -9,9 +9,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from .. import layer_spec, rates
+from .. import depths as trained
+from .. import depths_left, layer_spec, rates
+from ..depths import Depth
 from .config import ModelConfig, as_dict, depths_of, get, has, put, root_option
-from .options import DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
+from .options import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ModelOptions:
     depths: Mapping[str, int]
     schedule: rates.Schedule
     seed: int
+    trained_depths: tuple[Depth, ...] = ()
+    validate_depths: bool = False
 
     @property
     def layers_to_keep(self) -> dict[str, layer_spec.LayerSpec]:
@@ -61,7 +65,10 @@ class ModelOptions:
     def pruned(self, kept: Mapping[str, tuple[int, ...]]) -> ModelOptions:
         """Return the options of the model that has only the layers `kept` of these stacks."""
         stacks = {s: o.pruned(kept[s]) if s in kept else o for s, o in self.stacks.items()}
-        return replace(self, stacks=stacks, depths={**self.depths, **{s: len(layers) for s, layers in kept.items()}})
+        depths = {**self.depths, **{s: len(layers) for s, layers in kept.items()}}
+        left = depths_left.pruned(self.trained_depths, kept) if self.trained_depths else None
+        smaller = () if left is None else trained.parse(left, depths, "--layerdrop-depths")
+        return replace(self, stacks=stacks, depths=depths, trained_depths=smaller)
 
 
 class _BeingBuilt(NamedTuple):
@@ -137,6 +144,8 @@ def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> Mod
         depths,
         rates.Schedule(warmup, cooldown, max_update),
         int(root_option(cfg, "common", "seed") or 0),
+        _trained_depths(cfg, values, depths),
+        bool(values["layerdrop_validate_depths"]),
     )
 
 
@@ -145,6 +154,18 @@ def _values(cfg: ModelConfig) -> dict[str, Any]:
     others = [f"{stack}_{size}" for stack in STACKS for size in ("layers", "attention_heads")]
     options = as_dict(cfg)
     return {name: options.get(name) for name in [*(option.name for option in OPTIONS), *others, "_name", "arch"]}
+
+
+def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:
+    spec, option = values["layerdrop_depths"], "--layerdrop-depths"
+    if spec is None:
+        return ()
+    if int(get(cfg, "base_layers") or 0):  # fairseq puts them between the decoder's others
+        raise ValueError(f"`{option}` must be left out with --base-layers, but is {spec!r}.")
+    for stack in depths:
+        if values[f"{stack}_layerdrop_learned"]:
+            raise ValueError(f"`{option}` must be left out with --{stack}-layerdrop-learned, but is {spec!r}.")
+    return trained.parse(DEPTHS.read(spec, option), depths, option)
 
 
 def _without(cfg: ModelConfig, stack: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Callable, NamedTuple
 
-from .. import layer_spec, rates
+from .. import depths, layer_spec, rates
 from .errors import one_line
 
 STACKS = ("encoder", "decoder")
@@ -68,10 +68,20 @@ def _read_updates(value: Any, option: str) -> int:
     return int(text)
 
 
+def _read_depths(value: Any, option: str) -> str:
+    """The text; a number or a list where YAML or `--model-overrides` has one."""
+    if isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError(f"`{option}` must be {depths.GRAMMAR}, but is {value!r} instead.")
+    return str(value)
+
+
 RATES = Kind(_read_rates, "P", 0.0)
 LAYERS = Kind(_read_layers, "LAYERS", None)
 SWITCH = Kind(_read_switch, None, False)
 UPDATES = Kind(_read_updates, "N", 0)
+DEPTHS = Kind(_read_depths, "DEPTHS", None)
 
 
 def _of_stack(stack: str) -> tuple[Option, ...]:
@@ -134,6 +144,20 @@ OPTIONS: tuple[Option, ...] = (
         None,
         UPDATES,
         "lower all these rates to 0 over the last N updates before --max-update, linearly (e.g. 4000)",
+    ),
+    Option(
+        "layerdrop_depths",
+        None,
+        DEPTHS,
+        "train one model to be good at these depths, too: each forward pass runs full depth (in 0.4 of them), or just "
+        f"the layers that 'every_other:K' keeps: {depths.GRAMMAR} (e.g. 6+3,4+4,2+2)",
+    ),
+    Option(
+        "layerdrop_validate_depths",
+        None,
+        SWITCH,
+        "validate each depth of --layerdrop-depths, not only full depth: valid@3+3 in the log is the subset valid at "
+        "3+3 layers; --best-checkpoint-metric loss@3+3 then chooses by that one",
     ),
 )
 KEEP: dict[str, str] = {stack: f"{stack}_layers_to_keep" for stack in STACKS}

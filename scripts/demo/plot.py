@@ -14,7 +14,7 @@ from scores import Score, from_tsv
 matplotlib.use("Agg")  # no display is needed
 from matplotlib import pyplot
 
-COLORS = {"with LayerDrop": "tab:blue", "without LayerDrop": "tab:orange"}
+COLORS = {"with LayerDrop": "tab:blue", "at each depth": "tab:green", "without LayerDrop": "tab:orange"}
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
 
 def draw(scores: list[Score], path: Path) -> None:
     figure, (quality, speed) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for model in sorted({score.model for score in scores}):
+    for model in dict.fromkeys(score.model for score in scores):
         rows = sorted((score for score in scores if score.model == model), key=lambda score: -score.depth)
         depths, style = [row.depth for row in rows], {"marker": "o", "color": COLORS.get(model), "label": model}
         quality.plot(depths, [row.bleu for row in rows], **style)
@@ -40,9 +40,9 @@ def draw(scores: list[Score], path: Path) -> None:
 
 
 def _annotate(axes, rows: list[Score]) -> None:
-    """Labels of one model above its curve and of the other below, clear of each other and of the axis."""
+    """Labels of the best model above its curve and of the others below, clear of each other and of the axis."""
     for row in rows[1:]:
-        below = row.model == "without LayerDrop" and row.bleu > 12
+        below = row.model != "at each depth" and row.bleu > 12
         axes.annotate(
             f"{100 * row.bleu / max(rows[0].bleu, 1e-9):.0f}%", (row.depth, row.bleu), (0, -15 if below else 7),
             textcoords="offset points", ha="center", fontsize=8, color=COLORS.get(row.model),

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU
 
+NAMES = {"with": "with LayerDrop", "depths": "at each depth", "without": "without LayerDrop"}
+"""What the models are called, in the order of the table."""
+
 
 class Score(NamedTuple):
     """One line of the table: one model at one depth."""
@@ -33,10 +36,15 @@ def main() -> None:
     if not outputs:
         sys.exit(f"scores.py: {demo}/output must hold the output of fairseq-generate, but holds none.")
     references = (demo / "raw" / "test.de").read_text(encoding="utf-8").splitlines()
-    scores = sorted((_score(demo, path, references, metric) for path in outputs), key=lambda s: (s.model, -s.depth))
+    scores = sorted((_score(demo, path, references, metric) for path in outputs), key=in_order)
     (demo / "scores.tsv").write_text(to_tsv(scores), encoding="utf-8")
     print(table(scores))
     print(f"\n{len(references)} held-out sentences; sacrebleu {metric.get_signature()}")
+
+
+def in_order(score: Score) -> tuple[int, int]:
+    """The place of a line in the table: by model, the largest depth first."""
+    return list(NAMES.values()).index(score.model), -score.depth
 
 
 def hypotheses(output: str) -> list[str]:
@@ -84,7 +92,7 @@ def _score(demo: Path, path: Path, references: list[str], metric: BLEU) -> Score
     if len(translations) != len(references):
         sys.exit(f"scores.py: {path} must hold {len(references)} translations, but holds {len(translations)}.")
     bleu = metric.corpus_score(translations, [references]).score
-    return Score(f"{model} LayerDrop", int(depth), parameters(log), bleu, speed(log))
+    return Score(NAMES[model], int(depth), parameters(log), bleu, speed(log))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 # Sourced after stages.sh by the recipes whose models generate text: what they have in common.
 
 STACKS="encoder decoder"
-: "${ENCODER_LAYERS:=6}" "${DECODER_LAYERS:=6}" "${RATE:=0.2}" "${SEED:=1}" "${AVERAGE:=$(sized 10 3)}"
+: "${ENCODER_LAYERS:=6}" "${DECODER_LAYERS:=6}" "${SEED:=1}" "${AVERAGE:=$(sized 10 3)}"
 two_thirds=every_other:$((ENCODER_LAYERS * 2 / 3))+every_other:$((DECODER_LAYERS * 2 / 3))
 half=every_other:$((ENCODER_LAYERS / 2))+every_other:$((DECODER_LAYERS / 2))
 half_decoder=every_other:$ENCODER_LAYERS+every_other:$((DECODER_LAYERS / 2))
 : "${KEEP=$(sized "$two_thirds $half $half_decoder" "$half $half_decoder")}"
 LAYERS="--encoder-layers $ENCODER_LAYERS --decoder-layers $DECODER_LAYERS --share-all-embeddings
-  --encoder-layerdrop $RATE --decoder-layerdrop $RATE"
+  --encoder-layerdrop $RATE --decoder-layerdrop $RATE $DEPTHS"
 NARROW="--encoder-embed-dim 32 --encoder-ffn-embed-dim 64 --encoder-attention-heads 2
   --decoder-embed-dim 32 --decoder-ffn-embed-dim 64 --decoder-attention-heads 2"
 ADAM="--criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optimizer adam --adam-betas (0.9,0.98)

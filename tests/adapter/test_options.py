@@ -37,6 +37,8 @@ def test_names_and_flags():
         ("decoder_layers_to_keep", "--decoder-layers-to-keep", "decoder"),
         ("layerdrop_warmup_updates", "--layerdrop-warmup-updates", None),
         ("layerdrop_cooldown_updates", "--layerdrop-cooldown-updates", None),
+        ("layerdrop_depths", "--layerdrop-depths", None),
+        ("layerdrop_validate_depths", "--layerdrop-validate-depths", None),
     ]
 
 

@@ -25,6 +25,7 @@ DESCRIPTION = Description(
     architecture=ESCAPE,
     task="a\nb" * 1000,
     stacks={"decoder": STACK},
+    trained_depths={ESCAPE: 0.4},
     classification_heads=(ESCAPE,),
     parameters=8,
     dtype="float32",
@@ -42,6 +43,7 @@ def test_a_checkpoint_cannot_write_to_the_terminal():
     assert len(lines[2]) == 999  # cut in the middle
     assert lines[3:] == [
         f"  decoder       1 layer, layer-drop {SHOWN}, head-drop {SHOWN}, {SHOWN} heads, 8 parameters a layer",
+        f"  trained at    {SHOWN} (0.4)",
         f"  heads         {SHOWN}",
         "  parameters    8 in all (float32)",
         f"  training      7 updates, best validation {SHOWN} 1.5",

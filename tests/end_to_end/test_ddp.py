@@ -71,6 +71,7 @@ def jobs(arguments, full):
     made["all_dropped language_model"] = arguments("transformer_lm", 8, *few, *ALMOST_ALL[2:], "--update-freq", 2)
     made["checkpoint_activations"] = arguments("transformer", 8, *few, *HALF, "--checkpoint-activations")
     made["structured"] = arguments("transformer", 8, *few, *HALF, *STRUCTURED)
+    made["depths"] = arguments("transformer", 8, *few, "--layerdrop-depths", "3+1,2", "--update-freq", 2)
     made["structured checkpoint_activations"] = arguments(
         "transformer", 8, *few, *HALF, *STRUCTURED, "--checkpoint-activations"
     )
@@ -170,7 +171,7 @@ def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, ar
     "name",
     [
         *("all_dropped", "all_dropped language_model", "checkpoint_activations", "two_passes"),
-        *("find_unused_parameters", "structured", "structured checkpoint_activations"),
+        *("find_unused_parameters", "structured", "structured checkpoint_activations", "depths"),
     ],
 )
 def test_workers_agree(name, trained):
@@ -178,6 +179,14 @@ def test_workers_agree(name, trained):
     assert weights(folder, 8)
     assert (folder / "masks.0").read_text() == (folder / "masks.1").read_text() > ""
     assert f"'find_unused_parameters': {name == 'find_unused_parameters'}" in log
+
+
+def test_both_stacks_draw_the_same_depth_on_both_workers(trained):
+    folder, _ = trained["depths"]
+    drawn = [line.split() for line in (folder / "masks.0").read_text().splitlines() if " depth " in line]
+    assert [entry[:2] for entry in drawn[::2]] == [[str(update), str(i)] for update in range(8) for i in (0, 1)]
+    assert drawn[::2] == drawn[1::2]
+    assert {entry[3] for entry in drawn} == {"4+4", "3+1", "2+2"}
 
 
 PARTS = {

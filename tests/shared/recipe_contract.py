@@ -5,6 +5,7 @@ A file of a recipe's tests imports all that is here, and says as `PROMISED` what
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 __all__ = [
     *("Promise", "promised", "out", "first"),
     *("test_it_ends_with_the_scores_at_each_depth", "test_a_second_run_finds_everything_there"),
-    "test_it_prints_the_papers_settings",
+    *("test_it_prints_the_papers_settings", "test_depths_are_trained_in_place_of_a_rate"),
 ]
 
 
@@ -74,4 +75,15 @@ def test_it_prints_the_papers_settings(promised, recipe, tmp_path):
     (train,) = (ln for ln in printed.splitlines() if ln.startswith("fairseq-train") and "--finetune-from" not in ln)
     assert [option for option in promised.train if option not in train] == []
     assert [option for option in promised.options if option not in printed] == []
+    assert "--layerdrop-depths" not in printed
     assert not new.exists()
+
+
+def test_depths_are_trained_in_place_of_a_rate(promised, recipe, tmp_path):
+    settings = {**promised.dry_run, "TRAIN_DEPTHS": "3,2"}
+    printed = recipe(promised.recipe, tmp_path / "new", DRY_RUN="1", TINY="", **settings).stdout
+    (train,) = (ln for ln in printed.splitlines() if ln.startswith("fairseq-train") and "--finetune-from" not in ln)
+    assert re.findall(r"--layerdrop-depths (\S+)|--\w+-layerdrop (\S+)", train) == [
+        *[("", "0")] * train.count("coder-layerdrop "),
+        ("3,2", ""),
+    ]

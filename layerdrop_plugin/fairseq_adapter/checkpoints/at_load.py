@@ -28,7 +28,7 @@ from ..errors import in_command, one_line
 from ..hooks import wrap
 from ..options import KEEP
 from ..reading import reader
-from . import pruning, registered, usable
+from . import pruning, registered, trained_depths, usable
 from .checkpoint import Checkpoint
 from .whole import refuse_shard
 
@@ -116,8 +116,12 @@ def _load_checkpoint_to_cpu(original, path, arg_overrides=None, *args, **kwargs)
         if reading.prepare is not None:
             checkpoint = reading.prepare(checkpoint, path)
         elif specs:
-            checkpoint, kept = pruning.prune(checkpoint, specs)
+            small, kept = pruning.prune(checkpoint, specs)
             pruning.log(kept, path)
+            note = trained_depths.note(checkpoint, kept)
+            if note is not None:
+                logger.warning("%s: %s", path, note)
+            checkpoint = small
     state = checkpoint.as_state()
     if mapped:  # a copy at once, as entries and tied weights may share memory
         state.update(copy.deepcopy({key: value for key, value in state.items() if key not in dropped}))

@@ -14,6 +14,7 @@ from ... import state_dict as names
 from ..config import ModelConfig, get
 from ..options import DROPS
 from . import parameters as checkpoint_parameters
+from . import trained_depths
 from .checkpoint import Checkpoint
 from .description import Description, Sizes, StackDescription
 from .optimizer_state import Parameter
@@ -38,6 +39,7 @@ def describe(path: str) -> Description:
         architecture=checkpoint.architecture,
         task=checkpoint.option("task", "_name") or checkpoint.option("task", "task"),
         stacks=_stacks(checkpoint, parameters),
+        trained_depths=_trained_depths(checkpoint, path),
         classification_heads=_heads(checkpoint.weights),
         parameters=sum(map(_count, parameters)),
         dtype=_dtype(checkpoint.weights),
@@ -54,6 +56,15 @@ def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str
         stack: _stack(checkpoint, stack, model, _layers(stack, depth, parameters))
         for stack, depth in checkpoint.depths.items()
     }
+
+
+def _trained_depths(checkpoint: Checkpoint, path: str) -> dict[str, float]:
+    """Return the depths of a share above 0: one of share 0 was not trained."""
+    try:
+        trained = [depth for cfg in checkpoint.configurations[:1] for depth in trained_depths.of(cfg)]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return {depth.name: depth.share for depth in trained if depth.share > 0.0}
 
 
 def _layers(stack: str, depth: int, parameters: Sequence[Parameter]) -> list[dict[str, Parameter]]:

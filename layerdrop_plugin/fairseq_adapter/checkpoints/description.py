@@ -49,6 +49,8 @@ class Description:
     Attributes:
         checkpoint: its path.
         stacks: by name.
+        trained_depths: that the model was trained at (`--layerdrop-depths`), each with its share of the forward
+            passes, the largest first; empty where none are named.
         parameters: of the model, each tied one once.
         best: the best validation value of the training so far; `best_metric` is what it is of.
     """
@@ -57,6 +59,7 @@ class Description:
     architecture: str | None
     task: str | None
     stacks: Mapping[str, StackDescription]
+    trained_depths: Mapping[str, float]
     classification_heads: tuple[str, ...]
     parameters: int
     dtype: str

@@ -13,7 +13,7 @@ from ... import state_dict as names
 from ..config import ModelConfig, get
 from ..model_options import StackOptions, drop_rates
 from ..options import DROPS, KEEP
-from . import best_value, layer_settings, provenance
+from . import best_value, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 
@@ -122,7 +122,7 @@ def changed_options(
     Raises:
         ValueError: one line: a layer that the model needs is not kept.
     """
-    changes = layer_settings.changed_options(cfg, pruned)
+    changes = {**layer_settings.changed_options(cfg, pruned), **trained_depths.changed_options(cfg, pruned)}
     for stack, p in pruned.items():
         for kind in DROPS:
             spec = get(cfg, f"{stack}_{kind}")

@@ -15,7 +15,7 @@ from ... import atomic
 from ...layer_spec import LayerSpec
 from ..reading import reader
 from ..registered_fairseq import import_fairseq
-from . import optimizer_state, pruning
+from . import optimizer_state, pruning, trained_depths
 from . import parameters as checkpoint_parameters
 from .checkpoint import EMA, Checkpoint
 from .optimizer_state import OptimizerState, Parameter
@@ -61,7 +61,7 @@ def prune_checkpoint(
         raise ValueError(f"`--output` must be another file than the checkpoint, but is {output}.")
     with atomic.write_file(output, force) as file:
         with reader.unchanged(path):
-            checkpoint, kept = pruned(path, specs, stock, dtype, keep_optimizer)
+            checkpoint, kept = pruned(path, specs, stock, dtype, keep_optimizer, warn)
             torch.save(checkpoint.as_state(), file)
         file.flush()
         untried = check(file.name, path)
@@ -76,6 +76,7 @@ def pruned(
     stock: bool = False,
     dtype: str | None = None,
     keep_optimizer: bool = False,
+    warn: Callable[[str], None] = logger.warning,
 ) -> tuple[Checkpoint, dict[str, Pruned]]:
     """Return a checkpoint with fewer layers, and which of them are kept of each stack in `specs`.
 
@@ -93,6 +94,9 @@ def pruned(
     """
     full = read_whole(path)
     small, kept = pruning.prune(full, specs, OPTIONS) if specs else (full, {})
+    note = trained_depths.note(full, kept)
+    if note is not None:
+        warn(note)
     if stock:
         small = as_stock(small)
     if keep_optimizer:

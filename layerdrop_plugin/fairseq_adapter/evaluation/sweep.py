@@ -8,11 +8,14 @@ from typing import Any, Callable, NamedTuple
 
 import torch
 
+from ... import layer_spec, selection
 from ...candidates import Candidate
+from ...depths import Depth
+from ...dropping import LayerDropStack
 from ...importance import full
 from ...prefixes import SharedPrefixes
 from ...selection import Kept
-from ...sweep import Point
+from ...sweep import Depths, Point
 from ...sweep_report import Measured, Measurements, Row, rows
 from .evaluation import Evaluation, Sample, Tally
 from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
@@ -65,6 +68,37 @@ def swept(depths: Mapping[str, Mapping[str, int]], stack: str | None) -> list[st
     if not set(wanted) <= set(first):
         raise ValueError(f"`--stack` must be one that can be pruned, {' or '.join(first)}, but is {stack!r} instead.")
     return wanted
+
+
+def trained_depths(stacks: Mapping[str, LayerDropStack], swept: Sequence[str]) -> tuple[list[Depths], list[str]]:
+    """Return the depths of the swept stacks that a model was trained at (`--layerdrop-depths`), but the full one.
+
+    A depth of other layers than a sweep's is left out: for each there is a line that says why.
+    """
+    trained = next((stack.dropping.depths for stack in stacks.values()), ())
+    shown: list[Depths] = []
+    left_out: list[str] = []
+    for depth in trained[1:]:
+        others = [name for name, stack in stacks.items() if depth.kept[name] != _swept(name, depth, len(stack), swept)]
+        numbers = tuple(len(depth.kept[name]) for name in swept)
+        if others:
+            wanted = (
+                f"every_other:{len(depth.kept[others[0]])}"
+                if others[0] in swept
+                else f"all, as the {others[0]} is not swept"
+            )
+            layers = layer_spec.describe(depth.kept[others[0]])
+            left_out.append(
+                f"the trained depth {depth.name} is left out: its {others[0]} layers are {layers}, not {wanted}"
+            )
+        else:
+            shown.append(numbers[:1] if len(set(numbers)) == 1 else numbers)
+    return shown, left_out
+
+
+def _swept(name: str, depth: Depth, full: int, swept: Sequence[str]) -> Kept:
+    """Return the layers of a stack that a sweep runs at as many layers as a trained depth has."""
+    return selection.every_other(full, len(depth.kept[name])) if name in swept else tuple(range(full))
 
 
 def some_batches(evaluation: Evaluation, subset: str, number: int | None) -> list[Sample]:

@@ -51,6 +51,7 @@ def dropping(layers: Sequence[nn.Module], stack: str, options: ModelOptions) -> 
         schedule=options.schedule,
         seed=options.seed,
         learned=of_stack.layerdrop_learned,
+        depths=options.trained_depths,
     )
 
 

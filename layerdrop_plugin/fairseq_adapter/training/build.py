@@ -7,10 +7,10 @@ import contextlib
 from fairseq import models
 from omegaconf import DictConfig, open_dict
 
-from ...dropping import LayerDropStack
+from ... import depths
 from ...message import did_you_mean
 from .. import model_options
-from ..checkpoints import at_load, pruning, registered, usable
+from ..checkpoints import at_load, pruning, registered, trained_depths, usable
 from ..config import get, put
 from ..errors import in_command, one_line
 from ..hooks import wrap
@@ -18,7 +18,7 @@ from ..model_options import ModelOptions
 from ..modeling.roberta import LayerDropRobertaModel
 from ..modeling.transformer import LayerDropTransformerModel
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
-from . import start, steps
+from . import start, steps, validation
 
 OURS = (LayerDropTransformerModel, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
 
@@ -39,23 +39,37 @@ def _build_model(original, cfg, task, *args, **kwargs):
         options = _options(cfg, arch)
         if not issubclass(owner or object, OURS):
             model_options.check_stock(cfg)
-        specs, learned = options.layers_to_keep, {}
+        small, plan = _pruned(cfg, options, arch, loading)
         if not loading:
-            options.check_training()
-            specs, learned = start.with_learned(cfg, specs)
-        plan = pruning.plan(specs, options.depths, learned, arch=arch)
-        if plan:
-            for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
-                put(cfg, name, value)  # in place: fairseq shows and saves this very object
-            pruning.log(plan)
-            options = options.pruned({stack: p.kept for stack, p in plan.items()})
-    with model_options.being_built(cfg, options), usable.building(owner) if loading else contextlib.nullcontext():
+            validation.check(cfg, options, small)
+    with model_options.being_built(cfg, small), usable.building(owner) if loading else contextlib.nullcontext():
         model = original(cfg, task, *args, **kwargs)
-    for module in model.modules() if not loading else ():
-        if isinstance(module, LayerDropStack):
-            steps.log(module)
+    if not loading:
+        steps.log(model, small)
+        if small.validate_depths:
+            validation.install()
     model.layerdrop_plan = plan
     return model
+
+
+def _pruned(cfg, options, arch, loading):
+    """Prune a model's configuration as its options say, in place; return the options of what is left, and the plan."""
+    specs, learned = options.layers_to_keep, {}
+    if not loading:
+        options.check_training()
+        specs, learned = start.with_learned(cfg, specs)
+    plan = pruning.plan(specs, options.depths, learned, arch=arch)
+    if not plan:
+        return options, plan
+    for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
+        put(cfg, name, value)  # in place: fairseq shows and saves this very object
+    pruning.log(plan)
+    kept = {stack: p.kept for stack, p in plan.items()}
+    small = options.pruned(kept)
+    if options.trained_depths and not loading:  # the smaller full depth is trained now
+        put(cfg, trained_depths.OPTION, depths.spec(small.trained_depths) or None)
+        steps.warn_of_lost(options, kept)
+    return small, plan
 
 
 def _check_known(arch):

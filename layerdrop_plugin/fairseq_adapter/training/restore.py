@@ -18,7 +18,7 @@ from fairseq.trainer import Trainer
 
 from ... import layer_spec, learned_rates
 from ... import state_dict as names
-from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, usable
+from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, trained_depths, usable
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.optimizer_state import OptimizerState, Parameter
 from ..checkpoints.parameters import Weights
@@ -147,7 +147,9 @@ def _parameters(trainer):
 def _prepare(run: TrainingRun, checkpoint: Checkpoint, path: str) -> Checkpoint:
     """Return what was read, pruned as the run's options say, unless that was done before."""
     todo = {stack: p for stack, p in run.plan.items() if not _is_done(checkpoint, stack, p, path)}
-    small = checkpoint
+    small, note = checkpoint, trained_depths.note(checkpoint, todo)
+    if note is not None:
+        logger.warning("%s: %s", path, note)
     if todo:  # the run's own options say which layer aligns
         small = pruning.keeping(checkpoint.with_options(lambda cfg: {layer_settings.ALIGNMENT: None}), todo)
     _check_depths(small, run, path)

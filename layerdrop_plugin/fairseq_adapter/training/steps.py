@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 from torch import nn
 
+from ... import depths_left, layer_spec
 from ...dropping import LayerDropStack
+from ...forward_pass import Passes
+from ...selection import Kept
 from .. import user_errors
 from ..hooks import wrap
+from ..model_options import ModelOptions
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +28,30 @@ def install() -> None:
     wrap(Trainer, "train_step", train_step)
 
 
-def log(stack: LayerDropStack) -> None:
-    """Say the drop rates of each layer once, those over the whole of a schedule's middle."""
+def log(model: nn.Module, options: ModelOptions) -> None:
+    """Say once what a training drops: the rates of each layer, and the layers that each trained depth runs."""
+    for stack in model.modules():
+        if isinstance(stack, LayerDropStack):
+            _log_rates(stack)
+    for depth in options.trained_depths:
+        layers = _layers(depth.kept)
+        logger.info("depth %s is trained in %.4g of the forward passes: %s", depth.name, depth.share, layers)
+
+
+def warn_of_lost(options: ModelOptions, kept: Mapping[str, Kept]) -> None:
+    """Say once which of the depths that a training names are lost, as it prunes the model first."""
+    lost = depths_left.lost(options.trained_depths, kept)
+    if lost:
+        names = ", ".join(lost)
+        logger.warning("not trained, as pruning leaves %s: %s of --layerdrop-depths", _layers(kept), names)
+
+
+def _layers(kept: Mapping[str, Kept]) -> str:
+    return "; ".join(f"{stack} layers {layer_spec.describe(layers)}" for stack, layers in kept.items())
+
+
+def _log_rates(stack: LayerDropStack) -> None:
+    """Say the drop rates of each layer, those over the whole of a schedule's middle."""
     named = {"layer": stack.rates, **{g.name: g.rates for g in stack.dropping.groups}}
     for name, rates in named.items():
         if any(rates):
@@ -47,20 +74,35 @@ def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
     for stack in stacks:
         stack.set_num_updates(trainer.get_num_updates())
         share = stack.take_share()
-        if share is not None and any(stack.rates) and logged is not None:
-            name = f"layerdrop_{SHORT[stack.name]}"
-            metrics.log_scalar(name, share, weight=1, priority=250, round=3)
-            metrics.log_scalar(f"{name}_rate", rates[stack.name], weight=1, priority=251, round=3)
+        if share is None or logged is None:
+            continue
+        short = SHORT[stack.name]
+        if stack.dropping.depths:  # the share of layers would be that of the depths that were drawn
+            metrics.log_scalar(f"layerdrop_depth_{short}", len(stack) * (1 - share), weight=1, priority=252, round=2)
+        elif any(stack.rates):
+            metrics.log_scalar(f"layerdrop_{short}", share, weight=1, priority=250, round=3)
+            metrics.log_scalar(f"layerdrop_{short}_rate", rates[stack.name], weight=1, priority=251, round=3)
     return logged
 
 
 def _stacks(trainer: Any) -> list[LayerDropStack]:
     if not hasattr(trainer, "layerdrop_stacks"):
         trainer.layerdrop_stacks = [m for m in trainer._model.modules() if isinstance(m, LayerDropStack)]
+        _count_passes(trainer._model, trainer.layerdrop_stacks)
         learning = [stack for stack in trainer.layerdrop_stacks if stack.learning is not None]
         if learning:
             trainer._criterion.register_forward_hook(_with_score_function_loss(learning))
     return trainer.layerdrop_stacks
+
+
+def _count_passes(model: nn.Module, stacks: list[LayerDropStack]) -> None:
+    """Let all stacks draw their depth by the number of the model's own forward pass."""
+    with_depths = [stack for stack in stacks if stack.dropping.depths]
+    if with_depths:
+        passes = Passes()
+        model.register_forward_pre_hook(passes)
+        for stack in with_depths:
+            stack.model_passes = passes
 
 
 def _with_score_function_loss(stacks: list[LayerDropStack]) -> Any:

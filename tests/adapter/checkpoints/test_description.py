@@ -44,6 +44,7 @@ def test_each_family(family, task, stacks, full):
         "architecture": f"layerdrop_{family}",
         "task": task,
         "stacks": stacks,
+        "trained_depths": {},
         "classification_heads": [],
         "parameters": moments,
         "dtype": "float32",
@@ -196,11 +197,11 @@ def test_the_data(save, tmp_path):
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "checkpoint,architecture,task,encoder_depth,encoder_layerdrop,encoder_learned_rates,encoder_headdrop,"
         "encoder_ffndrop,encoder_sublayerdrop,encoder_embed_dim,encoder_ffn_embed_dim,encoder_attention_heads,"
-        "encoder_layer_parameters,encoder_layers,classification_heads,parameters,dtype,"
+        "encoder_layer_parameters,encoder_layers,trained_depths,classification_heads,parameters,dtype,"
         "updates,best,best_metric,file_bytes,weights_bytes,optimizer_bytes",
-        'a.pt,layerdrop_roberta_base,masked_lm,2,0.2,,,,,4,8,12,32,"0,2 of 4",,64,float32,12345,3.25,loss,'
+        'a.pt,layerdrop_roberta_base,masked_lm,2,0.2,,,,,4,8,12,32,"0,2 of 4",,,64,float32,12345,3.25,loss,'
         f"{a},256,4000",
-        f"b.pt,,,1,,,,,,,,,32,,x,33,float32,,,,{b},132,0",
+        f"b.pt,,,1,,,,,,,,,32,,,x,33,float32,,,,{b},132,0",
     ]
 
 
@@ -246,7 +247,8 @@ def test_the_json_word_for_word(save):
         '{"checkpoint": "c.pt", "architecture": "layerdrop_transformer_lm", "task": null, "stacks": {"decoder": '
         '{"depth": 2, "layerdrop": 0.25, "learned_rates": [0.375, 0.12345000356435776], "headdrop": "target:3", '
         '"ffndrop": "0.1,0.2", "sublayerdrop": null, "embed_dim": 4, "ffn_embed_dim": 8, "attention_heads": 4, '
-        '"layer_parameters": [34, 34], "pruned": {"depth": 4, "kept": [0, 2]}}}, "classification_heads": [], '
+        '"layer_parameters": [34, 34], "pruned": {"depth": 4, "kept": [0, 2]}}}, "trained_depths": {}, '
+        '"classification_heads": [], '
         '"parameters": 68, "dtype": "float32", "updates": null, "best": null, "best_metric": null, '
         f'"bytes": {{"file": {size}, "weights": 296, "optimizer": 0}}}}'
     )

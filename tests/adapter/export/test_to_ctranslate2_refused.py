@@ -112,6 +112,7 @@ NOTHING_AT_INFERENCE = {
     *("encoder_headdrop", "encoder_ffndrop", "encoder_sublayerdrop", "encoder_layerdrop_learned"),
     *("decoder_headdrop", "decoder_ffndrop", "decoder_sublayerdrop", "decoder_layerdrop_learned"),
     *("layerdrop_warmup_updates", "layerdrop_cooldown_updates"),
+    *("layerdrop_depths", "layerdrop_validate_depths"),
     *("checkpoint_activations", "offload_activations", "min_params_to_wrap", "export", "_name", "arch"),
     *("encoder_embed_path", "decoder_embed_path", "char_inputs"),
     *("adaptive_input_cutoff", "adaptive_input_factor", "adaptive_softmax_dropout", "adaptive_softmax_factor"),

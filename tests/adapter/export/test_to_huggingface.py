@@ -262,6 +262,7 @@ NOTHING_AT_INFERENCE = {
     *("encoder_layerdrop", "encoder_layers_to_keep", "min_params_to_wrap", "load_checkpoint_heads", "_name", "arch"),
     *("encoder_headdrop", "encoder_ffndrop", "encoder_sublayerdrop", "encoder_layerdrop_learned"),
     *("layerdrop_warmup_updates", "layerdrop_cooldown_updates"),
+    *("layerdrop_depths", "layerdrop_validate_depths"),
     *("decoder_layerdrop", "decoder_layers_to_keep", "base_layers"),  # of other models
     *("decoder_headdrop", "decoder_ffndrop", "decoder_sublayerdrop", "decoder_layerdrop_learned"),
 }

@@ -76,6 +76,15 @@ def test_moving_averages_begin_with_the_weights():
     assert same(state, full())
 
 
+@pytest.mark.parametrize("plan", [KEPT, Pruned(3, (0, 1))])
+def test_layers_that_were_no_trained_depth_are_noted(plan, caplog):
+    state = full()
+    state["cfg"]["model"].layerdrop_depths = "first:2"
+    prepare(state, plan=plan)
+    line = "a.pt: the layers that are kept are none of the depths that were trained, 3, first:2"
+    assert [r.getMessage() for r in caplog.records if "trained" in r.getMessage()] == ([line] if plan is KEPT else [])
+
+
 def test_one_that_is_pruned_already_goes_on_as_it_is():
     state = prepare(full()).as_state()
     assert same(prepare(state).as_state(), state)

@@ -14,7 +14,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 )
 from fairseq.trainer import Trainer
 
-from layerdrop_plugin import dropping
+from layerdrop_plugin import depths, forward_pass
 from layerdrop_plugin.fairseq_adapter.hooks import wrap
 
 
@@ -57,6 +57,12 @@ def draw(original, rates, *, seed, update, forward_pass, name):
     return mask
 
 
+def draw_depth(original, trained, *, update, forward_pass, **options):
+    depth = original(trained, update=update, forward_pass=forward_pass, **options)
+    notes.write("masks", f"{update} {forward_pass} depth {depth.name}\n", "a")
+    return depth
+
+
 def start_update(original, trainer):
     if os.environ.get("KILL") == f"worker {trainer.data_parallel_rank}, update {trainer.get_num_updates()}":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -75,4 +81,5 @@ def save(original, trainer):
 wrap(Trainer, "__init__", begin)
 wrap(Trainer, "zero_grad", start_update)  # the first that an update does
 wrap(Trainer, "consolidate_optimizer", save)  # every worker comes here before it saves, or does not
-wrap(dropping, "dropped_groups", draw)
+wrap(forward_pass, "dropped_groups", draw)
+wrap(depths, "draw", draw_depth)
