@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Trains a small English-German model on data made here, prunes it at load and scores every depth: once with LayerDrop
-# at one rate, once at just these depths (--layerdrop-depths).
+# Trains a small English-German model with LayerDrop on data made here, prunes it at load and scores every depth.
 #   bash scripts/demo.sh             tables on the terminal, a plot in demo/scores.png; and a small language model
-#   bash scripts/demo.sh --compare   also the same model trained with neither
+#   bash scripts/demo.sh --depths    also the same model trained at just these depths (--layerdrop-depths)
+#   bash scripts/demo.sh --compare   also the same model trained without LayerDrop
 # What is there is used again, and training resumes; to start over: rm -r demo
 # The first lines are settings: RATE=0.5 DEMO_DIR=demo-0.5 bash scripts/demo.sh
 set -euo pipefail
@@ -15,12 +15,15 @@ SIZE="--encoder-layers 6 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --e
 TRAINING="--criterion label_smoothed_cross_entropy --label-smoothing 0.05 --optimizer adam --adam-betas (0.9,0.98)
   --lr 2e-3 --lr-scheduler polynomial_decay --warmup-updates $((UPDATES / 10)) --total-num-update $UPDATES
   --clip-norm 1 --max-tokens 1000 --max-update $UPDATES --validate-after-updates $UPDATES --seed $SEED"
-models="with depths"
-case ${1-} in
-  --compare) models="with depths without" ;;
-  -h | --help) sed -n '2,7s/^# //p' "$0" && exit ;;
-  ?*) echo "demo.sh: the options are --compare and --help, but one is '$1'." >&2 && exit 2 ;;
-esac
+models=with
+for option; do
+  case $option in
+    --depths) models+=" depths" ;;
+    --compare) models+=" without" ;;
+    -h | --help) sed -n '2,7s/^# //p' "$0" && exit ;;
+    *) echo "demo.sh: the options are --depths, --compare and --help, but one is '$option'." >&2 && exit 2 ;;
+  esac
+done
 source "$root/scripts/openmp.sh"
 source "$root/scripts/demo/steps.sh"
 start "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"

@@ -75,7 +75,8 @@ finish() { # the table, the plot, and what to try next
   cat <<TEXT
 
 Every row of a model is one training, loaded with some of its layers: --model-overrides chose them. Try next:
-  bash scripts/demo.sh --compare                               the same model trained with neither
+  bash scripts/demo.sh --depths                                the same model trained at just these depths
+  bash scripts/demo.sh --compare                               the same model trained without LayerDrop
   RATE=0.1 DEMO_DIR=demo-0.1 bash scripts/demo.sh              a lower rate: better in full, worse when little is kept
   UPDATES=6000 DEMO_DIR=demo-long bash scripts/demo.sh         longer training closes the gap at full depth
   .venv/bin/fairseq-interactive ${DEMO_DIR}/bin --user-dir layerdrop_plugin \\
