@@ -69,7 +69,7 @@ preprocess() {
 }
 train() {
   run fairseq-train "$OUT/bin/text" --task masked_lm --criterion masked_lm --user-dir layerdrop_plugin $SHAPE \
-    --encoder-layerdrop "$RATE" $DEPTHS --tokens-per-sample "$CONTEXT" --sample-break-mode complete $TRAINING \
+    --encoder-layerdrop "$RATE" $DEPTHS_OPTION --tokens-per-sample "$CONTEXT" --sample-break-mode complete $TRAINING \
     --weight-decay 0.01 --lr "$LR" --warmup-updates "$WARMUP" --total-num-update "$UPDATES" --max-update "$UPDATES" \
     --batch-size "$BATCH" --update-freq "$UPDATE_FREQ" $DEVICES --save-dir "$OUT/train" --no-epoch-checkpoints \
     --save-interval-updates "$(sized 1000 10)" --keep-interval-updates 1

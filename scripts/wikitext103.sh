@@ -18,7 +18,7 @@ source "$(dirname "$0")/recipes/stages.sh"
 update_freq "$(sized 24 1)" # 8 GPUS, each with 3 batches
 URL=https://wikitext.smerity.com/wikitext-103-v1.zip TEXT=$OUT/raw/wikitext-103/wiki
 MODEL="--arch layerdrop_transformer_lm_wiki103 --decoder-layers $LAYERS --decoder-ffn-embed-dim $FFN
-  --decoder-layerdrop $RATE $DEPTHS $(sized "" "--decoder-embed-dim 32 --decoder-input-dim 32 --decoder-output-dim 32
+  --decoder-layerdrop $RATE $DEPTHS_OPTION $(sized "" "--decoder-embed-dim 32 --decoder-input-dim 32 --decoder-output-dim 32
   --decoder-attention-heads 2 --adaptive-input-cutoff 20,40 --adaptive-softmax-cutoff 20,40")"
 TRAINING="--criterion adaptive_loss --optimizer nag --lr 1.0 --clip-norm 0.1 --lr-scheduler cosine --t-mult 2
   --lr-period-updates $((UPDATES - WARMUP)) --lr-shrink 0.75 --warmup-updates $WARMUP --warmup-init-lr 1e-07

@@ -7,7 +7,7 @@ half=every_other:$((ENCODER_LAYERS / 2))+every_other:$((DECODER_LAYERS / 2))
 half_decoder=every_other:$ENCODER_LAYERS+every_other:$((DECODER_LAYERS / 2))
 : "${KEEP=$(sized "$two_thirds $half $half_decoder" "$half $half_decoder")}"
 LAYERS="--encoder-layers $ENCODER_LAYERS --decoder-layers $DECODER_LAYERS --share-all-embeddings
-  --encoder-layerdrop $RATE --decoder-layerdrop $RATE $DEPTHS"
+  --encoder-layerdrop $RATE --decoder-layerdrop $RATE $DEPTHS_OPTION"
 NARROW="--encoder-embed-dim 32 --encoder-ffn-embed-dim 64 --encoder-attention-heads 2
   --decoder-embed-dim 32 --decoder-ffn-embed-dim 64 --decoder-attention-heads 2"
 ADAM="--criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optimizer adam --adam-betas (0.9,0.98)

@@ -32,8 +32,8 @@ visible() { # how many GPUs there are to train on
 ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] >= 44)) || die "bash must be 4.4 or newer, but is $BASH_VERSION."
 : "${TINY:=}" "${DRY_RUN:=}" "${STAGE:=}" "${RAW:=}" "${OUT:=$root/results/${TINY:+tiny-}$NAME}" "${SETUP:=1}"
 : "${GPUS:=$(visible)}" "${PRECISION=--fp16}" "${TRAIN_DEPTHS:=}"
-DEPTHS=${TRAIN_DEPTHS:+--layerdrop-depths $TRAIN_DEPTHS}
-: "${RATE:=$([ -n "$DEPTHS" ] && echo 0 || echo 0.2)}" # the paper's; with depths there is no need of one
+DEPTHS_OPTION=${TRAIN_DEPTHS:+--layerdrop-depths $TRAIN_DEPTHS}
+: "${RATE:=$([ -n "$DEPTHS_OPTION" ] && echo 0 || echo 0.2)}" # the paper's; with depths there is no need of one
 case $GPUS in *[!0-9]*) die "GPUS must be a whole number, but is '$GPUS'." ;; esac
 OUT=$(absolute "$OUT") RAW=$(absolute "$RAW")
 workers=$((GPUS > 0 ? GPUS : 1))

@@ -175,7 +175,8 @@ def test_fairseq_is_not_there_before_it_is_imported(python, environ, tmp_path):
     assert done.stderr.endswith(" | WARNING | root | w\n")
 
 
-WAITING = "import time; print('waits', flush=True); time.sleep(60)"
+WAITING = "import time; print('waits', flush=True); [time.sleep(0.05) for _ in range(1200)]"
+"""For a minute, in many naps: a signal that comes just before a nap would be heeded after it only."""
 CATCHING = "import signal; signal.signal(signal.SIGUSR1, lambda n, f: exit(6)); " + WAITING
 
 
