@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .. import depths as trained
 from .. import depths_left, layer_spec, rates
 from ..depths import Depth
-from .config import ModelConfig, as_dict, depths_of, get, has, put, root_option
+from .config import ModelConfig, depths_of, get, has, put, root_option
 from .options import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
 
 
@@ -150,10 +150,9 @@ def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> Mod
 
 
 def _values(cfg: ModelConfig) -> dict[str, Any]:
-    """Return all that `read` takes from a model's configuration, to compare it."""
+    """Return all that `read` takes from a model's configuration, to compare it; what else is in it may not resolve."""
     others = [f"{stack}_{size}" for stack in STACKS for size in ("layers", "attention_heads")]
-    options = as_dict(cfg)
-    return {name: options.get(name) for name in [*(option.name for option in OPTIONS), *others, "_name", "arch"]}
+    return {name: get(cfg, name) for name in [*(option.name for option in OPTIONS), *others, "_name", "arch"]}
 
 
 def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:

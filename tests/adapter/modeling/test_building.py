@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import dataclass
 
 import pytest
 from fairseq import models
 from fairseq.data import Dictionary
-from fairseq.models import FairseqEncoder, register_model, register_model_architecture
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import BaseFairseqModel, FairseqEncoder, register_model, register_model_architecture
 from fairseq.tasks import FairseqTask
+from omegaconf import II, OmegaConf
 
 from layerdrop_plugin.dropping import LayerDropStack
 from layerdrop_plugin.fairseq_adapter.modeling.transformer import LayerDropTransformerModel
@@ -126,6 +129,25 @@ def test_built_on_its_own_a_model_keeps_the_layers_that_fairseq_keeps():
     model = LayerDropTransformerModel.build_model(args, Task())
     assert rates(model) == [(0.2,) * 2, (0.0,) * 2]
     assert {stack.dropping.seed for stack in stacks(model)} == {7}
+
+
+def test_an_option_of_a_users_model_that_points_nowhere_is_left_alone():
+    """Fairseq asks for it only where the model does."""
+
+    @dataclass
+    class Options(FairseqDataclass):
+        width: int = 3
+        elsewhere: int = II("task.not_there")
+
+    @register_model("of_a_user_with_a_dataclass", dataclass=Options)
+    class Model(BaseFairseqModel):
+        @classmethod
+        def build_model(cls, cfg, task):
+            return cls()
+
+    name = "of_a_user_with_a_dataclass"
+    root = OmegaConf.create({"model": {"_name": name, "elsewhere": "${task.not_there}"}, "task": {"other": 1}})
+    assert type(models.build_model(root.model, Task())) is Model
 
 
 @pytest.mark.parametrize("value", [0, "", []])
