@@ -207,7 +207,7 @@ def test_a_configuration_is_checked_against_its_depths(config, change, message):
 
 
 def test_what_is_right_passes():
-    model_options.read(
+    options = model_options.read(
         Namespace(
             arch="a",
             encoder_layers=4,
@@ -216,6 +216,9 @@ def test_what_is_right_passes():
             decoder_layerdrop=0,  # fairseq's default for a stack that is not there
         )
     )
+    assert options.layers_to_keep == {"encoder": "every_other:2"}
+    assert options.stacks["encoder"].layerdrop == (0.5, 0.5, 0.5, 0.5)
+    assert list(options.stacks) == ["encoder"]
 
 
 def test_yaml_with_an_unknown_option_is_refused():
