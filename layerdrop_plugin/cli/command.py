@@ -151,7 +151,7 @@ def evaluating(parser: Parser, fairseq_argv: Sequence[str]) -> Iterator[None]:
         fairseq_argv: the arguments of fairseq on the command line, with `--user-dir`.
     """
     load_fairseq()
-    from ..fairseq_adapter import user_errors
+    from ..fairseq_adapter.errors import user_errors
     from ..fairseq_adapter.evaluation import options as evaluation_options
 
     with user_errors.value_error_for_all(evaluation_options.import_user_dir(fairseq_argv, parser.error)):

@@ -7,7 +7,6 @@ from . import compat
 compat.apply_all()
 
 # Only now can fairseq be imported on every Python.
-from . import user_errors  # noqa: E402
 from .checkpoints import at_load, language_model  # noqa: E402
 from .evaluation import wrong_use  # noqa: E402
 from .modeling import roberta, transformer, transformer_lm  # noqa: E402
@@ -16,5 +15,5 @@ from .training import backends, build, restore, steps  # noqa: E402
 MODELS = (roberta, transformer, transformer_lm)
 """They register as they are imported."""
 
-for part in (at_load, language_model, backends, build, restore, steps, user_errors, wrong_use):
+for part in (at_load, language_model, backends, build, restore, steps, wrong_use):
     part.install()

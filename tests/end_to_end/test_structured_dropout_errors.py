@@ -22,7 +22,7 @@ def test_other_commands_refuse_a_checkpoint_without_learned_rates(full, data, er
     from fairseq.models.transformer_lm import TransformerLanguageModel
 
     from layerdrop_plugin.cli import prune, search, sweep
-    from layerdrop_plugin.fairseq_adapter.errors import UserError
+    from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
 
     path, out, override = str(full["transformer_lm"]), str(tmp_path / "out"), {"decoder_layers_to_keep": "learned:2"}
     model = [str(data["transformer_lm"]), "--path", path, "--cpu"]

@@ -22,11 +22,11 @@ from typing import Callable
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask
 
-from .. import user_errors
 from ..compat import safe_loading
-from ..errors import in_command, one_line
+from ..errors import user_errors
+from ..errors.one_line import in_command, one_line
 from ..hooks import wrap
-from ..options import KEEP
+from ..options.declared import KEEP
 from ..reading import reader
 from . import pruning, registered, trained_depths, usable
 from .checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from ... import learned_rates, rates
 from ... import state_dict as names
-from ..config import ModelConfig, get, put
+from ..options.config import ModelConfig, get, put
 from . import provenance
 from .parameters import Weights
 from .provenance import Origin

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from ... import state_dict as names
-from ..config import ModelConfig, get
-from ..options import DROPS
+from ..options.config import ModelConfig, get
+from ..options.declared import DROPS
 from . import parameters as checkpoint_parameters
 from . import trained_depths
 from .checkpoint import Checkpoint

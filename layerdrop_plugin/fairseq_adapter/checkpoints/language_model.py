@@ -11,9 +11,9 @@ from contextvars import ContextVar
 from fairseq import checkpoint_utils, utils
 from omegaconf import DictConfig
 
-from ..config import get, root_option
 from ..hooks import wrap
-from ..options import KEEP
+from ..options.config import get, root_option
+from ..options.declared import KEEP
 
 _language_model: ContextVar[tuple[str, str] | None] = ContextVar("language_model", default=None)
 """The path of the running command's language model, and its DATA."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import layer_spec
 from ..compat import option_evaluation
-from ..config import ModelConfig, get
+from ..options.config import ModelConfig, get
 from .provenance import Pruned
 
 ALIGNMENT = "alignment_layer"

@@ -19,7 +19,7 @@ from fairseq.tasks import FairseqTask
 from torch.overrides import TorchFunctionMode
 
 from ... import message
-from ..errors import raising
+from ..errors.one_line import raising
 from . import at_load
 
 _TABLE = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?embed_tokens\.(weight|embeddings\.[0-9]+\.0\.weight)")

@@ -10,9 +10,9 @@ from typing import Any
 
 from ... import layer_spec, rates
 from ... import state_dict as names
-from ..config import ModelConfig, get
-from ..model_options import StackOptions, drop_rates
-from ..options import DROPS, KEEP
+from ..options.config import ModelConfig, get
+from ..options.declared import DROPS, KEEP
+from ..options.model_options import StackOptions, drop_rates
 from . import best_value, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
 from .provenance import Pruned

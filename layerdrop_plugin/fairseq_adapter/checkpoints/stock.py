@@ -8,9 +8,9 @@ from typing import Any
 
 from ... import learned_rates
 from ..compat import missing_history
-from ..config import get
-from ..options import OPTIONS
-from ..registered_fairseq import import_fairseq
+from ..options.config import get
+from ..options.declared import OPTIONS
+from ..reading.registered_fairseq import import_fairseq
 from .checkpoint import Checkpoint
 
 HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "user_dir": None}

@@ -7,8 +7,8 @@ from typing import Any
 
 from ... import depths, depths_left
 from ...depths import Depth
-from ..config import ModelConfig, depths_of, get
-from ..options import DEPTHS
+from ..options.config import ModelConfig, depths_of, get
+from ..options.declared import DEPTHS
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 

@@ -10,9 +10,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compat.missing_history import odd_options
-from ..errors import Malformed, UserError, one_line
+from ..errors.one_line import Malformed, UserError, one_line
+from ..errors.user_errors import reason
 from ..reading.reader import NOT_FAIRSEQ
-from ..user_errors import reason
 from .checkpoint import Checkpoint
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ... import atomic
 from ...layer_spec import LayerSpec
 from ..reading import reader
-from ..registered_fairseq import import_fairseq
+from ..reading.registered_fairseq import import_fairseq
 from . import optimizer_state, pruning, trained_depths
 from . import parameters as checkpoint_parameters
 from .checkpoint import EMA, Checkpoint

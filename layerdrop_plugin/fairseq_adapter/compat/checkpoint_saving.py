@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import torch
 
 from ... import atomic
-from ..errors import in_command, one_line
+from ..errors.one_line import in_command, one_line
 from ..hooks import wrap
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..hooks import wrap
 
-PLUGIN = "layerdrop_plugin.fairseq_adapter.user_errors"
+PLUGIN = "layerdrop_plugin.fairseq_adapter.errors.user_errors"
 
 
 def needed() -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Malformed
+from ..errors.one_line import Malformed
 from ..hooks import wrap
 
 State = dict[str, Any]

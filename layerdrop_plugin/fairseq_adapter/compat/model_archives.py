@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from typing import Any
 
-from ..errors import one_line
+from ..errors.one_line import one_line
 from ..hooks import wrap
 from ..reading.archive import DENSEST
 

@@ -17,7 +17,7 @@ import importlib
 from typing import Any, Callable
 
 from ... import message
-from ..errors import one_line
+from ..errors.one_line import one_line
 from ..hooks import wrap
 
 MODULES = tuple(

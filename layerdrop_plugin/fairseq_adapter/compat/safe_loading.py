@@ -23,7 +23,7 @@ from typing import Any, Callable
 import torch
 
 from .. import hooks
-from ..errors import one_line
+from ..errors.one_line import one_line
 from ..reading import known_objects, saved_options
 from ..reading.reader import TORCH_TAKES_NAMES, read, read_any
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ..errors.running_command import running_command, told_to_workers
 from ..hooks import wrap
-from ..running_command import running_command, told_to_workers
 
 USER_ERROR = 2  # exit status
 

@@ -16,8 +16,8 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
+from ..errors.running_command import running_command
 from ..hooks import wrap
-from ..running_command import running_command
 
 PACKAGE = "layerdrop_plugin"
 

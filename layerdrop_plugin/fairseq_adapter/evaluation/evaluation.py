@@ -17,10 +17,10 @@ from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.whole import refuse_shard
-from ..config import get, has, put
+from ..errors.user_errors import overriding, reason
 from ..modeling.stacks import stacks_of, with_stacks
+from ..options.config import get, has, put
 from ..reading import reader
-from ..user_errors import overriding, reason
 from .adaptive_loss import adaptive_loss
 from .options import command_line, context_window, data_refusals, overrides, refusals, shorten_by_context_window
 

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from ... import message
 from ..compat import option_evaluation
-from ..config import get
+from ..options.config import get
 
 LEFT_OUT = (
     *("num_shards", "shard_id", "checkpoint_shard_count", "distributed_world_size"),  # the data and model are whole

@@ -19,7 +19,7 @@ from ...rates import Rates
 from ...search import Ranked
 from ...selection import Kept
 from ..modeling.stacks import learned_rates_of
-from ..options import KEEP
+from ..options.declared import KEEP
 from .evaluation import Evaluation, Sample
 
 STRATEGIES = ("exhaustive", "greedy", "racing")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from typing import Any
 
 from fairseq import checkpoint_utils, criterions, options, tasks
 from fairseq.dataclass import utils as dataclass_utils
+from fairseq_cli import generate
 
 from ..checkpoints import registered
-from ..config import get
-from ..errors import end, in_command, one_line
+from ..errors.one_line import end, in_command, one_line
+from ..errors.user_errors import one_line_for_all
 from ..hooks import wrap
+from ..options.config import get
 from .options import check_context_window, check_values, data_refusals, flag, overrides
 
 LEAST = {"beam": 1, "nbest": 1, "context_window": 0, "tokens_per_sample": 1, "update_freq": 1}
@@ -25,6 +28,9 @@ def install() -> None:
     wrap(checkpoint_utils, "verify_checkpoint_directory", _verify_checkpoint_directory)
     wrap(tasks, "setup_task", _setup_task)
     wrap(criterions, "build_criterion", _build_criterion)
+    for module in (generate, sys.modules["__main__"]):  # the other commands' `main` is wrapped by their own patches
+        if getattr(module, "__file__", None) == generate.__file__:
+            wrap(module, "main", _main_of_generate)
 
 
 def _parse_args_and_arch(original: Any, parser: Any, *args: Any, **kwargs: Any) -> Any:
@@ -97,3 +103,9 @@ def _build_criterion(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
     with one_line():
         registered.check("criterion", get(cfg, "_name") or get(cfg, "criterion"))
     return original(cfg, *args, **kwargs)
+
+
+def _main_of_generate(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+    user_dir = get(cfg, "user_dir") if get(cfg, "common") is None else get(cfg.common, "user_dir")
+    with one_line_for_all(user_dir):
+        return original(cfg, *args, **kwargs)

@@ -16,7 +16,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.provenance import Pruned
 from ..checkpoints.stock import HARMLESS
 from ..checkpoints.write_pruned import pruned
-from ..config import get
+from ..options.config import get
 
 
 class Source(NamedTuple):

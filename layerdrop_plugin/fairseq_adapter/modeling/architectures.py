@@ -12,9 +12,9 @@ from fairseq.models import (
     register_model_architecture,
 )
 
-from ..config import as_dict, put
-from ..errors import one_line
-from ..model_options import ModelOptions, check_depths, known, read
+from ..errors.one_line import one_line
+from ..options.config import as_dict, put
+from ..options.model_options import ModelOptions, check_depths, known, read
 
 PREFIX = "layerdrop_"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fairseq.models import register_model
 from fairseq.models.roberta import RobertaModel
 
-from ..config import take_from_task
-from ..options import add_options
+from ..options.config import take_from_task
+from ..options.declared import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
 

@@ -13,9 +13,9 @@ from torch import nn
 from ... import state_dict as names
 from ...dropping import NOTHING, Dropping, LayerDropStack
 from ...rates import Rates
-from ..config import ModelConfig, as_namespace, get, has
-from ..model_options import of
-from ..options import STACKS
+from ..options.config import ModelConfig, as_namespace, get, has
+from ..options.declared import STACKS
+from ..options.model_options import of
 from .sublayers import dropping
 
 Model = TypeVar("Model")

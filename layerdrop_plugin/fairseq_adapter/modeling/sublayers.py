@@ -26,7 +26,7 @@ from ...dropping import Dropping, Groups
 from ...masks import Mask
 from ...rates import Rates
 from ...unused import mark_used
-from ..model_options import ModelOptions, StackOptions
+from ..options.model_options import ModelOptions, StackOptions
 
 MODULES = {
     "self_attn": ("self_attn", "self_attn_layer_norm"),

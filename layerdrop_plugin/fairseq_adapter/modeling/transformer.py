@@ -5,7 +5,7 @@ from __future__ import annotations
 from fairseq.models import register_model
 from fairseq.models.transformer import TransformerModel
 
-from ..options import add_options
+from ..options.declared import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
 

@@ -6,8 +6,8 @@ from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import register_model
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 
-from ..config import take_from_task
-from ..options import add_options
+from ..options.config import take_from_task
+from ..options.declared import add_options
 from .architectures import register_architectures
 from .stacks import with_layerdrop, without_rates
 

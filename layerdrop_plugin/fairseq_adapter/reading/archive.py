@@ -12,7 +12,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from ..errors import Malformed
+from ..errors.one_line import Malformed
 
 LARGEST = 16 * 2**20
 """The most bytes of a file's pickle, which holds all but the numbers of tensors; in a large file, 1/8 of its size."""

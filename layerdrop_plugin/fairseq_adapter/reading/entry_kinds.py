@@ -11,8 +11,8 @@ from typing import Any, Callable, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import Malformed
-from ..options import DROPS, KEEP
+from ..errors.one_line import Malformed
+from ..options.declared import DROPS, KEEP
 
 PROVENANCE = "layerdrop"
 """The entry that says where a pruned checkpoint came from."""

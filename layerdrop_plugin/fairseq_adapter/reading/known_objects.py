@@ -19,9 +19,9 @@ from typing import Any
 import numpy
 import torch
 
-from ..errors import Malformed
-from ..registered_fairseq import import_fairseq
+from ..errors.one_line import Malformed
 from . import omegaconf_objects
+from .registered_fairseq import import_fairseq
 
 try:
     multiarray = importlib.import_module("numpy._core.multiarray")

@@ -15,7 +15,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from ..errors import Malformed
+from ..errors.one_line import Malformed
 from .archive import Content
 from .known_objects import check_dictionary, is_dictionary
 from .omegaconf_objects import Kind, Node

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf import __version__ as version
 from omegaconf.errors import OmegaConfBaseException
 
-from ..errors import Malformed
+from ..errors.one_line import Malformed
 
 LOOKUP = re.compile(r"\$\{([\w.\[\]-]*)\}")
 """What omegaconf replaces by the value of another option; other uses of ${ run what may read the environment."""

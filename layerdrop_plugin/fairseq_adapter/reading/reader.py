@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import torch
 
-from ..errors import Malformed
+from ..errors.one_line import Malformed
 from . import archive, known_objects, wellformed
 from .restricted_pickle import restricted_pickle
 

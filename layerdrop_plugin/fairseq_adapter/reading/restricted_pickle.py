@@ -18,7 +18,7 @@ from typing import Any, Callable
 import numpy
 import torch
 
-from ..errors import Malformed
+from ..errors.one_line import Malformed
 from . import known_objects
 from .archive import Content, NoArchive, renamed
 from .known_objects import multiarray

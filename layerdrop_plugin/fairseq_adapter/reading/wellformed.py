@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ... import layer_spec, learned_rates
 from ... import state_dict as names
-from ..errors import Malformed
-from ..options import STACKS
+from ..errors.one_line import Malformed
+from ..options.declared import STACKS
 from . import entry_kinds, nesting, omegaconf_objects
 from .archive import Content
 from .entry_kinds import (

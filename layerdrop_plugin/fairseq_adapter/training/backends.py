@@ -8,10 +8,10 @@ from typing import Any
 from fairseq import tasks
 from omegaconf import OmegaConf
 
-from ..config import get, root_option
-from ..errors import one_line
+from ..errors.one_line import one_line
 from ..hooks import wrap
 from ..modeling.architectures import PREFIX
+from ..options.config import get, root_option
 
 UNSUPPORTED = {  # both are fairscale's, need GPUs, and end in a traceback where fairscale is not installed
     "fully_sharded": "a layer that is split among workers can be neither dropped nor pruned",  # stock hangs: #3875

@@ -13,8 +13,8 @@ from typing import Any
 
 from fairseq.logging import metrics
 
-from ..config import ModelConfig, put, root_option
-from ..model_options import ModelOptions
+from ..options.config import ModelConfig, put, root_option
+from ..options.model_options import ModelOptions
 
 AT = "@"
 METRIC = "best_checkpoint_metric"

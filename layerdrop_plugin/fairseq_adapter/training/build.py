@@ -9,15 +9,15 @@ from omegaconf import DictConfig, open_dict
 
 from ... import depths
 from ...message import did_you_mean
-from .. import model_options
 from ..checkpoints import at_load, pruning, registered, trained_depths, usable
-from ..config import get, put
-from ..errors import in_command, one_line
+from ..errors.one_line import in_command, one_line
 from ..hooks import wrap
-from ..model_options import ModelOptions
 from ..modeling.roberta import LayerDropRobertaModel
 from ..modeling.transformer import LayerDropTransformerModel
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
+from ..options import model_options
+from ..options.config import get, put
+from ..options.model_options import ModelOptions
 from . import start, steps, validation
 
 OURS = (LayerDropTransformerModel, LayerDropTransformerLanguageModel, LayerDropRobertaModel)

@@ -23,10 +23,10 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.optimizer_state import OptimizerState, Parameter
 from ..checkpoints.parameters import Weights
 from ..checkpoints.provenance import Pruned
-from ..config import put
-from ..errors import one_line
+from ..errors.one_line import one_line
 from ..hooks import wrap
-from ..options import KEEP
+from ..options.config import put
+from ..options.declared import KEEP
 from ..reading import reader
 from . import save_dir
 from .save_dir import DEFAULT_RESTORE_FILE

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 
 from ... import layer_spec, learned_rates
 from ..checkpoints import provenance
-from ..config import depths_of, root_option
-from ..errors import in_command
+from ..errors.one_line import in_command
 from ..modeling.architectures import PREFIX, check_names
-from ..options import KEEP
+from ..options.config import depths_of, root_option
+from ..options.declared import KEEP
 from ..reading import reader
 from . import save_dir
 from .save_dir import DEFAULT_RESTORE_FILE

@@ -14,9 +14,9 @@ from ... import depths_left, layer_spec
 from ...dropping import LayerDropStack
 from ...forward_pass import Passes
 from ...selection import Kept
-from .. import user_errors
+from ..errors import user_errors
 from ..hooks import wrap
-from ..model_options import ModelOptions
+from ..options.model_options import ModelOptions
 
 logger = logging.getLogger(__name__)
 

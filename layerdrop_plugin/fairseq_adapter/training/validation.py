@@ -15,9 +15,9 @@ from fairseq.trainer import Trainer
 
 from ...depths import Depth
 from ...dropping import LayerDropStack
-from ..config import ModelConfig, get, root_option
 from ..hooks import wrap
-from ..model_options import ModelOptions
+from ..options.config import ModelConfig, get, root_option
+from ..options.model_options import ModelOptions
 from . import best_metric
 from .best_metric import AT, METRIC
 

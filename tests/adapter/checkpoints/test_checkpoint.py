@@ -17,7 +17,7 @@ from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Origin, Pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.stock import as_stock
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import without_training
-from layerdrop_plugin.fairseq_adapter.config import get
+from layerdrop_plugin.fairseq_adapter.options.config import get
 
 
 def options(**more):

@@ -22,13 +22,13 @@ from layerdrop_plugin.cli import sweep as sweep_command
 from layerdrop_plugin.fairseq_adapter.checkpoints import layer_settings, pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
-from layerdrop_plugin.fairseq_adapter.config import get
-from layerdrop_plugin.fairseq_adapter.errors import UserError
+from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
-from layerdrop_plugin.fairseq_adapter.model_options import read
 from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_stacks
-from layerdrop_plugin.fairseq_adapter.options import STACKS
+from layerdrop_plugin.fairseq_adapter.options.config import get
+from layerdrop_plugin.fairseq_adapter.options.declared import STACKS
+from layerdrop_plugin.fairseq_adapter.options.model_options import read
 
 DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 3 instead."
 SIZE = [

@@ -13,8 +13,8 @@ from layerdrop_plugin.fairseq_adapter.checkpoints import pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints import stock as stock_checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
-from layerdrop_plugin.fairseq_adapter.config import get, put
-from layerdrop_plugin.fairseq_adapter.model_options import read
+from layerdrop_plugin.fairseq_adapter.options.config import get, put
+from layerdrop_plugin.fairseq_adapter.options.model_options import read
 
 
 def small_state(cfg=None, **entries):

@@ -69,12 +69,12 @@ def test_what_the_start_up_hook_loads_needs_nothing_else():
     names = re.findall(r'"(\w+)"', hook.partition("class ")[0])
     assert len(names) == 5
     paths = [FOLDER / f"{name}.py" for name in names]
-    paths += [FOLDER.parent / f"{name}.py" for name in ("hooks", "running_command")]
+    paths += [FOLDER.parent / f"{name}.py" for name in ("hooks", "errors/running_command")]
     for path in paths:
         tree = ast.parse(path.read_text())
         at_import = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
         ours = [node for node in at_import if isinstance(node, ast.ImportFrom) and node.level]
-        assert {(node.level, node.module) for node in ours} <= {(2, "hooks"), (2, "running_command")}
+        assert {(node.level, node.module) for node in ours} <= {(2, "hooks"), (2, "errors.running_command")}
         others = [node for node in at_import if node not in ours]
         modules = [node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in others]
         if sys.version_info >= (3, 10):

@@ -14,7 +14,7 @@ from fairseq import file_utils
 from fairseq.models.transformer import TransformerModel
 
 from layerdrop_plugin.fairseq_adapter.compat import model_archives
-from layerdrop_plugin.fairseq_adapter.errors import UserError
+from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
 from layerdrop_plugin.fairseq_adapter.reading import reader
 
 

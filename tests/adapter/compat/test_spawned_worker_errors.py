@@ -9,7 +9,7 @@ from fairseq.distributed import utils
 from torch.multiprocessing import ProcessExitedException
 
 from layerdrop_plugin.fairseq_adapter.compat import spawned_worker_errors
-from layerdrop_plugin.fairseq_adapter.running_command import COMMAND
+from layerdrop_plugin.fairseq_adapter.errors.running_command import COMMAND
 
 
 def test_it_is_needed_here():

@@ -12,9 +12,9 @@ from shared.single_layers import HEADS, assert_equal, calls_in, inputs, make
 from torch import nn
 
 from layerdrop_plugin.dropping import Groups, LayerDropStack
-from layerdrop_plugin.fairseq_adapter import model_options
 from layerdrop_plugin.fairseq_adapter.modeling.stacks import as_stack
 from layerdrop_plugin.fairseq_adapter.modeling.sublayers import dropping
+from layerdrop_plugin.fairseq_adapter.options import model_options
 from layerdrop_plugin.learned_rates import LearnedRate
 
 OPTIONS = {

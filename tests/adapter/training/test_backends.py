@@ -8,7 +8,7 @@ import pytest
 from fairseq import tasks
 from omegaconf import OmegaConf
 
-from layerdrop_plugin.fairseq_adapter.errors import UserError
+from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
 from layerdrop_plugin.fairseq_adapter.training import restore
 from layerdrop_plugin.fairseq_adapter.training.backends import check_backend
 

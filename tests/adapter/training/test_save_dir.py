@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from layerdrop_plugin.fairseq_adapter.errors import UserError
+from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
 from layerdrop_plugin.fairseq_adapter.training import save_dir
 
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from layerdrop_plugin.fairseq_adapter.errors import UserError
+from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
 
 
 @pytest.fixture

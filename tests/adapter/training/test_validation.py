@@ -12,7 +12,7 @@ from torch import nn
 
 from layerdrop_plugin import depths
 from layerdrop_plugin.dropping import Dropping, LayerDropStack
-from layerdrop_plugin.fairseq_adapter.model_options import read
+from layerdrop_plugin.fairseq_adapter.options.model_options import read
 from layerdrop_plugin.fairseq_adapter.training import best_metric, validation
 
 TRAINED = depths.parse("2,1", {"decoder": 4})

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NoReturn
 
-from .. import message
+from ... import message
 from .running_command import running_command
 
 logger = logging.getLogger(__name__)

@@ -7,4 +7,4 @@ from importlib import import_module
 
 def import_fairseq() -> None:
     """Import fairseq, which takes two seconds, through `registration`, which patches it first."""
-    import_module(".registration", __package__)
+    import_module("..registration", __package__)

@@ -10,37 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from fairseq_cli import generate
 from torch.multiprocessing.spawn import ProcessException
 
-from .. import message
-from .config import get
-from .errors import Malformed, UserError, end, in_command
-from .hooks import wrap
+from ... import message
+from .one_line import Malformed, UserError, end, in_command
 
 TRAINED = "layerdrop_has_trained"
 """Set on a trainer that has made an update."""
 
 PLAIN = (AssertionError, ValueError, RuntimeError, NotImplementedError, ImportError)
 """Types of errors whose messages say enough without the name of the type."""
-
-
-def install() -> None:
-    """Wrap `main` of fairseq-generate; the other commands are wrapped by their own patches."""
-    for module in (generate, sys.modules["__main__"]):
-        if getattr(module, "__file__", None) == generate.__file__:
-            wrap(module, "main", _main)
-
-
-def _main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
-    with one_line_for_all(get(cfg, "user_dir") if get(cfg, "common") is None else get(cfg.common, "user_dir")):
-        return original(cfg, *args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from fairseq import tasks
 from omegaconf import OmegaConf
 
 from layerdrop_plugin import rates
-from layerdrop_plugin.fairseq_adapter.model_options import read
+from layerdrop_plugin.fairseq_adapter.options.model_options import read
 
 MAKERS = [lambda **values: Namespace(**values), lambda **values: OmegaConf.create(values)]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from fairseq.distributed import utils
 
-from layerdrop_plugin.fairseq_adapter import user_errors
-from layerdrop_plugin.fairseq_adapter.errors import UserError
-from layerdrop_plugin.fairseq_adapter.user_errors import overriding, told
+from layerdrop_plugin.fairseq_adapter.errors import user_errors
+from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
+from layerdrop_plugin.fairseq_adapter.errors.user_errors import overriding, told
 
 
 def raised(code, error=None, **names):

@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from .. import depths as trained
-from .. import depths_left, layer_spec, rates
-from ..depths import Depth
+from ... import depths as trained
+from ... import depths_left, layer_spec, rates
+from ...depths import Depth
 from .config import ModelConfig, depths_of, get, has, put, root_option
-from .options import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
+from .declared import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 from shared.grammar import LAYERS, RATES
 
-from layerdrop_plugin.fairseq_adapter import model_options, options
 from layerdrop_plugin.fairseq_adapter.modeling.architectures import check_names, known_names
+from layerdrop_plugin.fairseq_adapter.options import declared, model_options
 
 BOTH = ("encoder", "decoder")
 
@@ -17,12 +17,12 @@ BOTH = ("encoder", "decoder")
 def parser(stacks=BOTH, model="layerdrop_transformer"):
     made = ArgumentParser(prog="fairseq-train")
     made.add_argument("--encoder-layerdrop", help="fairseq's own, replaced")
-    options.add_options(made, model, stacks)
+    declared.add_options(made, model, stacks)
     return made
 
 
 def test_names_and_flags():
-    assert [(o.name, o.flag, o.stack) for o in options.OPTIONS] == [
+    assert [(o.name, o.flag, o.stack) for o in declared.OPTIONS] == [
         ("encoder_layerdrop", "--encoder-layerdrop", "encoder"),
         ("encoder_layerdrop_learned", "--encoder-layerdrop-learned", "encoder"),
         ("encoder_headdrop", "--encoder-headdrop", "encoder"),
@@ -68,7 +68,7 @@ def test_one_rate_becomes_a_number_and_what_else_is_a_specification_stays_as_wri
         "decoder_layers_to_keep": "every_other:3",
         "layerdrop_warmup_updates": 4000,
     }
-    assert vars(args) == {**dict.fromkeys((o.name for o in options.OPTIONS), None), **given}
+    assert vars(args) == {**dict.fromkeys((o.name for o in declared.OPTIONS), None), **given}
 
 
 def test_help_has_each_option_once_with_an_example():
@@ -76,8 +76,8 @@ def test_help_has_each_option_once_with_an_example():
     text = " ".join(made.format_help().split())
     assert "fairseq's own" not in text
     helps = {action.option_strings[0]: action.help for action in made._actions}
-    for option in options.OPTIONS:
-        if option.kind is options.SWITCH:
+    for option in declared.OPTIONS:
+        if option.kind is declared.SWITCH:
             assert f"[{option.flag}]" in text
         else:
             assert text.count(f"{option.flag} {option.kind.metavar}") == 2  # usage and description

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Callable, NamedTuple
 
-from .. import depths, layer_spec, rates
-from .errors import one_line
+from ... import depths, layer_spec, rates
+from ..errors.one_line import one_line
 
 STACKS = ("encoder", "decoder")
 

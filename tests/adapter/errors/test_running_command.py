@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from layerdrop_plugin.fairseq_adapter.running_command import COMMAND, running_command
+from layerdrop_plugin.fairseq_adapter.errors.running_command import COMMAND, running_command
 
 PROGRAM = """
 import layerdrop_plugin

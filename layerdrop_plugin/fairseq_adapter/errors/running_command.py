@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from types import CodeType
 
-OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli")
+OURS = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "cli"))
 WORKERS = os.path.join("fairseq", "distributed", "utils.py")
 
 COMMAND = "LAYERDROP_COMMAND"
