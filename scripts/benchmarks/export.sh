@@ -27,7 +27,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ -n "${TINY-}" ]; then
   for stage in prepare preprocess train; do
-    OUT=$work/tiny SETUP=0 RATES=0.2 UPDATES=20 STAGE=$stage bash scripts/benchmarks/translation.sh >&2
+    OUT=$work/tiny SETUP=0 RATES=0.2 TRAIN_DEPTHS= SMALL= UPDATES=20 STAGE=$stage \
+      bash scripts/benchmarks/translation.sh >&2
   done
   CKPT=$work/tiny/train/0.2/checkpoint_last.pt DATA=$work/tiny/bin REFERENCE=$work/tiny/reference.txt
 fi

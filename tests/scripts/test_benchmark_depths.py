@@ -10,11 +10,26 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "benchmarks"))
 depths = pytest.importorskip("depths", reason="sacrebleu is not installed")
 
-TABLE = """\
-| layers kept | parameters | BLEU, p = 0 | of full | sentences/s | BLEU, p = 0.5 | of full | sentences/s |
-|---|---|---|---|---|---|---|---|
-| 6+6 | 2,000 | 40.0 | 100% | 100 | 20.0 | 100% | 90 |
-| 3+3 | 1,000 | 10.0 | 25% | 200 | 19.0 | 95% | 180 |"""
+QUALITY = """\
+| trained | 6+6 | 3+3 | training |
+| --- | --- | --- | --- |
+| p = 0 | 40.0 | 10.0 (25%) | 10 min |
+| at each depth (3) | 38.0 | 37.0 (97%) | 8 min |
+| a model for each depth |  | 37.5 | 6 min |
+"""
+SPEED = """\
+| layers | parameters | sentences/s, p = 0 | sentences/s, at each depth (3) | sentences/s, a model for each depth |
+| --- | --- | --- | --- | --- |
+| 6+6 | 2,000 | 100 | 101 |  |
+| 3+3 | 1,000 | 200 | 190 | 180 |
+"""
+ROWS = [
+    ("0", 6, 2000, 40.0, 100.0),
+    ("0", 3, 1000, 10.0, 200.4),
+    ("depths", 6, 2000, 38.0, 101.0),
+    ("depths", 3, 1000, 37.0, 190.0),
+    ("small", 3, 1000, 37.5, 179.6),
+]
 
 
 def output(lines, speed):
@@ -22,16 +37,20 @@ def output(lines, speed):
     return log + "".join(f"H-{i}\t-0.5\t▁{text}\nD-{i}\t-0.5\t{text}\n" for i, text in lines)
 
 
-def test_the_table_puts_each_depth_beside_the_same_models_full_depth():
-    rows = [(0.0, 3, 1000, 10.0, 200.4), (0.0, 6, 2000, 40.0, 100.0), (0.5, 6, 2000, 20.0, 90.0)]
-    assert depths.table([depths.Row(*row) for row in [*rows, (0.5, 3, 1000, 19.0, 179.6)]]) == TABLE
+def test_each_depth_stands_beside_the_same_models_full_depth_and_beside_small_models():
+    rows = [depths.Row(*row) for row in ROWS]
+    labels = {model: depths.label(model, "3") for model in ("0", "depths", "small")}
+    assert depths.quality(rows, labels, {"0": 590.0, "depths": 500.0, "small": 360.0}) == QUALITY
+    assert depths.speed(rows, labels) == SPEED
 
 
-def test_a_depth_that_one_model_lacks_stays_empty():
-    rows = [depths.Row(0.0, 6, 2000, 40.0, 100.0), depths.Row(0.5, 3, 1000, 20.0, 90.0)]
-    assert depths.table(rows).splitlines()[2:] == [
-        "| 6+6 | 2,000 | 40.0 | 100% | 100 | | | |",
-        "| 3+3 | 1,000 | | | | 20.0 | 100% | 90 |",
+def test_rates_come_first_and_full_depth_before_the_others(tmp_path):
+    for place in ("small/3.1", "depths/3.1", "depths/6.2", "0.5/6.1", "0/3.1", "0/6.1", "0/6.2"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{place}.txt").write_text("")
+    assert depths.found(tmp_path) == [
+        *(("0", 6), ("0", 3), ("0.5", 6)),
+        *(("depths", 6), ("depths", 3), ("small", 3)),
     ]
 
 
@@ -43,8 +62,8 @@ def test_translations_are_put_in_order_and_the_speed_is_the_median(tmp_path):
         (folder / f"6.{repeat}.txt").write_text(output(lines, speed), encoding="utf-8")
     references = ["zwei Männer sind im Freien", "ein Hund läuft über die Wiese"]
     row = depths.read(folder, 6, references, depths.BLEU())
-    assert row._replace(bleu=round(row.bleu, 6)) == (0.2, 6, 1_234_567, 100.0, 12.5)
-    assert depths.found(tmp_path) == [("0.2", "6")]
+    assert row._replace(bleu=round(row.bleu, 6)) == ("0.2", 6, 1_234_567, 100.0, 12.5)
+    assert depths.found(tmp_path) == [("0.2", 6)]
 
 
 def test_a_missing_translation_is_refused(tmp_path):
