@@ -6,7 +6,7 @@ import argparse
 import json
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ def give_up(log: Path) -> str:
     raise SystemExit(f"speed.py: {log.stem} ended early:\n" + "".join(log.read_text().splitlines(True)[-20:]))
 
 
-def in_turns(args: argparse.Namespace, jobs: dict[str, Sequence[object]]) -> dict[str, list[list[Step]]]:
+def in_turns(args: argparse.Namespace, jobs: Mapping[str, Sequence[object]]) -> dict[str, list[list[Step]]]:
     """The steps of each job in each round. All stand ready and one works; every second round has them backwards."""
     running = {name: Process(args.work / f"{name}.log", *argv) for name, argv in jobs.items()}
     for process in running.values():
