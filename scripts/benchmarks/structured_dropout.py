@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,18 @@ def parse_args() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("job", choices=["options", "evaluate", "speed", "report"])
     parser.add_argument("out", type=Path, help="folder with data in bin/ and models in train/NAME; gets the results")
-    parser.add_argument("--models", nargs="+", type=model, required=True, help="none, learned, heads, heads+layers-0.1")
+    parser.add_argument(
+        "--models", nargs="+", type=model, required=True, help="none, learned, depths, own-6, heads+layers-0.1"
+    )
     parser.add_argument("--rate", type=drop_rate, required=True, help="of those whose name has none")
-    parser.add_argument("--depths", help="evaluate: numbers of layers, as layerdrop-sweep takes them")
+    parser.add_argument("--depths", required=True, help="numbers of layers: what depths trains, and all are pruned to")
+    parser.add_argument("--half", type=int, required=True, help="the depth beside the full one in the table of kinds")
     parser.add_argument("--keep", help="evaluate: layers to keep of the model that learned its rates")
     parser.add_argument("--batches", help="evaluate: options of fairseq's")
     parser.add_argument("--layers", type=positive, help="speed: of the model")
     parser.add_argument("--training", help="speed: options of fairseq-train")
     parser.add_argument("--rounds", type=at_least_two, help="speed: at least 2")
     parser.add_argument("--steps", type=positive, help="speed: updates of each model in a round")
-    parser.add_argument("--half", type=int, help="report: the depth beside the full one")
     parser.add_argument("--about", help="report: the models and their training, in words")
     parser.add_argument("--command", help="report: what the tables say made them")
     return parser.parse_args()
@@ -46,33 +49,39 @@ def parse_args() -> argparse.Namespace:
 def model(name: str) -> str:
     """Checks a name."""
     parts = [part.partition("-") for part in name.split("+")]
-    if name not in ("none", "learned"):
+    if name.startswith("own-"):
+        positive(name[len("own-") :])
+    elif name not in ("none", "learned", "depths"):
         for kind, dash, own in parts:
             if kind not in KINDS:
                 known = ", ".join(KINDS)
-                raise argparse.ArgumentTypeError(f"must be none, learned, or of {known} joined by +, but is {name!r}.")
+                raise argparse.ArgumentTypeError(
+                    f"must be none, learned, depths, own-K, or of {known} joined by +, but is {name!r}."
+                )
             if dash:
                 drop_rate(own)
     return name
 
 
-def options(name: str, rate: float | str) -> list[str]:
+def options(name: str, rate: float | str, depths: str) -> list[str]:
     """The options of a model, each kind at `rate` or at the rate that its name has.
 
-    >>> options("heads+layers-0.5", 0.2)
+    >>> options("heads+layers-0.5", 0.2, "9,6")
     ['--decoder-headdrop', '0.2', '--decoder-layerdrop', '0.5']
     """
-    if name == "none":
+    if name == "none" or name.startswith("own-"):
         return []
+    if name == "depths":
+        return ["--layerdrop-depths", depths]
     if name == "learned":
-        return [*options("layers", rate), "--decoder-layerdrop-learned"]
+        return [*options("layers", rate, depths), "--decoder-layerdrop-learned"]
     parts = [part.partition("-") for part in name.split("+")]
     return [word for kind, _, own in parts for word in (f"--decoder-{KINDS[kind]}", own or str(rate))]
 
 
 def show_options(args: argparse.Namespace) -> None:
     for name in args.models:
-        print(name, *options(name, args.rate))
+        print(name, *options(name, args.rate, args.depths))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -81,10 +90,12 @@ def evaluate(args: argparse.Namespace) -> None:
 
     paths = {name: args.out / "train" / name / "checkpoint_last.pt" for name in args.models}
     data, once = [args.out / "bin", *args.batches.split()], ["--repeats", 1]
-    first, *others = paths.values()
-    compared = ["--compare", *others, "--labels", *paths] if others else ["--labels", *paths]
-    made(args, "depths", sweep, *data, *once, "--path", first, *compared, "--depths", args.depths,
-         "--gen-subset", "valid")  # fmt: skip
+    for file, models in swept(args.models).items():
+        first, *others = (paths[name] for name in models)
+        compared = ["--compare", *others, "--labels", *models] if others else ["--labels", *models]
+        depths = f"{args.half},{args.depths}" if file == "depths" else file[len("own-") :]
+        made(args, file, sweep, *data, *once, "--path", first, *compared, "--depths", depths,
+             "--gen-subset", "valid")  # fmt: skip
     if "learned" not in paths:
         return
     learned = ["--path", paths["learned"]]
@@ -95,6 +106,17 @@ def evaluate(args: argparse.Namespace) -> None:
     resume = ["--resume"] if state.exists() else []
     made(args, "search", search, *data, *learned, "--keep", args.keep, "--strategy", "racing",
          "--report-subset", "test", "--state", state, *resume, *SEARCHED)  # fmt: skip
+
+
+def swept(models: Sequence[str]) -> dict[str, list[str]]:
+    """The models of each sweep, by the file that it writes: those that are pruned, and alone each that is not.
+
+    >>> swept(["none", "depths", "own-6", "own-3"])
+    {'depths': ['none', 'depths'], 'own-6': ['own-6'], 'own-3': ['own-3']}
+    """
+    own = {name: [name] for name in models if name.startswith("own-")}
+    pruned = [name for name in models if name not in own]
+    return {"depths": pruned, **own} if pruned else own
 
 
 def made(args: argparse.Namespace, name: str, command: Any, *argv: object) -> None:
@@ -113,26 +135,31 @@ def speed(args: argparse.Namespace) -> None:
     if file.exists():
         return
     kinds = list(dict.fromkeys(["none", *tables.kinds(args.models)]))
-    jobs = {name: job(args, "ours", *options(name, args.rate)) for name in kinds}
+    jobs = {name: job(args, "ours", *options(name, args.rate, args.depths)) for name in kinds}
     jobs["stock"] = job(args, "stock")
-    jobs.update((f"no {name}", job(args, "ours", *options(name, ALL))) for name in kinds if name in SAVERS)
+    saving = dict.fromkeys(kind for name in kinds for kind in tables.saving(name))
+    jobs.update((f"no {kind}", job(args, "ours", *options(kind, ALL, args.depths))) for kind in saving)
     args.work = args.out / "speed"
     args.work.mkdir(exist_ok=True)
     say(f"speed: {len(jobs)} models take turns, {args.rounds} rounds of {args.steps} updates")
     steps = in_turns(args, jobs)
     words = {name: words_per_second(rounds, layers_run(args, name)) for name, rounds in steps.items()}
-    file.write_text(json.dumps({"rate": args.rate, "rounds": args.rounds, "steps": args.steps, "words": words}))
+    dropped = {name: 1 - layers_run(args, name) / args.layers if name == "depths" else args.rate for name in kinds}
+    file.write_text(json.dumps({"dropped": dropped, "rounds": args.rounds, "steps": args.steps, "words": words}))
 
 
 SEARCHED = ["--max-tokens", 256, "--num-batches", 128]
 """A part of the valid split: a race of the 12,870 ways to keep 8 of 16 layers on all of it takes most of an hour."""
-SAVERS = ("ffn", "sublayers", "layers")
 
 
 def layers_run(args: argparse.Namespace, name: str) -> float:
     """How many layers an update runs on average: in a few, chance would move the time by more than is compared."""
     if name == "no layers":
         return 0.0
+    if name == "depths":
+        from layerdrop_plugin.depths import parse
+
+        return sum(depth.share * len(depth.kept["decoder"]) for depth in parse(args.depths, {"decoder": args.layers}))
     return args.layers * (1 - args.rate) if "layers" in name.split("+") else args.layers
 
 
@@ -145,16 +172,20 @@ def job(args: argparse.Namespace, side: str, *argv: str) -> list[object]:
 
 
 def report(args: argparse.Namespace) -> None:
-    found = {name: read(args.out / f"{name}.json") for name in ("depths", "speed", "rates", "test", "search")}
-    check(args, found["depths"])
-    at, speed = tables.perplexities(found["depths"]["rows"]), found["speed"]
+    sweeps = swept(args.models)
+    found = {name: read(args.out / f"{name}.json") for name in (*sweeps, "speed", "rates", "test", "search")}
+    check(args, found)
+    at, speed = tables.perplexities([row for file in sweeps for row in found[file]["rows"]]), found["speed"]
+    words, dropped = (speed["words"], speed["dropped"]) if speed else ({}, {})
     where = f"Perplexity of a piece on {found['depths']['split']} ({found['depths']['tokens']:,} tokens)"
     print(head("Kinds of structured dropout", args.command))
-    print(tables.kinds_table(at, speed["words"] if speed else {}, args.rate, args.half))
-    print(f"{args.about}. {where}, pruned by every_other. Each kind at p = {args.rate:g}.{turns(speed)}\n")
+    print(tables.kinds_table(at, words, dropped, args.half))
+    at_depths = f"; depths: at each depth ({args.depths}), with no rate" if "depths" in at else ""
+    print(f"{args.about}. {where}, pruned by every_other. Each kind at p = {args.rate:g}{at_depths}.{turns(speed)}\n")
     print(head("Layer-drop rates over depth", args.command))
-    print(tables.rates_table(at, args.rate))
-    print(f"{where}, pruned by every_other.\n")
+    print(tables.rates_table(at, args.rate, args.depths))
+    on_its_own = "; on its own: for each depth a model of so many layers, not pruned" if len(sweeps) > 1 else ""
+    print(f"{where}, pruned by every_other{on_its_own}.\n")
     if "learned" in args.models:
         print(head("Which layers to keep", args.command))
         print(tables.selection_table(found["search"], found["test"]["rows"]))
@@ -164,15 +195,16 @@ def report(args: argparse.Namespace) -> None:
     plot(at, args)
 
 
-def check(args: argparse.Namespace, depths: Any) -> None:
-    file = args.out / "depths.json"
+def check(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
     if "none" not in args.models:
         sys.exit("structured_dropout.py: MODELS must have none, which the others are compared with.")
-    if depths is None:
-        sys.exit(f"structured_dropout.py: {file} must be there; stage evaluate makes it.")
-    if set(depths["checkpoints"]) != set(args.models):
-        known = " ".join(depths["checkpoints"])
-        sys.exit(f"structured_dropout.py: {file} must be of MODELS, but is of {known}; remove it to make it anew.")
+    for name, models in swept(args.models).items():
+        file = args.out / f"{name}.json"
+        if found[name] is None:
+            sys.exit(f"structured_dropout.py: {file} must be there; stage evaluate makes it.")
+        if set(found[name]["checkpoints"]) != set(models):
+            known = " ".join(found[name]["checkpoints"])
+            sys.exit(f"structured_dropout.py: {file} must be of MODELS, but is of {known}; remove it to make it anew.")
 
 
 def read(file: Path) -> Any:
@@ -195,7 +227,7 @@ def plot(at: tables.At, args: argparse.Namespace) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         say(f"{file.name} needs matplotlib: pip install matplotlib")
         return
-    tables.draw(at, args.rate, args.half, file)
+    tables.draw(at, args.rate, args.depths, args.half, file)
     say(f"plot: {file}")
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The paper's Fig. 2, 4 and 6 in small, for a language model: what dropping heads, FFNs, sub-layers or layers brings and
-# costs in training, perplexity over pruned depth for each rate, and which layers to keep: fixed, learned or searched.
+# costs in training, perplexity over pruned depth for each rate, for training at just these depths and for a model of each
+# depth on its own, and which layers to keep: fixed, learned or searched.
 #   DATA=FOLDER bash scripts/benchmarks/structured_dropout.sh     {train,valid,test}.txt, plain text
 #   TINY=1 bash scripts/benchmarks/structured_dropout.sh          tries it on text made here; its numbers mean nothing
 #   STAGES="prepare train" MODELS="none heads" DATA=... bash ...  a part; then a second shell may train other MODELS
@@ -8,7 +9,7 @@
 # again, an interrupted training goes on. `speed` wants an idle machine. Settings: structured_dropout_settings.sh.
 set -euo pipefail
 case ${1-} in
-  -h | --help) sed -n '2,8s/^# //p' "$0" && exit ;;
+  -h | --help) sed -n '2,9s/^# //p' "$0" && exit ;;
   ?*) echo "structured_dropout.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
 esac
 source "$(dirname "$0")/structured_dropout_settings.sh" # changes into the project's folder
@@ -29,10 +30,10 @@ train() {
 }
 evaluate() {
   for name in $MODELS; do finished "$name" || die "'$name' must be trained before it is evaluated."; done
-  benchmark evaluate --depths "$HALF,$DEPTHS" --keep "$KEEP" --batches="$BATCHES"
+  benchmark evaluate --keep "$KEEP" --batches="$BATCHES"
 }
 speed() { benchmark speed --layers "$LAYERS" --training="$TRAINING" --rounds "$ROUNDS" --steps "$STEPS"; }
-report() { benchmark report --half "$HALF" --about "$ABOUT" --command "${settings}bash $HERE/structured_dropout.sh"; }
+report() { benchmark report --about "$ABOUT" --command "${settings}bash $HERE/structured_dropout.sh"; }
 
 for stage in $STAGES; do
   if [ "$stage" = report ]; then report; else say "$stage" && "$stage" >&2; fi

@@ -5,7 +5,8 @@ for v in TINY DATA OUT STAGES MODELS P SEED THREADS LAYERS DEPTHS UPDATES WARMUP
   LEARNED_UPDATES PIECES ROUNDS STEPS; do [ -z "${!v+x}" ] || settings+="$v='${!v}' "; done
 source "$(dirname "$0")/../recipes/stages.sh" # its variables and functions; but a stage here looks itself what is done
 : "${STAGES:=prepare train evaluate speed report}" "${P:=0.2}" "${SEED:=1}" "${THREADS:=1}" "${DATA:=}"
-: "${MODELS:=none heads ffn sublayers layers heads+layers heads+sublayers layers-0.1 layers-0.5 learned}"
+: "${MODELS:=none heads ffn sublayers layers heads+layers heads+sublayers layers-0.1 layers-0.5 learned depths \
+  $(sized 'own-6 own-3' own-1)}"
 : "${LAYERS:=$(sized 12 2)}" "${DEPTHS:=$(sized 9,6,4,3 1)}" "${UPDATES:=$(sized 2000 6)}"
 : "${LEARNED_LAYERS:=$(sized 16 4)}" "${LEARNED_UPDATES:=$(sized 4000 6)}" "${WARMUP:=$(sized 300 2)}"
 : "${TOKENS:=$(sized 1024 256)}" # of a batch
@@ -33,6 +34,6 @@ cd "$root"
 export PATH PYTHONWARNINGS=ignore OMP_NUM_THREADS=$THREADS
 
 benchmark() { # JOB OPTIONS...
-  python $HERE/structured_dropout.py "$1" "$OUT" --models $MODELS --rate "$P" "${@:2}"
+  python $HERE/structured_dropout.py "$1" "$OUT" --models $MODELS --rate "$P" --depths "$DEPTHS" --half "$HALF" "${@:2}"
 }
 lines=$(benchmark options) # of each model; says now what is no name of one

@@ -24,10 +24,10 @@ def perplexities(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float
 
 
 def kinds(models: Sequence[str]) -> list[str]:
-    """Those trained at the common rate, and the one without.
+    """Those trained at the common rate, or at each depth, and the one without.
 
-    >>> kinds(["none", "heads+layers", "layers-0.5", "learned"])
-    ['none', 'heads+layers']
+    >>> kinds(["none", "heads+layers", "layers-0.5", "learned", "depths", "own-6"])
+    ['none', 'heads+layers', 'depths']
     """
     return [name for name in models if name != "learned" and "-" not in name]
 
@@ -43,44 +43,74 @@ def rates(models: Sequence[str], rate: float) -> dict[float, str]:
     return dict(sorted((r, name) for name, r in {**known, **own}.items() if name in models))
 
 
-def kinds_table(at: At, words: Words, rate: float, half: int) -> str:
+def trainings(at: At, rate: float, depths: str) -> dict[str, Mapping[int, float | None]]:
+    """Perplexities by depth of each way to train for depths; the models of one depth are one way.
+
+    >>> trainings({"layers": {2: 5.0, 1: 9.0}, "own-1": {1: 8.0}}, rate=0.2, depths="1")
+    {'p = 0.2': {2: 5.0, 1: 9.0}, 'on its own': {1: 8.0}}
+    """
+    ways = {f"p = {r:g}": at[name] for r, name in rates(list(at), rate).items()}
+    if "depths" in at:
+        ways[f"at each depth ({depths})"] = at["depths"]
+    own = {depth: value for name in at if name.startswith("own-") for depth, value in at[name].items()}
+    return {**ways, ON_ITS_OWN: own} if own else ways
+
+
+ON_ITS_OWN = "on its own"
+
+
+def kinds_table(at: At, words: Words, dropped: Mapping[str, float], half: int) -> str:
+    """Perplexity and speed in training of each kind.
+
+    Args:
+        dropped: by model, the mean share of its heads, FFNs, sub-layers or layers that it drops.
+        half: the depth beside the full one.
+    """
     names = kinds(list(at))
     full = max(at[names[0]])
-    rows = [(name, shown(at[name][full]), shown(at[name][half]), *relative_speed(name, words, rate)) for name in names]
+    rows = [(n, shown(at[n][full]), shown(at[n][half]), *relative_speed(n, words, dropped)) for n in names]
     return table(("dropped", f"perplexity at depth {full}", f"at depth {half}", SPEED, "ideal"), rows)
 
 
 SPEED = "speed / none (middle half of the rounds)"
 
 
-def relative_speed(name: str, words: Words, rate: float) -> tuple[str, str]:
+def relative_speed(name: str, words: Words, dropped: Mapping[str, float]) -> tuple[str, str]:
     if name not in words:
         return "", ""
-    ideal = ideal_speed_up(name, words, rate)
+    ideal = ideal_speed_up(name, words, dropped[name])
     return ratio(words[name], words["none"]), "" if ideal is None else f"{ideal:.3f}"
 
 
 def ideal_speed_up(name: str, words: Words, rate: float) -> float | None:
-    """How much faster training is when what is dropped costs nothing; dropped heads are still computed.
+    """How much faster training is when what is dropped costs nothing.
 
     What an update without any of them takes less is their share of its time. None where kinds overlap.
 
     >>> ideal_speed_up("heads+layers", {"none": [100.0, 50.0], "no layers": [500.0, 250.0]}, rate=0.5)
     1.6666666666666667
     """
-    saving = [kind for kind in name.split("+") if kind not in ("none", "heads")]
-    if len(saving) > 1:
+    if len(saving(name)) > 1:
         return None
-    shares = (1 - statistics.median(a / b for a, b in zip(words["none"], words[f"no {kind}"])) for kind in saving)
+    shares = (1 - statistics.median(a / b for a, b in zip(words["none"], words[f"no {kind}"])) for kind in saving(name))
     return 1 / (1 - rate * sum(shares))
 
 
-def rates_table(at: At, rate: float) -> str:
-    """Rates down, depths across."""
-    models = rates(list(at), rate)
-    depths = sorted({depth for name in models.values() for depth in at[name]}, reverse=True)
-    rows = [(f"{r:g}", *(shown(at[name].get(depth)) for depth in depths)) for r, name in models.items()]
-    return table(("p in training", *(f"at depth {depth}" for depth in depths)), rows)
+def saving(name: str) -> list[str]:
+    """The kinds of a model that cost nothing when they are dropped; dropped heads are still computed.
+
+    >>> saving("heads+sublayers"), saving("depths")
+    (['sublayers'], ['layers'])
+    """
+    return ["layers"] if name == "depths" else [kind for kind in name.split("+") if kind not in ("none", "heads")]
+
+
+def rates_table(at: At, rate: float, depths: str) -> str:
+    """Ways to train down, depths across; what was not measured is empty."""
+    ways = trainings(at, rate, depths)
+    across = sorted({depth for values in ways.values() for depth in values}, reverse=True)
+    rows = [(way, *(shown(v[depth]) if depth in v else "" for depth in across)) for way, v in ways.items()]
+    return table(("training", *(f"at depth {depth}" for depth in across)), rows)
 
 
 def selection_table(search: Mapping[str, Any], test: Sequence[Mapping[str, Any]]) -> str:
@@ -108,8 +138,8 @@ def shown(perplexity: float | None) -> str:
     return f"{perplexity:.1f}" if perplexity < 1000 else f"{perplexity:,.0f}"
 
 
-def draw(at: At, rate: float, half: int, path: Path) -> None:
-    """Perplexity over depth, a line for each rate; beside it each kind, whole and pruned to half."""
+def draw(at: At, rate: float, depths: str, half: int, path: Path) -> None:
+    """Perplexity over depth, a line for each training, or a cross; beside it each kind, whole and pruned to half."""
     import matplotlib
 
     matplotlib.use("Agg")  # no display is needed
@@ -117,23 +147,24 @@ def draw(at: At, rate: float, half: int, path: Path) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, (by_depth, by_kind) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-    for p, name in rates(list(at), rate).items():
-        depths = sorted(at[name], reverse=True)
-        by_depth.plot(depths, numbers(at[name][d] for d in depths), marker="o", label=f"trained with p = {p:g}")
+    ways = trainings(at, rate, depths)
+    for way, values in ways.items():
+        across, style = sorted(values, reverse=True), "kX" if way == ON_ITS_OWN else "o-"
+        by_depth.plot(across, numbers(values[depth] for depth in across), style, label=way)
     by_depth.set(xlabel="layers kept (every_other)", ylabel="perplexity (lower is better)", yscale="log")
-    by_depth.set_xticks(sorted({depth for name in rates(list(at), rate).values() for depth in at[name]}))
+    by_depth.set_xticks(sorted({depth for values in ways.values() for depth in values}))
     by_depth.invert_xaxis()  # full depth first, as in the table
     names = kinds(list(at))[::-1]  # the first on top
     full = max(at[names[0]])
     for depth, marker in ((full, "o"), (half, "s")):
         by_kind.plot(numbers(at[n][depth] for n in names), names, marker, label=f"depth {depth}")
-    by_kind.set(xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {rate:g}")
+    by_kind.set(xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {rate:g} (depths: no rate)")
     by_depth.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
     by_depth.yaxis.set_major_formatter(ScalarFormatter())
     by_depth.yaxis.set_minor_formatter(NullFormatter())
     for axes in (by_depth, by_kind):
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(title="training" if axes is by_depth else None)
     figure.suptitle("One training per line or row, pruned when the model is loaded")
     figure.savefig(path, dpi=120)
 

@@ -12,7 +12,10 @@ finished() { # NAME: here, or by hand in this place
 
 one_training() { # NAME
   local folder=$OUT/train/$1 layers=$LAYERS updates=$UPDATES words
-  [ "$1" != learned ] || layers=$LEARNED_LAYERS updates=$LEARNED_UPDATES
+  case $1 in
+    learned) layers=$LEARNED_LAYERS updates=$LEARNED_UPDATES ;;
+    own-*) layers=${1#own-} ;;
+  esac
   words="--decoder-layers $layers ${options[$1]} --total-num-update $updates --max-update $updates"
   mkdir -p "$folder"
   exec 9>"$folder/lock"

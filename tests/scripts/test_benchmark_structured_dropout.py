@@ -25,13 +25,21 @@ WORDS = {"none": [100.0, 50.0], "heads": [90.0, 45.0], "layers": [125.0, 62.5], 
         ("heads+sublayers", "--decoder-headdrop 0.2 --decoder-sublayerdrop 0.2"),
         ("heads-0.1+layers", "--decoder-headdrop 0.1 --decoder-layerdrop 0.2"),
         ("learned", "--decoder-layerdrop 0.2 --decoder-layerdrop-learned"),
+        ("depths", "--layerdrop-depths 9,6"),
+        ("own-6", ""),
     ],
 )
 def test_options_follow_from_the_name(name, words):
-    assert " ".join(structured_dropout.options(structured_dropout.model(name), 0.2)) == words
+    assert " ".join(structured_dropout.options(structured_dropout.model(name), 0.2, "9,6")) == words
 
 
-@pytest.mark.parametrize("name", ["", "head", "none+layers", "layers-", "layers-1", "layers+learned"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "head", "none+layers", "layers-", "layers-1", "layers+learned"),
+        *("depths-9", "depths+heads", "own", "own-", "own-0", "own-0.5", "own-6+heads"),
+    ],
+)
 def test_other_names_are_refused(name):
     with pytest.raises(argparse.ArgumentTypeError, match="must be"):
         structured_dropout.model(name)
@@ -47,22 +55,43 @@ def test_other_names_are_refused(name):
         ("layers", 9),
         ("heads+layers", 9),
         ("no layers", 0),
+        ("depths", 7.2),  # 12 layers in 0.4 of the passes, 6 in 0.3, 2 in 0.3
     ],
 )
 def test_layers_that_run(name, layers):
-    assert structured_dropout.layers_run(argparse.Namespace(layers=12, rate=0.25), name) == layers
+    args = argparse.Namespace(layers=12, rate=0.25, depths="6,2")
+    assert structured_dropout.layers_run(args, name) == pytest.approx(layers)
+
+
+@pytest.mark.parametrize(
+    ("models", "sweeps"),
+    [
+        ("none layers-0.5 depths", {"depths": ["none", "layers-0.5", "depths"]}),
+        ("none own-6 depths own-3", {"depths": ["none", "depths"], "own-6": ["own-6"], "own-3": ["own-3"]}),
+        ("own-3", {"own-3": ["own-3"]}),
+    ],
+)
+def test_models_of_one_depth_are_not_pruned_with_the_others(models, sweeps):
+    assert structured_dropout.swept(models.split()) == sweeps
 
 
 def test_rates_are_of_models_that_drop_layers_only():
-    models = ["layers-0.5", "heads+layers", "heads-0.5", "layers", "none", "layers-0.1", "learned"]
+    models = ["layers-0.5", "heads+layers", "heads-0.5", "layers", "none", "layers-0.1", "learned", "depths", "own-6"]
     assert tables.rates(models, 0.2) == {0.0: "none", 0.1: "layers-0.1", 0.2: "layers", 0.5: "layers-0.5"}
     assert list(tables.rates(models, 0.2)) == [0.0, 0.1, 0.2, 0.5]
-    assert tables.kinds(models) == ["heads+layers", "layers", "none"]
+    assert tables.kinds(models) == ["heads+layers", "layers", "none", "depths"]
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("none", 1.0), ("heads", 1.0), ("layers", 1 / 0.84), ("heads+layers", 1 / 0.84), ("ffn+layers", None)],
+    [
+        ("none", 1.0),
+        ("heads", 1.0),
+        ("layers", 1 / 0.84),
+        ("heads+layers", 1 / 0.84),
+        ("ffn+layers", None),
+        ("depths", 1 / 0.84),
+    ],
 )
 def test_ideal_saves_what_is_skipped_and_no_heads(name, expected):
     # Without its layers an update takes 1 / 5 of the time: they are 0.8 of it, and 0.2 of them go.
@@ -70,18 +99,29 @@ def test_ideal_saves_what_is_skipped_and_no_heads(name, expected):
 
 
 def test_the_table_of_kinds():
-    assert tables.kinds_table(AT, WORDS, 0.2, 6).splitlines() == [
+    at = {**AT, "depths": {12: 21.0, 6: 22.0}}
+    words = {**WORDS, "depths": [140.0, 70.0]}
+    dropped = {"none": 0.2, "heads": 0.2, "depths": 0.5}
+    assert tables.kinds_table(at, words, dropped, 6).splitlines() == [
         "| dropped | perplexity at depth 12 | at depth 6 | speed / none (middle half of the rounds) | ideal |",
         "| --- | --- | --- | --- | --- |",
         "| none | 20.0 | 1,234 | 1.000 (1.000 to 1.000) | 1.000 |",
         "| heads | 19.0 | - | 0.900 (0.900 to 0.900) | 1.000 |",
+        "| depths | 21.0 | 22.0 | 1.400 (1.400 to 1.400) | 1.667 |",  # half of the layers, 0.8 of the time
     ]
-    assert tables.kinds_table(AT, {}, 0.2, 6).splitlines()[3] == "| heads | 19.0 | - |  |  |"
+    assert tables.kinds_table(AT, {}, {}, 6).splitlines()[3] == "| heads | 19.0 | - |  |  |"
 
 
 def test_the_table_of_rates_leaves_empty_what_is_missing():
-    at = {**AT, "layers-0.5": {12: 25.0}}
-    assert tables.rates_table(at, 0.2).splitlines()[2:] == ["| 0 | 20.0 | 1,234 |", "| 0.5 | 25.0 | - |"]
+    at = {**AT, "own-6": {6: 27.0}, "own-3": {3: None}, "depths": {12: 21.0, 6: 22.0, 3: 23.0}}
+    assert tables.rates_table(at, 0.2, "6,3").splitlines() == [
+        "| training | at depth 12 | at depth 6 | at depth 3 |",
+        "| --- | --- | --- | --- |",
+        "| p = 0 | 20.0 | 1,234 |  |",
+        "| p = 0.5 | 25.0 | 30.0 |  |",
+        "| at each depth (6,3) | 21.0 | 22.0 | 23.0 |",
+        "| on its own |  | 27.0 | - |",
+    ]
 
 
 def test_the_table_of_selections_has_the_search_last():
