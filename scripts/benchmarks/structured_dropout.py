@@ -30,14 +30,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("job", choices=["options", "evaluate", "speed", "report"])
     parser.add_argument("out", type=Path, help="folder with data in bin/ and models in train/NAME; gets the results")
     parser.add_argument(
-        "--models", nargs="+", type=model, required=True, help="none, learned, depths, own-6, heads+layers-0.1"
+        "--models",
+        nargs="+",
+        type=model,
+        required=True,
+        help="none, learned, depths, depths-0.6, own-6, heads+layers-0.1",
     )
     parser.add_argument("--rate", type=drop_rate, required=True, help="of those whose name has none")
+    parser.add_argument("--layers", type=positive, required=True, help="of all but learned and own-K")
     parser.add_argument("--depths", required=True, help="numbers of layers: what depths trains, and all are pruned to")
     parser.add_argument("--half", type=int, required=True, help="the depth beside the full one in the table of kinds")
     parser.add_argument("--keep", help="evaluate: layers to keep of the model that learned its rates")
     parser.add_argument("--batches", help="evaluate: options of fairseq's")
-    parser.add_argument("--layers", type=positive, help="speed: of the model")
     parser.add_argument("--training", help="speed: options of fairseq-train")
     parser.add_argument("--rounds", type=at_least_two, help="speed: at least 2")
     parser.add_argument("--steps", type=positive, help="speed: updates of each model in a round")
@@ -51,6 +55,8 @@ def model(name: str) -> str:
     parts = [part.partition("-") for part in name.split("+")]
     if name.startswith("own-"):
         positive(name[len("own-") :])
+    elif name.startswith("depths-"):
+        drop_rate(name[len("depths-") :])
     elif name not in ("none", "learned", "depths"):
         for kind, dash, own in parts:
             if kind not in KINDS:
@@ -63,25 +69,25 @@ def model(name: str) -> str:
     return name
 
 
-def options(name: str, rate: float | str, depths: str) -> list[str]:
-    """The options of a model, each kind at `rate` or at the rate that its name has.
+def options(name: str, rate: float | str, depths: str, layers: int) -> list[str]:
+    """The options of a model of so many layers: each kind at `rate` or at the rate that its name has.
 
-    >>> options("heads+layers-0.5", 0.2, "9,6")
+    >>> options("heads+layers-0.5", 0.2, "9,6", 12)
     ['--decoder-headdrop', '0.2', '--decoder-layerdrop', '0.5']
     """
     if name == "none" or name.startswith("own-"):
         return []
-    if name == "depths":
-        return ["--layerdrop-depths", depths]
+    if name.startswith("depths"):
+        return ["--layerdrop-depths", tables.trained_depths(name, depths, layers)]
     if name == "learned":
-        return [*options("layers", rate, depths), "--decoder-layerdrop-learned"]
+        return [*options("layers", rate, depths, layers), "--decoder-layerdrop-learned"]
     parts = [part.partition("-") for part in name.split("+")]
     return [word for kind, _, own in parts for word in (f"--decoder-{KINDS[kind]}", own or str(rate))]
 
 
 def show_options(args: argparse.Namespace) -> None:
     for name in args.models:
-        print(name, *options(name, args.rate, args.depths))
+        print(name, *options(name, args.rate, args.depths, args.layers))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -135,10 +141,10 @@ def speed(args: argparse.Namespace) -> None:
     if file.exists():
         return
     kinds = list(dict.fromkeys(["none", *tables.kinds(args.models)]))
-    jobs = {name: job(args, "ours", *options(name, args.rate, args.depths)) for name in kinds}
+    jobs = {name: job(args, "ours", *options(name, args.rate, args.depths, args.layers)) for name in kinds}
     jobs["stock"] = job(args, "stock")
     saving = dict.fromkeys(kind for name in kinds for kind in tables.saving(name))
-    jobs.update((f"no {kind}", job(args, "ours", *options(kind, ALL, args.depths))) for kind in saving)
+    jobs.update((f"no {kind}", job(args, "ours", *options(kind, ALL, args.depths, args.layers))) for kind in saving)
     args.work = args.out / "speed"
     args.work.mkdir(exist_ok=True)
     say(f"speed: {len(jobs)} models take turns, {args.rounds} rounds of {args.steps} updates")
@@ -183,9 +189,9 @@ def report(args: argparse.Namespace) -> None:
     at_depths = f"; depths: at each depth ({args.depths}), with no rate" if "depths" in at else ""
     print(f"{args.about}. {where}, pruned by every_other. Each kind at p = {args.rate:g}{at_depths}.{turns(speed)}\n")
     print(head("Layer-drop rates over depth", args.command))
-    print(tables.rates_table(at, args.rate, args.depths))
-    on_its_own = "; on its own: for each depth a model of so many layers, not pruned" if len(sweeps) > 1 else ""
-    print(f"{where}, pruned by every_other{on_its_own}.\n")
+    print(tables.rates_table(at, args.rate, args.depths, args.layers))
+    own = "; a model for each depth has so many layers from the start" if len(sweeps) > 1 else ""
+    print(f"{where}, pruned by every_other{own}.\n")
     if "learned" in args.models:
         print(head("Which layers to keep", args.command))
         print(tables.selection_table(found["search"], found["test"]["rows"]))
@@ -227,7 +233,7 @@ def plot(at: tables.At, args: argparse.Namespace) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         say(f"{file.name} needs matplotlib: pip install matplotlib")
         return
-    tables.draw(at, args.rate, args.depths, args.half, file)
+    tables.draw(at, args, file)
     say(f"plot: {file}")
 
 

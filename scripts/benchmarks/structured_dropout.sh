@@ -32,7 +32,7 @@ evaluate() {
   for name in $MODELS; do finished "$name" || die "'$name' must be trained before it is evaluated."; done
   benchmark evaluate --keep "$KEEP" --batches="$BATCHES"
 }
-speed() { benchmark speed --layers "$LAYERS" --training="$TRAINING" --rounds "$ROUNDS" --steps "$STEPS"; }
+speed() { benchmark speed --training="$TRAINING" --rounds "$ROUNDS" --steps "$STEPS"; }
 report() { benchmark report --about "$ABOUT" --command "${settings}bash $HERE/structured_dropout.sh"; }
 
 for stage in $STAGES; do

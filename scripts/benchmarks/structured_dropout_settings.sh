@@ -34,6 +34,7 @@ cd "$root"
 export PATH PYTHONWARNINGS=ignore OMP_NUM_THREADS=$THREADS
 
 benchmark() { # JOB OPTIONS...
-  python $HERE/structured_dropout.py "$1" "$OUT" --models $MODELS --rate "$P" --depths "$DEPTHS" --half "$HALF" "${@:2}"
+  python $HERE/structured_dropout.py "$1" "$OUT" --models $MODELS --rate "$P" --layers "$LAYERS" --depths "$DEPTHS" \
+    --half "$HALF" "${@:2}"
 }
 lines=$(benchmark options) # of each model; says now what is no name of one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -43,20 +44,30 @@ def rates(models: Sequence[str], rate: float) -> dict[float, str]:
     return dict(sorted((r, name) for name, r in {**known, **own}.items() if name in models))
 
 
-def trainings(at: At, rate: float, depths: str) -> dict[str, Mapping[int, float | None]]:
+def trained_depths(name: str, depths: str, layers: int) -> str:
+    """The list of depths that a model trains; its name may have the share of full depth.
+
+    >>> trained_depths("depths", "9,6", 12), trained_depths("depths-0.6", "9,6", 12)
+    ('9,6', '12=0.6,9,6')
+    """
+    share = name[len("depths-") :]
+    return f"{layers}={share},{depths}" if share else depths
+
+
+def trainings(at: At, rate: float, depths: str, layers: int) -> dict[str, Mapping[int, float | None]]:
     """Perplexities by depth of each way to train for depths; the models of one depth are one way.
 
-    >>> trainings({"layers": {2: 5.0, 1: 9.0}, "own-1": {1: 8.0}}, rate=0.2, depths="1")
-    {'p = 0.2': {2: 5.0, 1: 9.0}, 'on its own': {1: 8.0}}
+    >>> trainings({"layers": {2: 5.0, 1: 9.0}, "own-1": {1: 8.0}}, rate=0.2, depths="1", layers=2)
+    {'p = 0.2': {2: 5.0, 1: 9.0}, 'a model for each depth': {1: 8.0}}
     """
     ways = {f"p = {r:g}": at[name] for r, name in rates(list(at), rate).items()}
-    if "depths" in at:
-        ways[f"at each depth ({depths})"] = at["depths"]
+    named = sorted(name for name in at if name.startswith("depths"))
+    ways.update((f"at each depth ({trained_depths(name, depths, layers)})", at[name]) for name in named)
     own = {depth: value for name in at if name.startswith("own-") for depth, value in at[name].items()}
-    return {**ways, ON_ITS_OWN: own} if own else ways
+    return {**ways, EACH_ITS_OWN: own} if own else ways
 
 
-ON_ITS_OWN = "on its own"
+EACH_ITS_OWN = "a model for each depth"
 
 
 def kinds_table(at: At, words: Words, dropped: Mapping[str, float], half: int) -> str:
@@ -105,9 +116,9 @@ def saving(name: str) -> list[str]:
     return ["layers"] if name == "depths" else [kind for kind in name.split("+") if kind not in ("none", "heads")]
 
 
-def rates_table(at: At, rate: float, depths: str) -> str:
+def rates_table(at: At, rate: float, depths: str, layers: int) -> str:
     """Ways to train down, depths across; what was not measured is empty."""
-    ways = trainings(at, rate, depths)
+    ways = trainings(at, rate, depths, layers)
     across = sorted({depth for values in ways.values() for depth in values}, reverse=True)
     rows = [(way, *(shown(v[depth]) if depth in v else "" for depth in across)) for way, v in ways.items()]
     return table(("training", *(f"at depth {depth}" for depth in across)), rows)
@@ -138,7 +149,7 @@ def shown(perplexity: float | None) -> str:
     return f"{perplexity:.1f}" if perplexity < 1000 else f"{perplexity:,.0f}"
 
 
-def draw(at: At, rate: float, depths: str, half: int, path: Path) -> None:
+def draw(at: At, args: argparse.Namespace, path: Path) -> None:
     """Perplexity over depth, a line for each training, or a cross; beside it each kind, whole and pruned to half."""
     import matplotlib
 
@@ -147,18 +158,20 @@ def draw(at: At, rate: float, depths: str, half: int, path: Path) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, (by_depth, by_kind) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-    ways = trainings(at, rate, depths)
+    ways = trainings(at, args.rate, args.depths, args.layers)
     for way, values in ways.items():
-        across, style = sorted(values, reverse=True), "kX" if way == ON_ITS_OWN else "o-"
+        across, style = sorted(values, reverse=True), "kX" if way == EACH_ITS_OWN else "o-"
         by_depth.plot(across, numbers(values[depth] for depth in across), style, label=way)
     by_depth.set(xlabel="layers kept (every_other)", ylabel="perplexity (lower is better)", yscale="log")
     by_depth.set_xticks(sorted({depth for values in ways.values() for depth in values}))
     by_depth.invert_xaxis()  # full depth first, as in the table
     names = kinds(list(at))[::-1]  # the first on top
     full = max(at[names[0]])
-    for depth, marker in ((full, "o"), (half, "s")):
+    for depth, marker in ((full, "o"), (args.half, "s")):
         by_kind.plot(numbers(at[n][depth] for n in names), names, marker, label=f"depth {depth}")
-    by_kind.set(xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {rate:g} (depths: no rate)")
+    by_kind.set(
+        xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {args.rate:g} (depths: no rate)"
+    )
     by_depth.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
     by_depth.yaxis.set_major_formatter(ScalarFormatter())
     by_depth.yaxis.set_minor_formatter(NullFormatter())

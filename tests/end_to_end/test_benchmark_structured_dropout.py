@@ -31,7 +31,7 @@ def test_it_ends_with_tables_and_a_plot_and_repeats_nothing(recipe, finished):
     assert kinds[0][:3] == ["dropped", "perplexity at depth 2", "at depth 1"]
     assert [row[0] for row in kinds[2:]] == ["none", "depths"]
     assert rates[0] == ["training", "at depth 2", "at depth 1"]
-    assert [row[0] for row in rates[2:]] == ["p = 0", "at each depth (1)", "on its own"]
+    assert [row[0] for row in rates[2:]] == ["p = 0", "at each depth (1)", "a model for each depth"]
     assert [row[1:3] for row in kinds[2:]] == [row[1:] for row in rates[2:4]]  # the same models
     assert rates[4][1] == ""
     assert 30 < float(rates[4][2]) < 500

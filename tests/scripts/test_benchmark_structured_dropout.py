@@ -26,18 +26,19 @@ WORDS = {"none": [100.0, 50.0], "heads": [90.0, 45.0], "layers": [125.0, 62.5], 
         ("heads-0.1+layers", "--decoder-headdrop 0.1 --decoder-layerdrop 0.2"),
         ("learned", "--decoder-layerdrop 0.2 --decoder-layerdrop-learned"),
         ("depths", "--layerdrop-depths 9,6"),
+        ("depths-0.6", "--layerdrop-depths 12=0.6,9,6"),
         ("own-6", ""),
     ],
 )
 def test_options_follow_from_the_name(name, words):
-    assert " ".join(structured_dropout.options(structured_dropout.model(name), 0.2, "9,6")) == words
+    assert " ".join(structured_dropout.options(structured_dropout.model(name), 0.2, "9,6", 12)) == words
 
 
 @pytest.mark.parametrize(
     "name",
     [
         *("", "head", "none+layers", "layers-", "layers-1", "layers+learned"),
-        *("depths-9", "depths+heads", "own", "own-", "own-0", "own-0.5", "own-6+heads"),
+        *("depths-9", "depths-", "depths+heads", "own", "own-", "own-0", "own-0.5", "own-6+heads"),
     ],
 )
 def test_other_names_are_refused(name):
@@ -113,14 +114,21 @@ def test_the_table_of_kinds():
 
 
 def test_the_table_of_rates_leaves_empty_what_is_missing():
-    at = {**AT, "own-6": {6: 27.0}, "own-3": {3: None}, "depths": {12: 21.0, 6: 22.0, 3: 23.0}}
-    assert tables.rates_table(at, 0.2, "6,3").splitlines() == [
+    at = {
+        **AT,
+        "own-6": {6: 27.0},
+        "own-3": {3: None},
+        "depths-0.6": {12: 20.5},
+        "depths": {12: 21.0, 6: 22.0, 3: 23.0},
+    }
+    assert tables.rates_table(at, 0.2, "6,3", 12).splitlines() == [
         "| training | at depth 12 | at depth 6 | at depth 3 |",
         "| --- | --- | --- | --- |",
         "| p = 0 | 20.0 | 1,234 |  |",
         "| p = 0.5 | 25.0 | 30.0 |  |",
         "| at each depth (6,3) | 21.0 | 22.0 | 23.0 |",
-        "| on its own |  | 27.0 | - |",
+        "| at each depth (12=0.6,6,3) | 20.5 |  |  |",
+        "| a model for each depth |  | 27.0 | - |",
     ]
 
 
