@@ -26,7 +26,8 @@ for option; do
 done
 source "$root/scripts/openmp.sh"
 source "$root/scripts/demo/steps.sh"
-start "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
+start
+keep_setting settings "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
 step data "make $PAIRS sentence pairs" python scripts/demo/make_data.py --out "$DEMO_DIR" --pairs $PAIRS --seed $SEED
 step binarize "number their pieces" preprocess "$DEMO_DIR/pieces" "$DEMO_DIR/bin"
 smaller=$(tr ' ' '\n' <<<"$DEPTHS" | { grep -vx 6 || true; } | paste -sd, -)
@@ -34,7 +35,7 @@ smaller=$(tr ' ' '\n' <<<"$DEPTHS" | { grep -vx 6 || true; } | paste -sd, -)
 for model in $models; do
   case $model in
     with) how="with LayerDrop" dropping="--encoder-layerdrop $RATE --decoder-layerdrop $RATE" ;;
-    depths) how="at each depth" dropping="--layerdrop-depths $smaller" ;;
+    depths) how="at each depth" dropping="--layerdrop-depths $smaller" && keep_setting trained-depths "$smaller" ;;
     without) how="without LayerDrop" dropping= ;;
   esac
   step "train-$model" "train 6+6 layers $how" fairseq-train "$DEMO_DIR/bin" --user-dir layerdrop_plugin \

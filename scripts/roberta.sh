@@ -25,6 +25,7 @@ TEXT=$(absolute "$TEXT") PRETRAINED=$(absolute "$PRETRAINED")
 [ -z "$TEXT" ] || { [ -f "$TEXT/train.txt" ] && [ -f "$TEXT/valid.txt" ]; } ||
   die "TEXT must be a folder with train.txt and valid.txt, but is '$TEXT'."
 [ -z "$PRETRAINED" ] || [ -f "$PRETRAINED" ] || die "PRETRAINED must be a checkpoint's file, but is '$PRETRAINED'."
+[ -z "$PRETRAINED" ] || [ -z "$TRAIN_DEPTHS" ] || die "TRAIN_DEPTHS must be left out with PRETRAINED, which is trained."
 case $SIZE in
   base) : "${LAYERS:=$(sized 12 4)}" "${LR:=6e-4}" "${WARMUP:=$(sized 24000 5)}" ;;
   large) : "${LAYERS:=$(sized 24 4)}" "${LR:=4e-4}" "${WARMUP:=$(sized 30000 5)}" ;;

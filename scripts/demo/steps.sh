@@ -7,22 +7,26 @@ TRANSLATING="--cpu --gen-subset test --beam 1 --batch-size 250 --max-len-a 1.2 -
 
 say() { echo "demo: $*" >&2; }
 
-start() { # SETTINGS: makes the environment and the folder, which keeps its settings
+start() { # makes the environment and the folder
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONWARNINGS=ignore
   trap 'say "stopped; the same command goes on from here"; exit 130' INT TERM
   mkdir -p "$DEMO_DIR"/{done,log,output}
   DEMO_DIR=$(cd "$DEMO_DIR" && pwd)
   cd "$root"
-  if [ ! -e "$DEMO_DIR/settings" ]; then
-    echo "$1" >"$DEMO_DIR/settings.new" && mv "$DEMO_DIR/settings.new" "$DEMO_DIR/settings"
-  elif [ "$1" != "$(cat "$DEMO_DIR/settings")" ]; then
-    say "$DEMO_DIR was made with other settings: choose another DEMO_DIR, or start over with: rm -r '$DEMO_DIR'"
-    exit 2
-  fi
   [ "${SETUP:-1}" = 0 ] || { # 0: the active environment
     bash scripts/setup.sh || { say "step 'setup' failed"; exit 1; }
     PATH=$root/.venv/bin:$PATH
   }
+}
+
+keep_setting() { # FILE VALUE: the folder keeps its settings
+  local file=$DEMO_DIR/$1
+  if [ ! -e "$file" ]; then
+    echo "$2" >"$file.new" && mv "$file.new" "$file"
+  elif [ "$2" != "$(cat "$file")" ]; then
+    say "$DEMO_DIR was made with other settings: choose another DEMO_DIR, or start over with: rm -r '$DEMO_DIR'"
+    exit 2
+  fi
 }
 
 step() { # NAME WORDS COMMAND...: a marker says that it is done; the log goes to log/NAME.txt

@@ -9,7 +9,8 @@
 #   GPUS=N            how many to train on; those that CUDA_VISIBLE_DEVICES or nvidia-smi show; 0 trains on CPU
 #   UPDATE_FREQ=N     batches that each worker adds up; such that the effective batch is the paper's
 #   PRECISION=--bf16  instead of --fp16; PRECISION= is float32
-#   TRAIN_DEPTHS=9,6  trains these depths (--layerdrop-depths) in place of a drop rate; for two stacks 6+3,4+4
+#   TRAIN_DEPTHS=9,6  trains these depths (--layerdrop-depths) in place of a drop rate; for two stacks 6+3,4+4; set KEEP
+#                     too, to score them: KEEP="every_other:9 every_other:6"
 #   SETUP=0           takes the environment that is active instead of .venv
 #   STAGE=NAME, DRY_RUN=1, TINY=1: see a recipe
 
@@ -32,6 +33,7 @@ visible() { # how many GPUs there are to train on
 ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] >= 44)) || die "bash must be 4.4 or newer, but is $BASH_VERSION."
 : "${TINY:=}" "${DRY_RUN:=}" "${STAGE:=}" "${RAW:=}" "${OUT:=$root/results/${TINY:+tiny-}$NAME}" "${SETUP:=1}"
 : "${GPUS:=$(visible)}" "${PRECISION=--fp16}" "${TRAIN_DEPTHS:=}"
+[[ $TRAIN_DEPTHS != *[[:space:]]* ]] || die "TRAIN_DEPTHS must have no spaces, but is '$TRAIN_DEPTHS'."
 DEPTHS_OPTION=${TRAIN_DEPTHS:+--layerdrop-depths $TRAIN_DEPTHS}
 : "${RATE:=$([ -n "$DEPTHS_OPTION" ] && echo 0 || echo 0.2)}" # the paper's; with depths there is no need of one
 case $GPUS in *[!0-9]*) die "GPUS must be a whole number, but is '$GPUS'." ;; esac

@@ -65,6 +65,9 @@ def test_a_second_run_reuses_everything_and_options_add_other_models(demo, first
     assert [line[:18].strip() for line in table if re.match("with|at ", line)] == names
     log = (folder / "log" / "train-depths.txt").read_text()
     assert re.findall(r"depth (\S+) is trained", log) == ["6+6", "3+3", "1+1"]
+    other = demo(folder, "--depths", DEPTHS="6 3")
+    assert other.returncode == 2
+    assert "was made with other settings" in other.stderr.splitlines()[-1]
 
 
 def test_other_settings_do_not_reuse_it(demo, first, folder):

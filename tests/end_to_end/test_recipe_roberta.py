@@ -185,6 +185,11 @@ def test_text_of_ones_own_takes_the_place_of_wikitext(recipe, tmp_path):
         ({"TASKS": "MNLI RTE"}, "roberta: TASKS must be of MNLI MRPC QNLI SST-2, but is 'MNLI RTE'.\n"),
         ({"SIZE": "huge"}, "roberta: SIZE must be base or large, but is 'huge'.\n"),
         ({"TEXT": "/no"}, "roberta: TEXT must be a folder with train.txt and valid.txt, but is '/no'.\n"),
+        ({"TRAIN_DEPTHS": "3, 2"}, "roberta: TRAIN_DEPTHS must have no spaces, but is '3, 2'.\n"),
+        (
+            {"PRETRAINED": __file__, "TRAIN_DEPTHS": "2"},
+            "roberta: TRAIN_DEPTHS must be left out with PRETRAINED, which is trained.\n",
+        ),
         ({"PRETRAINED": "/no.pt"}, "roberta: PRETRAINED must be a checkpoint's file, but is '/no.pt'.\n"),
         (
             {"RAW": __file__},
