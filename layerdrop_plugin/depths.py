@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import selection
 from .masks import uniform
@@ -20,8 +20,8 @@ FULL_SHARE = 0.4
 """Of the forward passes run full depth, where nothing else is said."""
 
 GRAMMAR = (
-    "depths as in '9,6,4' or, encoder+decoder, '6+3,4+4'; 'first:K' or 'last:K' may stand for a K, "
-    "and a share of the forward passes may follow, as in '6+6=0.4,3+3'"
+    "depths as in '9,6,4' or, encoder+decoder, '6+3,4+4'; a K is every_other:K, 'first:K' or 'last:K' may stand for "
+    "it, and a share of the forward passes may follow, as in '6+6=0.4,3+3'"
 )
 """What a list of depths may look like, for help texts and errors."""
 
@@ -73,7 +73,7 @@ def parse(spec: str, depths: Mapping[str, int], option: str = "depths") -> tuple
     if full not in shares:
         shares[full] = _share_of_full(list(shares.values()), names[full], option, spec)
     filled = _filled(shares, option, spec)
-    largest_first = sorted(filled, key=lambda kept: [-len(layers) for layers in kept])
+    largest_first = sorted(filled, key=lambda kept: (-sum(map(len, kept)), [-len(layers) for layers in kept]))
     return tuple(Depth(names[kept], dict(zip(depths, kept)), filled[kept]) for kept in largest_first)
 
 
@@ -93,6 +93,21 @@ def draw(trained: Sequence[Depth], *, seed: int, update: int, forward_pass: int,
         if point < 0.0:
             return depth
     return trained[0]
+
+
+def with_full_depth(trained: tuple[Depth, ...]) -> tuple[Depth, ...]:
+    """Return the depths with the usual share for full depth, if it has none: else layers might never be trained.
+
+    >>> describe(with_full_depth(parse("6=0,4,2", {"decoder": 6})))
+    '6=0.4,4=0.3,2=0.3'
+    """
+    if not trained or trained[0].share > 0.0:
+        return trained
+    full, *smaller = trained
+    return (
+        replace(full, share=FULL_SHARE),
+        *(replace(depth, share=depth.share * (1.0 - FULL_SHARE)) for depth in smaller),
+    )
 
 
 def spec(trained: Sequence[Depth]) -> str:
@@ -131,7 +146,8 @@ def _layers(part: str, stack: str, depth: int, option: str, spec: str) -> Kept:
         raise ValueError(f"`{option}` must be {GRAMMAR}, but has {part!r} in {spec!r}.")
     keep = int(match[2])
     if not 1 <= keep <= depth:
-        raise ValueError(f"`{option}` must keep 1 to {depth} {stack} layers, but has {part!r} in {spec!r}.")
+        wanted = f"1 to {depth} {stack} layers" if depth > 1 else f"the one {stack} layer"
+        raise ValueError(f"`{option}` must keep {wanted}, but has {part!r} in {spec!r}.")
     return selection.BY_COUNT[match[1] or "every_other"](depth, keep)
 
 
@@ -164,4 +180,5 @@ def _filled(shares: Mapping[tuple[Kept, ...], float | None], option: str, spec: 
         )
     if not unsaid and abs(left) > 1e-9:
         raise ValueError(f"`{option}` must have shares that are 1 together, but they are {given:.6g} in {spec!r}.")
-    return {kept: left / unsaid if share is None else share for kept, share in shares.items()}
+    total = given if not unsaid else 1.0  # off by 1e-9 at most
+    return {kept: left / unsaid if share is None else share / total for kept, share in shares.items()}

@@ -50,8 +50,8 @@ def lost(trained: Sequence[Depth], kept: Mapping[str, Kept]) -> tuple[str, ...]:
     ('4',)
     """
     now = {**trained[0].kept, **kept}
-    left = _left(trained, now).values()
-    return tuple(depth.name for depth in trained[1:] if depth not in left and depth.kept != now)
+    left = [trained[0], *_left(trained, now).values()]
+    return tuple(depth.name for depth in trained if depth.share > 0.0 and depth not in left and depth.kept != now)
 
 
 def _left(trained: Sequence[Depth], now: Mapping[str, Kept]) -> dict[str, Depth]:

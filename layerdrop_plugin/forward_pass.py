@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Passes:
     """Counts the forward passes of a model in one update, for stacks that must all run the same depth in one of them.
 
-    It is the forward pre-hook of the model: `model.register_forward_pre_hook(passes)`.
+    It is the forward pre-hook of the model, or of a module that calls it:
+    `handle = model.register_forward_pre_hook(passes)`. `torch.jit.script` takes no such hook: call `handle.remove()`
+    before.
 
     Attributes:
         number: of the pass that began last, from 0; -1 before the first of an update.
@@ -75,7 +77,7 @@ class ForwardPass:
     def _key_of_depth(self, key: dict[str, int]) -> dict[str, int]:
         """A criterion may call the encoder alone, besides: the stacks' own counts then differ, the model's is one."""
         passes = self.stack.model_passes
-        return key if passes is None or passes.number < 0 else {**key, "forward_pass": passes.number}
+        return key if passes is None else {**key, "forward_pass": passes.number}
 
 
 class DroppableLayer:

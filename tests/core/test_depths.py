@@ -26,14 +26,9 @@ TWO = {"encoder": 6, "decoder": 4}
         ("6=.1,3,1", {"12": 0.4, "6": 0.1, "3": 0.25, "1": 0.25}),
         ("12=0.5,6=0.25,3=0.25", {"12": 0.5, "6": 0.25, "3": 0.25}),
         ("first:6,last:6", {"12": 0.4, "first:6": 0.3, "last:6": 0.3}),
-        ("1e0=1", None),
     ],
 )
 def test_shares_of_one_stack(spec, shares):
-    if shares is None:
-        with pytest.raises(ValueError, match=r"^`depths` must be depths as in"):
-            depths.parse(spec, ONE)
-        return
     parsed = depths.parse(spec, ONE)
     assert {d.name: d.share for d in parsed} == pytest.approx(shares)
     assert [d.name for d in parsed] == list(shares)
@@ -60,6 +55,7 @@ def test_layers_of_two_stacks(spec, kept):
     ("spec", "stacks", "message"),
     [
         ("13", ONE, "`--d` must keep 1 to 12 decoder layers, but has '13' in '13'."),
+        ("2", {"encoder": 1}, "`--d` must keep the one encoder layer, but has '2' in '2'."),
         ("5", TWO, "`--d` must keep 1 to 4 decoder layers, but has '5' in '5'."),
         ("6,0", ONE, "`--d` must keep 1 to 12 decoder layers, but has '0' in '6,0'."),
         ("6+3", ONE, "`--d` must name one depth, of the decoder, but has '6+3' in '6+3'."),
@@ -90,7 +86,15 @@ def test_layers_of_two_stacks(spec, kept):
         ),
         *(
             (spec, ONE, f"`--d` must be {depths.GRAMMAR}, but has {part!r} in {spec!r}.")
-            for spec, part in (("", ""), ("6,", ""), ("a", "a"), ("6.0", "6.0"), ("drop:0.5", "drop:0.5"), ("٣", "٣"))
+            for spec, part in (
+                ("", ""),
+                ("6,", ""),
+                ("a", "a"),
+                ("6.0", "6.0"),
+                ("drop:0.5", "drop:0.5"),
+                ("٣", "٣"),
+                ("1e0=1", "1e0"),
+            )
         ),
     ],
 )
@@ -136,6 +140,25 @@ def test_a_share_of_0_is_never_drawn():
 def test_depths_are_shown_with_their_shares():
     trained = depths.parse("first:2=0.25,3+1,6+2", TWO)
     assert depths.describe(trained) == "6+4=0.4,6+2=0.175,3+1=0.175,first:2+first:2=0.25"
+
+
+def test_the_largest_come_first():
+    trained = depths.parse("3+1,2+4,4+1,6+3", TWO)
+    assert [depth.name for depth in trained] == ["6+4", "6+3", "2+4", "4+1", "3+1"]
+
+
+def test_full_depth_without_a_share_gets_the_usual_one():
+    trained = depths.with_full_depth(depths.parse("12=0,6=0.75,3=0.25", ONE))
+    assert {depth.name: depth.share for depth in trained} == pytest.approx({"12": 0.4, "6": 0.45, "3": 0.15})
+    some = depths.parse("12=0.1,6=0.9", ONE)
+    assert depths.with_full_depth(some) == some
+    assert depths.with_full_depth(()) == ()
+
+
+def test_shares_that_are_1_up_to_rounding_are_made_so():
+    trained = depths.parse("12=0,10,9=1e-9,8=2e-9", ONE)
+    written = depths.spec(trained)
+    assert sum(depth.share for depth in depths.parse(written, ONE)) == pytest.approx(1, abs=1e-15)
 
 
 def test_a_list_is_written_as_it_is_read():

@@ -59,6 +59,7 @@ def test_a_pruned_model_that_is_not_trained_on_names_what_was_trained(spec, stac
         ("9,6,3", (0, 2, 4, 6, 8, 10), ("9",)),
         ("6,3", (0, 2, 4, 6, 8, 10), ()),
         ("first:2,last:2", (0, 1), ("last:2",)),
+        ("9=0,6,4=0", (0, 2, 4, 6, 8, 10), ()),  # what has no share was not asked for
     ],
 )
 def test_depths_that_pruning_loses(spec, kept, lost):

@@ -83,7 +83,7 @@ def test_killed_and_continued_it_ends_as_if_it_were_not(trained_lm, arguments, r
     assert_same_training(tmp_path, folder)
 
 
-def test_each_depth_is_validated_as_the_pruned_model_is(trained_lm, data, load_model, command):
+def test_each_depth_is_validated_as_the_pruned_model_is(trained_lm, data, command):
     log, folder = trained_lm
     shown = dict(re.findall(r"\| INFO \| (valid\S*) \| (\{.*)", log.messages))
     assert list(shown) == ["valid@1", "valid", "valid@2"]  # that which the best checkpoint is chosen by goes first
@@ -165,6 +165,35 @@ def test_depths_that_pruning_loses_are_named_once(trained_lm, run, tmp_path):
     assert state_of(tmp_path)["cfg"]["model"].layerdrop_depths == "3=0.7,1=0.3"
 
 
+def test_layers_that_no_depth_has_are_named(run, tmp_path):
+    log = run("transformer_lm", "--layerdrop-depths", "4=0,2", "--max-update", 1, "--save-dir", tmp_path)
+    assert re.findall(r"depth \S+ is trained in .*|not trained, .*", log.messages) == [
+        "depth 2 is trained in 1 of the forward passes: decoder layers 0,2",
+        "not trained, as no depth of --layerdrop-depths has them: decoder layers 1,3",
+    ]
+
+
+def test_shares_are_those_between_warm_up_and_cool_down(run, tmp_path):
+    options = ["--layerdrop-depths", "4=0,2", "--layerdrop-warmup-updates", 2, "--max-update", 2]
+    log = run("transformer_lm", *options, "--save-dir", tmp_path)
+    when = "of the forward passes, between warm-up and cool-down"
+    assert re.findall(r"depth \S+ is trained in .*|not trained, .*", log.messages) == [
+        f"depth 4 is trained in 0 {when}: decoder layers 0,1,2,3",
+        f"depth 2 is trained in 1 {when}: decoder layers 0,2",
+    ]
+
+
+def test_a_loaded_model_trains_all_layers_also_where_pruning_kept_what_was_not_trained(trained_lm, load_model, tokens):
+    model, cfg = load_model(trained_lm[1] / "checkpoint_last.pt", decoder_layers_to_keep="first:3")
+    assert cfg.layerdrop_depths == "3=0,1=1"
+    stack, ran = model.train().decoder.layers, set()
+    for update in range(20):
+        stack.set_num_updates(update)
+        model(tokens)
+        ran.add(round(len(stack) * (1 - stack.take_share())))
+    assert ran == {3, 1}
+
+
 def test_a_file_that_is_pruned_to_what_was_not_trained_says_so_again(trained_lm, capsys, tmp_path):
     from layerdrop_plugin.cli import describe, prune
 
@@ -208,7 +237,7 @@ def test_describe_and_sweep_take_the_depths_that_were_trained(trained_lm, data, 
     assert "  trained at    4 (0.4), 2 (0.3), 1 (0.3)\n" in capsys.readouterr().out
     sweep.main([str(data["transformer_lm"]), "--path", path, "--cpu", "--json", str(tmp_path / "rows.json")])
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert [row["depth"] for row in (rows if isinstance(rows, list) else rows["rows"])] == ["4", "2", "1"]
+    assert [row["depth"] for row in rows["rows"]] == ["4", "2", "1"]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +268,11 @@ def test_describe_and_sweep_take_the_depths_that_were_trained(trained_lm, data, 
         (
             ["--layerdrop-validate-depths"],
             "`--layerdrop-validate-depths` must go with `--layerdrop-depths`, which is missing.",
+        ),
+        (
+            ["--layerdrop-depths", "2", "--decoder-layers-to-keep", "first:3"],
+            "`--layerdrop-depths` must name a depth that is left after pruning to decoder layers 0,1,2, but has 2; "
+            "depths count the layers before pruning.",
         ),
         (
             ["--layerdrop-depths", "2", "--best-checkpoint-metric", "loss@2"],

@@ -79,6 +79,8 @@ def trained_depths(stacks: Mapping[str, LayerDropStack], swept: Sequence[str]) -
     shown: list[Depths] = []
     left_out: list[str] = []
     for depth in trained[1:]:
+        if depth.share == 0.0:
+            continue
         others = [name for name, stack in stacks.items() if depth.kept[name] != _swept(name, depth, len(stack), swept)]
         numbers = tuple(len(depth.kept[name]) for name in swept)
         if others:

@@ -137,20 +137,21 @@ OPTIONS: tuple[Option, ...] = (
         "layerdrop_warmup_updates",
         None,
         UPDATES,
-        "raise all these rates from 0 over the first N updates, linearly (e.g. 4000)",
+        "raise all these rates, and the shares of the smaller depths of --layerdrop-depths, from 0 over the first N "
+        "updates, linearly (e.g. 4000)",
     ),
     Option(
         "layerdrop_cooldown_updates",
         None,
         UPDATES,
-        "lower all these rates to 0 over the last N updates before --max-update, linearly (e.g. 4000)",
+        "lower them to 0 over the last N updates before --max-update, linearly (e.g. 4000)",
     ),
     Option(
         "layerdrop_depths",
         None,
         DEPTHS,
-        "train one model to be good at these depths, too: each forward pass runs full depth (in 0.4 of them), or just "
-        f"the layers that 'every_other:K' keeps: {depths.GRAMMAR} (e.g. 6+3,4+4,2+2)",
+        "train one model to be good at these depths, too: each forward pass runs full depth (in 0.4 of them, unless it "
+        f"is named), or just the layers that 'every_other:K' keeps: {depths.GRAMMAR} (e.g. 6+3,4+4,2+2)",
     ),
     Option(
         "layerdrop_validate_depths",

@@ -42,7 +42,7 @@ def check(cfg: ModelConfig, options: ModelOptions, small: ModelOptions) -> None:
     if not at:
         return
     if not options.validate_depths:
-        if depth in [trained.name for trained in options.trained_depths]:
+        if name in KNOWN or depth in [trained.name for trained in options.trained_depths]:
             raise ValueError(f"`--best-checkpoint-metric` must go with `--layerdrop-validate-depths` to be {metric!r}.")
         return
     names = [trained.name for trained in small.trained_depths]

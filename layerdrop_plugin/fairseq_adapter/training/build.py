@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from fairseq import models
 from omegaconf import DictConfig, open_dict
@@ -40,7 +41,9 @@ def _build_model(original, cfg, task, *args, **kwargs):
         if not issubclass(owner or object, OURS):
             model_options.check_stock(cfg)
         small, plan = _pruned(cfg, options, arch, loading)
-        if not loading:
+        if loading:  # pruning may have left full depth a share of 0, for it was not trained
+            small = replace(small, trained_depths=depths.with_full_depth(small.trained_depths))
+        else:
             validation.check(cfg, options, small)
     with model_options.being_built(cfg, small), usable.building(owner) if loading else contextlib.nullcontext():
         model = original(cfg, task, *args, **kwargs)

@@ -33,17 +33,43 @@ def log(model: nn.Module, options: ModelOptions) -> None:
     for stack in model.modules():
         if isinstance(stack, LayerDropStack):
             _log_rates(stack)
-    for depth in options.trained_depths:
+    if options.trained_depths:
+        _log_depths(options)
+
+
+def _log_depths(options: ModelOptions) -> None:
+    schedule = options.schedule
+    when = ", between warm-up and cool-down" if schedule.warmup or schedule.cooldown else ""
+    full, *smaller = options.trained_depths
+    trained = [depth for depth in (full, *smaller) if depth.share > 0.0 or (when and depth is full)]
+    for depth in trained:
         layers = _layers(depth.kept)
-        logger.info("depth %s is trained in %.4g of the forward passes: %s", depth.name, depth.share, layers)
+        logger.info("depth %s is trained in %.4g of the forward passes%s: %s", depth.name, depth.share, when, layers)
+    never = {
+        stack: tuple(i for i in range(depth) if not any(i in d.kept[stack] for d in trained))
+        for stack, depth in options.depths.items()
+    }
+    if any(never.values()):
+        layers = _layers({stack: kept for stack, kept in never.items() if kept})
+        logger.warning("not trained, as no depth of --layerdrop-depths has them: %s", layers)
 
 
 def warn_of_lost(options: ModelOptions, kept: Mapping[str, Kept]) -> None:
-    """Say once which of the depths that a training names are lost, as it prunes the model first."""
+    """Say once which of the depths that a training names are lost, as it prunes the model first.
+
+    Raises:
+        ValueError: one line: none is left.
+    """
     lost = depths_left.lost(options.trained_depths, kept)
-    if lost:
-        names = ", ".join(lost)
-        logger.warning("not trained, as pruning leaves %s: %s of --layerdrop-depths", _layers(kept), names)
+    if not lost:
+        return
+    names = ", ".join(lost)
+    if len(lost) == sum(depth.share > 0.0 for depth in options.trained_depths[1:]):
+        raise ValueError(
+            f"`--layerdrop-depths` must name a depth that is left after pruning to {_layers(kept)}, but has {names}; "
+            "depths count the layers before pruning."
+        )
+    logger.warning("not trained, as pruning leaves %s: %s of --layerdrop-depths", _layers(kept), names)
 
 
 def _layers(kept: Mapping[str, Kept]) -> str:
@@ -88,19 +114,22 @@ def train_step(original: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
 def _stacks(trainer: Any) -> list[LayerDropStack]:
     if not hasattr(trainer, "layerdrop_stacks"):
         trainer.layerdrop_stacks = [m for m in trainer._model.modules() if isinstance(m, LayerDropStack)]
-        _count_passes(trainer._model, trainer.layerdrop_stacks)
+        _count_passes(trainer._criterion, trainer.layerdrop_stacks)
         learning = [stack for stack in trainer.layerdrop_stacks if stack.learning is not None]
         if learning:
             trainer._criterion.register_forward_hook(_with_score_function_loss(learning))
     return trainer.layerdrop_stacks
 
 
-def _count_passes(model: nn.Module, stacks: list[LayerDropStack]) -> None:
-    """Let all stacks draw their depth by the number of the model's own forward pass."""
+def _count_passes(criterion: nn.Module, stacks: list[LayerDropStack]) -> None:
+    """Let all stacks draw their depth by the number of the criterion's call.
+
+    A criterion that calls the model twice compares what it returns, and that is one depth then.
+    """
     with_depths = [stack for stack in stacks if stack.dropping.depths]
     if with_depths:
         passes = Passes()
-        model.register_forward_pre_hook(passes)
+        criterion.register_forward_pre_hook(passes)
         for stack in with_depths:
             stack.model_passes = passes
 

@@ -35,6 +35,7 @@ def stacks(spec):
                 "the trained depth 1+1 is left out: its encoder layers are 0, not all, as the encoder is not swept",
             ],
         ),
+        ("3,2=0", ["encoder", "decoder"], [(3,)], []),  # 2 was not trained
         (
             "3,4+last:2,first:1",
             ["encoder", "decoder"],

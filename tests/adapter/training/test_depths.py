@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from layerdrop_plugin import depths
 from layerdrop_plugin.dropping import LayerDropStack
 
 
-def test_both_stacks_run_one_depth_also_where_a_criterion_calls_the_encoder_alone(
-    make_trainer, tiny, data, monkeypatch
-):
+def test_one_call_of_a_criterion_is_at_one_depth_whatever_it_calls(make_trainer, tiny, data, monkeypatch):
     options = ["--layerdrop-depths", "4=0,3,2,1", "--update-freq", "2"]
     trainer = make_trainer(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], *options)
     task, drawn, draw = trainer.task, [], depths.draw
@@ -17,6 +17,7 @@ def test_both_stacks_run_one_depth_also_where_a_criterion_calls_the_encoder_alon
 
     def forward(model, sample, reduce=True):
         model.encoder(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
+        model(**sample["net_input"])
         return type(trainer.criterion).forward(trainer.criterion, model, sample, reduce)
 
     monkeypatch.setattr(trainer.criterion, "forward", forward)
@@ -25,6 +26,13 @@ def test_both_stacks_run_one_depth_also_where_a_criterion_calls_the_encoder_alon
         trainer.train_step(samples)
         trained = next(m for m in trainer.model.modules() if isinstance(m, LayerDropStack)).dropping.depths
         first, second = (draw(trained, seed=1, update=update, forward_pass=number) for number in range(2))
-        # The encoder alone, the encoder and the decoder; between samples, the encoder alone is at the depth before.
-        assert drawn == [first, first, first, first, second, second]
+        assert drawn == [*[first] * 5, *[second] * 5]  # the encoder alone, then twice the encoder and the decoder
         drawn.clear()
+
+
+def test_a_model_that_was_trained_at_depths_can_be_scripted(make_trainer, tiny, data):
+    options = ["--layerdrop-depths", "2"]
+    trainer = make_trainer(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], *options)
+    trainer.task.load_dataset("train")
+    trainer.train_step(list(trainer.get_train_iterator(1).next_epoch_itr())[:1])
+    torch.jit.script(trainer.model.eval())
