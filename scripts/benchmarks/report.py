@@ -76,7 +76,7 @@ def _text(path: str) -> str:
 
 def software() -> str:
     found = [f"Python {platform.python_version()}"]
-    for package in ("torch", "fairseq"):
+    for package in ("torch", "fairseq", "fairseq-fixed"):
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
     return ", ".join(found)

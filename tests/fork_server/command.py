@@ -29,13 +29,14 @@ BUT = (
     "OMP_WAIT_POLICY",
     "PYTHONWARNINGS",
     "KMP_INIT_AT_FORK",
+    "KMP_DUPLICATE_LIB_OK",
     "TORCHINDUCTOR_CACHE_DIR",
     "TORCHELASTIC_",
     "TORCH_NCCL_",
 )
 """Beginnings of variables that Python and libraries read when they start; but one is of no effect with one thread,
-one is heeded in the fork, two are set by torch as it is imported, in whatever process started the command, and the last
-are torchrun's, which a worker reads when it joins the others."""
+one is heeded in the fork, three are set by torch and scikit-learn as they are imported, in whatever process started the
+command, and the last are torchrun's, which a worker reads when it joins the others."""
 
 
 def is_for_a_fork(argv, environment):

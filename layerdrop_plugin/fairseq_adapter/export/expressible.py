@@ -41,6 +41,7 @@ CTRANSLATE2 = (
 CTRANSLATE2_TRANSLATION = (
     *CTRANSLATE2,
     *off("cross_self_attention", "no_cross_attention", "encoder_xformers_att_config", "no_decoder_final_norm"),
+    *off("merge_src_tgt_embed"),  # of fairseq-fixed
 )
 CTRANSLATE2_LANGUAGE_MODEL = (
     *CTRANSLATE2,

@@ -13,6 +13,7 @@ from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask
 from fairseq_cli import generate, validate
+from shared.versions import FAIRSEQ_FIXED
 
 from layerdrop_plugin.fairseq_adapter.compat import pretrained_bart_task
 
@@ -29,6 +30,8 @@ def trained(request, tiny, data, train, tmp_path_factory):
     """A checkpoint of the task, validated with BLEU while it was trained."""
     folder = tmp_path_factory.mktemp("trained")
     arch, *rates = request.param
+    if arch == "bart_base" and FAIRSEQ_FIXED:
+        pytest.skip("fairseq-fixed trains BART with the beam of --eval-bleu as if it translated, and fails")
     argv = ["--arch", arch, *tiny["transformer"], *rates, *MBART, "--max-update", 4, "--save-dir", folder]
     train(data["transformer"], *argv, "--eval-bleu", "--eval-bleu-args", '{"beam": 2, "max_len_b": 12}')
     return folder / "checkpoint_last.pt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from shared.versions import FAIRSEQ_FIXED
 
 from layerdrop_plugin.fairseq_adapter.compat import process_group_end
 
@@ -35,6 +36,7 @@ def test_it_is_needed_here():
     assert process_group_end.needed() == "fairseq leaves its process group open when a worker ends"
 
 
+@pytest.mark.skipif(FAIRSEQ_FIXED, reason="fairseq-fixed makes no group for one worker")
 @pytest.mark.parametrize(
     ("how", "status", "printed"),
     [

@@ -53,6 +53,7 @@ REFUSED = {
         "no_cross_attention": (True, "off"),
         "encoder_xformers_att_config": ("{}", "off"),
         "no_decoder_final_norm": (True, "off"),
+        "merge_src_tgt_embed": (True, "off"),
         "decoder_normalize_before": (True, "the same as `--encoder-normalize-before`, which is False,"),
         "decoder_attention_heads": (4, "the same as `--encoder-attention-heads`, which is 2,"),
         "decoder_input_dim": (12, "the same as `--decoder-embed-dim`, which is 16,"),
