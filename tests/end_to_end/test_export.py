@@ -73,6 +73,7 @@ def test_roberta(full, command, tmp_path):
 
 KILLED = """
 import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
 from ctranslate2.specs import model_spec
 from layerdrop_plugin.cli import export
 

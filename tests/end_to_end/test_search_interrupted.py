@@ -32,7 +32,13 @@ search.main()
 def begin(argv, folder):
     """Start a search that keeps its state all the time."""
     line = [*programs.ASK, "-W", "ignore", "-c", KEEPING_ITS_STATE, *map(str, argv)]
-    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(line, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_ctrl_c)
+
+
+def heed_ctrl_c():
+    """Undo what a shell does to a command that it starts in the background: it has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def progress_in(path):
