@@ -149,7 +149,7 @@ def test_what_fairseq_loaded_is_pruned_in_a_copy(full):
     cfg, before = state["cfg"], copy.deepcopy(state["cfg"])
     small, _ = pruning.prune(Checkpoint.of(state), {"encoder": "0,3"})
     assert state["cfg"] is cfg
-    assert cfg == before
+    assert str(cfg) == str(before)  # omegaconf 2.0 compares no Namespace
     assert cfg.model.encoder_layers == 4
     assert (small.cfg.model.encoder_layers, small.cfg["model"]) == (2, small.configurations[0])
     assert type(small.cfg.model) is type(cfg.model)
