@@ -8,7 +8,8 @@
 set -euo pipefail
 NAME=translation STACKS="encoder decoder" PRECISION=${PRECISION-} TRAIN_DEPTHS=${TRAIN_DEPTHS-4,3,2}
 source "$(dirname "$0")/../recipes/stages.sh"
-: "${RATES=0 0.2 0.5}" "${SMALL=4 3 2}" "${DEPTHS:=6 4 3 2}" "${UPDATES:=$(sized 4500 20)}" "${SEED:=1}" "${PIECES:=$(sized 6000 60)}"
+: "${RATES=0 0.2 0.5}" "${SMALL=4 3 2}" "${DEPTHS:=6 4 3 2}"
+: "${UPDATES:=$(sized 4500 20)}" "${SEED:=1}" "${PIECES:=$(sized 6000 60)}"
 : "${WIDTH:=$(sized 128 16)}" "${FFN:=$(sized 256 16)}" "${REPEATS:=$(sized 3 1)}" "${DATA:=}"
 DATA=$(absolute "$DATA")
 for depth in $DEPTHS; do case $depth in [1-6]) ;; *) die "DEPTHS must be from 1 to 6, but one is '$depth'." ;; esac; done

@@ -34,5 +34,7 @@ def test_a_model_that_was_trained_at_depths_can_be_scripted(make_trainer, tiny, 
     options = ["--layerdrop-depths", "2"]
     trainer = make_trainer(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], *options)
     trainer.task.load_dataset("train")
-    trainer.train_step(list(trainer.get_train_iterator(1).next_epoch_itr())[:1])
-    torch.jit.script(trainer.model.eval())
+    samples = list(trainer.get_train_iterator(1).next_epoch_itr())[:1]
+    trainer.train_step(samples)
+    model, inputs = trainer.model.eval(), samples[0]["net_input"]
+    assert torch.allclose(torch.jit.script(model)(**inputs)[0], model(**inputs)[0], atol=1e-5)
