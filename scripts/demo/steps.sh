@@ -5,11 +5,13 @@ SAVING="--cpu --num-workers 0 --log-format json --log-interval 10 --no-epoch-che
 TRANSLATING="--cpu --gen-subset test --beam 1 --batch-size 250 --max-len-a 1.2 --max-len-b 10
   --remove-bpe sentencepiece"
 
+WATCH= # more options of watch.py
+
 say() { echo "demo: $*" >&2; }
 
 start() { # makes the environment and the folder
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} PYTHONWARNINGS=ignore
-  trap 'say "stopped; the same command goes on from here"; exit 130' INT TERM
+  trap stopped INT TERM
   mkdir -p "$DEMO_DIR"/{done,log,output}
   DEMO_DIR=$(cd "$DEMO_DIR" && pwd)
   cd "$root"
@@ -17,6 +19,11 @@ start() { # makes the environment and the folder
     bash scripts/setup.sh || { say "step 'setup' failed"; exit 1; }
     PATH=$root/.venv/bin:$PATH
   }
+}
+
+stopped() {
+  say "stopped; the same command goes on from here"
+  exit 130
 }
 
 keep_setting() { # FILE VALUE: the folder keeps its settings
@@ -37,7 +44,7 @@ step() { # NAME WORDS COMMAND...: a marker says that it is done; the log goes to
     return
   fi
   say "$words (log/$name.txt)"
-  if ! "$@" 2>&1 | tee -a "$log" | python scripts/demo/watch.py "${WATCHED:-$UPDATES}"; then
+  if ! "$@" 2>&1 | tee -a "$log" | python scripts/demo/watch.py "${WATCHED:-$UPDATES}" $WATCH; then
     tail -n 3 "$log" >&2
     say "step '$name' failed: $words; the whole log is $log"
     exit 1
@@ -51,23 +58,48 @@ preprocess() { # PIECES BIN
     --trainpref "$1/train" --validpref "$1/valid" --testpref "$1/test"
 }
 
-language_model() { # on the German side; perplexity at each of LM_DEPTHS
-  local bin=$DEMO_DIR/lm-bin depth
-  local WATCHED=$((UPDATES / 4)) overrides pieces=$DEMO_DIR/pieces
-  [ -e "$DEMO_DIR/done/binarize-lm" ] || rm -rf "$bin"
+side_by_side() { # COMMAND "NAME..." "NAME...": the command for each name of both lists, which take a core each
+  local list lists=() failed=
+  set -m # a list and its commands are a process group: they stop together
+  for list in "${@:2}"; do
+    (
+      OMP_NUM_THREADS=1
+      for name in $list; do WATCH="--name $name" "$1" "$name"; done
+    ) </dev/null &
+    lists+=(-$!)
+  done
+  set +m
+  trap 'kill -- "${lists[@]}"; stopped' INT TERM
+  for list in "${lists[@]}"; do wait "${list#-}" || failed=1; done
+  trap stopped INT TERM
+  [ -z "$failed" ] || { say "a training failed, see above; the same command goes on from here"; exit 1; }
+}
+
+binarize_language_model() { # the German side
+  local pieces=$DEMO_DIR/pieces
+  [ -e "$DEMO_DIR/done/binarize-lm" ] || rm -rf "$DEMO_DIR/lm-bin"
   step binarize-lm "number the German pieces" fairseq-preprocess --only-source --srcdict "$DEMO_DIR/bin/dict.de.txt" \
-    --trainpref "$pieces/train.de" --validpref "$pieces/valid.de" --testpref "$pieces/test.de" --destdir "$bin"
-  step train-lm "train a language model of 6 layers with LayerDrop" fairseq-train "$bin" --user-dir layerdrop_plugin \
-    --task language_modeling --sample-break-mode eos --arch layerdrop_transformer_lm_gpt --decoder-layerdrop "$RATE" \
-    --decoder-layers 6 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4 --dropout 0 \
-    --share-decoder-input-output-embed --optimizer adam --lr 2e-3 --lr-scheduler polynomial_decay \
-    --warmup-updates $((WATCHED / 10)) --total-num-update $WATCHED --max-update $WATCHED --max-tokens 1000 \
-    --validate-after-updates $WATCHED --seed "$SEED" --save-dir "$DEMO_DIR/models/lm" $SAVING
+    --trainpref "$pieces/train.de" --validpref "$pieces/valid.de" --testpref "$pieces/test.de" --destdir "$DEMO_DIR/lm-bin"
+}
+
+train_language_model() {
+  local WATCHED=$((UPDATES / 4))
+  step train-lm "train a language model of 6 layers with LayerDrop" fairseq-train "$DEMO_DIR/lm-bin" \
+    --user-dir layerdrop_plugin --task language_modeling --sample-break-mode eos --arch layerdrop_transformer_lm_gpt \
+    --decoder-layerdrop "$RATE" --decoder-layers 6 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 \
+    --decoder-attention-heads 4 --dropout 0 --share-decoder-input-output-embed --optimizer adam --lr 2e-3 \
+    --lr-scheduler polynomial_decay --warmup-updates $((WATCHED / 10)) --total-num-update $WATCHED \
+    --max-update $WATCHED --max-tokens 1000 --validate-after-updates $WATCHED --seed "$SEED" \
+    --save-dir "$DEMO_DIR/models/lm" $SAVING
+}
+
+evaluate_language_model() { # perplexity at each of LM_DEPTHS
+  local depth overrides
   for depth in $LM_DEPTHS; do
     overrides="{'decoder_layers_to_keep': 'every_other:$depth'}"
-    step "evaluate-lm-$depth" "evaluate the language model with $depth layers" fairseq-eval-lm "$bin" --gen-subset test \
+    step "evaluate-lm-$depth" "evaluate the language model with $depth layers" fairseq-eval-lm "$DEMO_DIR/lm-bin" \
       --user-dir layerdrop_plugin --path "$DEMO_DIR/models/lm/checkpoint_last.pt" --model-overrides "$overrides" \
-      --sample-break-mode eos --max-tokens 4000 --cpu
+      --gen-subset test --sample-break-mode eos --max-tokens 4000 --cpu
   done
 }
 
@@ -79,7 +111,6 @@ finish() { # the table, the plot, and what to try next
   cat <<TEXT
 
 Every row of a model is one training, loaded with some of its layers: --model-overrides chose them. Try next:
-  bash scripts/demo.sh --depths                                the same model trained at just these depths
   bash scripts/demo.sh --compare                               the same model trained without LayerDrop
   RATE=0.1 DEMO_DIR=demo-0.1 bash scripts/demo.sh              a lower rate: better in full, worse when little is kept
   UPDATES=6000 DEMO_DIR=demo-long bash scripts/demo.sh         longer training closes the gap at full depth

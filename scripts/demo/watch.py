@@ -17,8 +17,12 @@ from tqdm import tqdm
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("updates", type=int, help="how many updates the training makes")
-    total = parser.parse_args().updates
-    (_bar if sys.stderr.isatty() else _lines)(progress(sys.stdin), total)
+    parser.add_argument("--name", help="what is trained, where several are at once: lines instead of a bar")
+    args = parser.parse_args()
+    if args.name is None and sys.stderr.isatty():
+        _bar(progress(sys.stdin), args.updates)
+    else:
+        _lines(progress(sys.stdin), args.updates, f"{args.name}: " if args.name else "")
 
 
 def progress(log: Iterable[str]) -> Iterator[tuple[int, float]]:
@@ -40,13 +44,13 @@ def _bar(steps: Iterator[tuple[int, float]], total: int) -> None:
         bar.close()
 
 
-def _lines(steps: Iterator[tuple[int, float]], total: int) -> None:
-    """Off a terminal: a line for every tenth of the way."""
+def _lines(steps: Iterator[tuple[int, float]], total: int, name: str) -> None:
+    """Write a line for every tenth of the way."""
     shown = 0
     for done, loss in steps:
         if done * 10 // total > shown:
             shown = done * 10 // total
-            print(f"demo:   {done} of {total} updates, loss {loss:.2f}", file=sys.stderr, flush=True)
+            print(f"demo:   {name}{done} of {total} updates, loss {loss:.2f}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_progress_is_shown_while_it_trains(first):
 
 
 def test_a_second_run_reuses_everything_and_options_add_other_models(demo, first, folder):
-    again = demo(folder, "--depths", "--compare")
+    again = demo(folder, "--compare")
     assert again.returncode == 0, again.stderr[-4000:]
     assert "train 6+6 layers with LayerDrop: there already" in again.stderr
     table = again.stdout.partition("language model")[0].splitlines()
@@ -65,7 +65,7 @@ def test_a_second_run_reuses_everything_and_options_add_other_models(demo, first
     assert [line[:18].strip() for line in table if re.match("with|at ", line)] == names
     log = (folder / "log" / "train-depths.txt").read_text()
     assert re.findall(r"depth (\S+) is trained", log) == ["6+6", "3+3", "1+1"]
-    other = demo(folder, "--depths", DEPTHS="6 3")
+    other = demo(folder, DEPTHS="6 3")
     assert other.returncode == 2
     assert "was made with other settings" in other.stderr.splitlines()[-1]
 
@@ -74,6 +74,21 @@ def test_other_settings_do_not_reuse_it(demo, first, folder):
     other = demo(folder, UPDATES="20")
     assert other.returncode == 2
     assert "was made with other settings" in other.stderr.splitlines()[-1]
+
+
+def test_when_it_is_stopped_both_trainings_stop_with_it(first, folder, path):
+    (folder / "done" / "train-with").unlink()
+    (folder / "done" / "train-depths").unlink()
+    env = {**os.environ, **TINY, "DEMO_DIR": str(folder), "SETUP": "0", "PATH": path}
+    argv = ["bash", str(DEMO)]
+    process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while "at each depth" not in (line := process.stderr.readline()):
+        assert line, "it ended by itself"
+    process.terminate()
+    rest = process.stderr.read()  # as long as anybody has it open
+    assert process.wait() == 130
+    assert rest.splitlines()[-1] == "demo: stopped; the same command goes on from here"
+    assert not (folder / "done" / "train-with").exists()
 
 
 def test_a_failed_step_is_named(demo, tmp_path):
@@ -87,7 +102,7 @@ def test_a_failed_step_is_named(demo, tmp_path):
 def test_an_unknown_option_is_refused(demo, tmp_path):
     process = demo(tmp_path / "new", "--comprae")
     assert (process.returncode, (tmp_path / "new").exists()) == (2, False)
-    assert process.stderr == "demo.sh: the options are --depths, --compare and --help, but one is '--comprae'.\n"
+    assert process.stderr == "demo.sh: the options are --compare and --help, but one is '--comprae'.\n"
 
 
 def test_help_costs_nothing(demo, tmp_path):

@@ -65,6 +65,16 @@ def test_progress_takes_training_lines_only():
     assert list(watch.progress(log)) == [(10, 4.5)]
 
 
+def test_beside_others_a_training_writes_a_line_with_its_name_for_every_tenth(monkeypatch, capsys):
+    stats = ((5, "4.5"), (10, "4.0"), (11, "3.9"), (30, "3.5"))
+    log = [f'| train_inner | {{"loss": "{loss}", "num_updates": "{done}"}}\n' for done, loss in stats]
+    monkeypatch.setattr(sys, "stdin", iter(log))
+    monkeypatch.setattr(sys, "argv", ["watch.py", "100", "--name", "depths"])
+    watch.main()
+    lines = ["demo:   depths: 10 of 100 updates, loss 4.00", "demo:   depths: 30 of 100 updates, loss 3.50"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
 def test_output_of_generate_is_read_in_the_order_of_the_test_set():
     assert scores.hypotheses(OUTPUT) == ["erste Zeile", "zweite Zeile", ""]
     assert scores.speed(OUTPUT) == 30.5
