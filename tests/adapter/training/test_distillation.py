@@ -189,3 +189,10 @@ def test_the_teacher_is_in_the_students_type(make_trainer, arguments, full):
     assert not any(p.requires_grad or p.grad is not None for p in teacher.parameters())
     assert not teacher.training
     assert list(criterion.parameters()) == []
+
+
+def test_bleu_in_validation_is_the_students(make_trainer, arguments, full):
+    """The task keeps a generator for the model that it built last."""
+    bleu = ["--eval-bleu", "--eval-bleu-args", '{"beam": 1}', "--eval-bleu-detok", "space", *QUIET]
+    trainer = make_trainer(*arguments("transformer", *distilling("cross_entropy", full["transformer"]), *bleu))
+    assert list(trainer.task.sequence_generator.model.models) == [trainer.model]
