@@ -98,6 +98,7 @@ def test_classes_of_sentences(classifier, tiny, make_trainer, load_model):
     assert (our_size, our_log) == (size, log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_weight_0_is_training_without_a_teacher_bit_for_bit(name, teachers, run, tmp_path):
     """With all that draws random numbers; the checkpoints differ in nothing."""
@@ -119,6 +120,7 @@ def test_weight_0_is_training_without_a_teacher_bit_for_bit(name, teachers, run,
     assert keys[1] - keys[0] == {"distill_loss"}
 
 
+@pytest.mark.slow
 def test_a_stock_teacher_with_layerdrop_draws_nothing_of_the_students_numbers(run, train, arguments, data, tmp_path):
     stock = [word.replace("layerdrop_transformer", "transformer") for word in arguments("transformer")]
     train(data["transformer"], *stock[1:], "--max-update", 1, "--disable-validation", "--save-dir", tmp_path / "stock")
@@ -165,6 +167,7 @@ def test_it_goes_with_depths_and_with_groups_that_are_dropped(run, full, tmp_pat
     assert {"distill_loss", "layerdrop_depth_enc"} <= set(log.updates[3])
 
 
+@pytest.mark.slow
 def test_overrides_prune_the_teacher(run, full, cut, tmp_path):
     small = cut(full["transformer"], tmp_path / "small.pt", {"decoder": [0, 3]})
     changes = ["--layerdrop-teacher-overrides", "{'decoder_layers_to_keep': '0,3'}"]
