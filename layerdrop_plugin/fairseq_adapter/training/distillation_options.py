@@ -89,8 +89,8 @@ def _of_others(cfg: Any, name: str) -> dict[str, Any]:
 def _check_place(cfg: Any) -> None:
     """Refuse a teacher over which the student would be written: started again, it would learn from itself."""
     folder, file = os.path.split(os.path.realpath(cfg.layerdrop_teacher))
-    save_dir = root_option(cfg, "checkpoint", "save_dir")
-    if save_dir and os.path.realpath(save_dir) == folder and file.startswith("checkpoint"):
+    save_dir, no_save = (root_option(cfg, "checkpoint", name) for name in ("save_dir", "no_save"))
+    if save_dir and not no_save and os.path.realpath(save_dir) == folder and file.startswith("checkpoint"):
         raise ValueError(
             f"`{TEACHER}` must lie outside of `--save-dir`, where this training would write over it, "
             f"but is {cfg.layerdrop_teacher}."
