@@ -140,7 +140,8 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(run, full, tmp_path)
     assert [log.updates[i]["distill_loss"] for i in (1, 2)] == ["0", "0"]
     trained, teacher = state_of(tmp_path)["model"], torch.load(full["transformer"])["model"]
     for name, value in trained.items():
-        torch.testing.assert_close(value, teacher[name], rtol=0, atol=1e-6)
+        if not name.endswith("_float_tensor"):  # fairseq never sets it
+            torch.testing.assert_close(value, teacher[name], rtol=0, atol=1e-6)
 
 
 DISTILLED = ["--layerdrop-distill-weight", "0.7", "--layerdrop-distill-temperature", "2", "--disable-validation"]
