@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from shared.distilling import adaptive, distilling  # noqa: F401  fixtures
 
 from layerdrop_plugin.dropping import dropped_groups
 
@@ -58,7 +59,13 @@ def arguments(tiny, data):
 
 
 @pytest.fixture(scope="module")
-def jobs(arguments, full):
+def taught(adaptive):
+    """The options of a language model with an adaptive softmax that learns from another one."""
+    return distilling("adaptive_loss", adaptive, "--layerdrop-distill-weight", 0.7)
+
+
+@pytest.fixture(scope="module")
+def jobs(arguments, full, taught):
     """What two workers train, by name."""
     made = {}
     for family in FAMILIES:
@@ -66,6 +73,10 @@ def jobs(arguments, full):
         made[family] = arguments(*many, *UNEVEN[family])
         made[f"{family} legacy_ddp"] = arguments(*many, *UNEVEN[family], "--ddp-backend", "legacy_ddp")
         made[f"{family} exact"] = arguments(*many, *exact(family, SIZES[family]))
+    many = ["transformer_lm", UPDATES, *RATES["transformer_lm"], "--update-freq", 2]
+    made["distilled"] = arguments(*many, *UNEVEN["transformer_lm"], *taught)
+    made["distilled legacy_ddp"] = arguments(*many, *UNEVEN["transformer_lm"], *taught, "--ddp-backend", "legacy_ddp")
+    made["distilled exact"] = arguments(*many, *exact("transformer_lm", SIZES["transformer_lm"]), *taught)
     few = ["--max-tokens", 100]
     made["all_dropped"] = arguments("transformer", 8, *few, *ALMOST_ALL)
     made["all_dropped language_model"] = arguments("transformer_lm", 8, *few, *ALMOST_ALL[2:], "--update-freq", 2)
@@ -113,7 +124,7 @@ def entries(log, kind):
     return [json.loads(line) for line in re.findall(rf"\| {kind} \| (.*)", log)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "distilled"])
 def test_both_backends_leave_the_same_weights_on_both_workers(family, trained):
     """Without any flag, and exactly: half the sum of two workers' gradients does not depend on the order."""
     folder, log = trained[family]
@@ -144,15 +155,16 @@ def test_masks_of_all_workers_are_the_same_at_each_update(family, backend, train
         assert (folder / f"masks.{rank}").read_text().splitlines() == expected
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, arguments, train, tmp_path, caplog):
+@pytest.mark.parametrize("name", [*FAMILIES, "distilled"])
+def test_losses_are_those_of_one_worker_with_twice_the_batch(name, trained, taught, arguments, train, tmp_path, caplog):
     """The same sentences in each pass, so the same masks; what is left is rounding, in the sums and in the log.
 
     Without momentum: Adam passes over a dropped layer on one worker, as its gradient is None, and goes on with its
     momentum on several, where the mean of their gradients is zero. That is so in stock fairseq, too.
     """
-    folder, log = trained[f"{family} exact"]
-    options = [*RATES[family], "--update-freq", 2, *exact(family, 2 * SIZES[family])]
+    folder, log = trained[f"{name} exact"]
+    family, more = ("transformer_lm", taught) if name == "distilled" else (name, [])
+    options = [*RATES[family], "--update-freq", 2, *exact(family, 2 * SIZES[family]), *more]
     with caplog.at_level(logging.INFO):
         # not the user dir that notes: in this process it would go on noting in the tests that follow
         train(*arguments(family, UPDATES, *options), "--user-dir", "layerdrop_plugin", "--save-dir", tmp_path)
@@ -160,7 +172,8 @@ def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, ar
         one = [json.loads(record.getMessage()) for record in caplog.records if record.name == kind]
         two = entries(log, kind)
         assert len(one) == len(two) > 1
-        assert [float(e[loss]) for e in two] == pytest.approx([float(e[loss]) for e in one], abs=0.002)
+        for metric in (loss, "distill_loss") if more and kind == "train_inner" else (loss,):
+            assert [float(e[metric]) for e in two] == pytest.approx([float(e[metric]) for e in one], abs=0.002)
     theirs, ours = (torch.load(path / "checkpoint_last.pt")["model"] for path in (tmp_path, folder))
     for name, value in ours.items():
         if not name.endswith("_float_tensor"):

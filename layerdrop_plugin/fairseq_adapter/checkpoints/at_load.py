@@ -86,6 +86,13 @@ def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def named_by(option: str) -> Iterator[None]:
+    """Let errors of what is loaded inside say that this option names the file."""
+    with _now(Reading(option=option)):
+        yield
+
+
+@contextlib.contextmanager
 def mapping(*paths: str, dropped: frozenset[str] = EVALUATED) -> Iterator[None]:
     """Let fairseq map these files inside this context; the caller drops these entries of them at its end."""
     token = _dropped.set(dict.fromkeys(paths, dropped))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,9 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from ... import message
 from ..errors.one_line import raising
-from . import at_load
-
-_TABLE = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?embed_tokens\.(weight|embeddings\.[0-9]+\.0\.weight)")
+from . import at_load, dictionaries
 
 
 def check(path: str, origin: str) -> str | None:
@@ -62,12 +59,7 @@ class _Task(FairseqTask):
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         super().__init__(state["cfg"].task)
-        rows: dict[str, int] = {}
-        for name, table in state["model"].items():
-            match = _TABLE.fullmatch(name)
-            if match is not None:
-                rows[match[1]] = rows.get(match[1], 0) + len(table)
-        self._words = {stack: _Words(count) for stack, count in rows.items()}
+        self._words = {stack: _Words(count) for stack, count in dictionaries.sizes(state["model"]).items()}
 
     @property
     def source_dictionary(self) -> Dictionary | None:

@@ -74,13 +74,18 @@ def check_kind(kinds: Mapping[str, str], checkpoint: Checkpoint, path: str) -> d
     Raises:
         ValueError: one line.
     """
-    name = _name(checkpoint, "model")
-    model = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
-    found = [kind for kind, base in KINDS.items() if isinstance(model, type) and issubclass(model, base)]
-    for other, kind in kinds.items() if found else ():
-        if kind != found[0]:
-            raise ValueError(f"`--path` must be models of one kind, but {other} is {kind}, {path} {found[0]}.")
-    return {**kinds, path: found[0]} if found else dict(kinds)
+    found = kind(_name(checkpoint, "model"))
+    for other, other_kind in kinds.items() if found else ():
+        if other_kind != found:
+            raise ValueError(f"`--path` must be models of one kind, but {other} is {other_kind}, {path} {found}.")
+    return {**kinds, path: found} if found else dict(kinds)
+
+
+def kind(arch: str | None) -> str | None:
+    """Return of which of `KINDS` an architecture is, None where it is of none or not registered."""
+    model = ARCH_MODEL_REGISTRY.get(arch) or MODEL_REGISTRY.get(arch)
+    found = [words for words, base in KINDS.items() if isinstance(model, type) and issubclass(model, base)]
+    return found[0] if found else None
 
 
 def _name(checkpoint: Checkpoint, part: str) -> Any:

@@ -81,11 +81,12 @@ def first_update(trainer: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[None]:
-    """Say in one line, a ValueError, that checkpoints do not fit --model-overrides; other errors pass as they are.
+def overriding(overrides: Mapping[str, Any], paths: Sequence[str], option: str = "--model-overrides") -> Iterator[None]:
+    """Say in one line, a ValueError, that checkpoints do not fit their overrides; other errors pass as they are.
 
     Args:
         overrides: the options; those of fairseq-validate are among all options of its command line.
+        option: where these options were given, for errors.
     """
     given = overrides.get("model_overrides", {}) if "path" in overrides else overrides
     try:
@@ -96,9 +97,7 @@ def overriding(overrides: Mapping[str, Any], paths: Sequence[str]) -> Iterator[N
         if not given:
             raise
         cause = error.__cause__ if isinstance(error, Malformed) and error.__cause__ else error
-        raise ValueError(
-            f"`--model-overrides` must fit {', '.join(paths)}, but is {str(given)!r}: {reason(cause)}."
-        ) from None
+        raise ValueError(f"`{option}` must fit {', '.join(paths)}, but is {str(given)!r}: {reason(cause)}.") from None
 
 
 def told(error: Exception, user_dir: str | None) -> str | None:

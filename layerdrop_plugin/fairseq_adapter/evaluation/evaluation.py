@@ -16,13 +16,14 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.overrides import overrides
 from ..checkpoints.whole import refuse_shard
 from ..errors.user_errors import overriding, reason
 from ..modeling.stacks import stacks_of, with_stacks
 from ..options.config import get, has, put
 from ..reading import reader
 from .adaptive_loss import adaptive_loss
-from .options import command_line, context_window, data_refusals, overrides, refusals, shorten_by_context_window
+from .options import command_line, context_window, data_refusals, refusals, shorten_by_context_window
 
 MAX_TOKENS = 4000  # per batch, where neither --max-tokens nor --batch-size is given
 

@@ -14,7 +14,6 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf, gen_parser_f
 from hydra.errors import HydraException
 
 from ... import message
-from ..compat import option_evaluation
 from ..options.config import get
 
 LEFT_OUT = (
@@ -127,22 +126,6 @@ def _check(given: dict[str, Any], task: str) -> None:
 def flag(option: str) -> str:
     """Return how an option is written on the command line."""
     return "DATA" if option == "data" else f"--{option.replace('_', '-')}"
-
-
-def overrides(text: str, option: str = "--model-overrides") -> dict[str, Any]:
-    """Return what an option says that holds a dict of others.
-
-    Raises:
-        ValueError: one line: it is no dict.
-    """
-    rule = f"`{option}` must be a Python dict"
-    values = option_evaluation.value_of(text, rule)
-    if not isinstance(values, dict):
-        raise ValueError(f"{rule}, but is {text!r} instead.")
-    for name in values:
-        if not isinstance(name, str):
-            raise ValueError(f"{rule} of values by the names of options, but has {name!r} in {text!r}.")
-    return values
 
 
 def context_window(cfg: Any) -> int:

@@ -11,11 +11,12 @@ from fairseq.dataclass import utils as dataclass_utils
 from fairseq_cli import generate
 
 from ..checkpoints import registered
+from ..checkpoints.overrides import overrides
 from ..errors.one_line import end, in_command, one_line
 from ..errors.user_errors import one_line_for_all
 from ..hooks import wrap
 from ..options.config import get
-from .options import check_context_window, check_values, data_refusals, flag, overrides
+from .options import check_context_window, check_values, data_refusals, flag
 
 LEAST = {"beam": 1, "nbest": 1, "context_window": 0, "tokens_per_sample": 1, "update_freq": 1}
 """The least values of some options, which fairseq does not check."""

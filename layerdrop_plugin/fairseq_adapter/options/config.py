@@ -65,6 +65,12 @@ def root_option(cfg: ModelConfig, group: str, name: str) -> Any:
     return getattr(cfg, name, None)
 
 
+def architecture_beside(cfg: ModelConfig) -> str | None:
+    """Return the architecture of the model that goes with the options of a task or criterion; None where none does."""
+    model = cfg if isinstance(cfg, Namespace) else OmegaConf.select(cfg._get_root(), "model")
+    return get(model, "_name") or get(model, "arch")
+
+
 def depths_of(cfg: ModelConfig) -> dict[str, int]:
     """Return how many layers each stack has; fconv's `encoder_layers`, a list of sizes, is no depth."""
     layers = {stack: get(cfg, f"{stack}_layers") for stack in ("encoder", "decoder")}

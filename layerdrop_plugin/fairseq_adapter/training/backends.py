@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from typing import Any
 
 from fairseq import tasks
-from omegaconf import OmegaConf
 
 from ..errors.one_line import one_line
 from ..hooks import wrap
 from ..modeling.architectures import PREFIX
-from ..options.config import get, root_option
+from ..options.config import architecture_beside, root_option
 
 UNSUPPORTED = {  # both are fairscale's, need GPUs, and end in a traceback where fairscale is not installed
     "fully_sharded": "a layer that is split among workers can be neither dropped nor pruned",  # stock hangs: #3875
@@ -28,7 +26,7 @@ def _setup_task(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
     backend = str(root_option(cfg, "distributed_training", "ddp_backend"))
     if backend in UNSUPPORTED:
         with one_line():
-            check_backend(backend, _architecture(cfg))
+            check_backend(backend, str(architecture_beside(cfg)))
     return original(cfg, *args, **kwargs)
 
 
@@ -43,9 +41,3 @@ def check_backend(backend: str, architecture: str) -> None:
             f"`--ddp-backend` must be pytorch_ddp or legacy_ddp for {architecture}, "
             f"but is {backend}: {UNSUPPORTED[backend]}."
         )
-
-
-def _architecture(task_cfg: Any) -> str:
-    """Return the architecture that is to be trained; a task's configuration lies beside its model's."""
-    model = task_cfg if isinstance(task_cfg, Namespace) else OmegaConf.select(task_cfg._get_root(), "model")
-    return str(get(model, "_name") or get(model, "arch"))
