@@ -66,6 +66,17 @@ CLASSIFIER = (
     Rule("pooler_activation_fn", ("tanh",)),
 )
 
+BART = (
+    *ADAPTIVE,
+    *OTHER_LAYERS,
+    *QUANT_NOISE,
+    *on("encoder_learned_pos", "decoder_learned_pos", "layernorm_embedding", "share_all_embeddings"),
+    *off("encoder_normalize_before", "decoder_normalize_before", "no_token_positional_embeddings"),
+    *off("encoder_xformers_att_config", "decoder_xformers_att_config", "cross_self_attention", "no_cross_attention"),
+    *off("merge_src_tgt_embed"),  # of fairseq-fixed
+    Rule("activation_fn", ("gelu", "relu", "gelu_accurate", "gelu_fast", "tanh")),
+)
+
 
 def check(options: Namespace, rules: Sequence[Rule], target: str) -> None:
     """Refuse what the target can't express.

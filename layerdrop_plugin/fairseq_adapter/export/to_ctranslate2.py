@@ -20,7 +20,10 @@ from . import MARKS, expressible, source
 from .source import Source
 
 TARGET = "CTranslate2"
-TASKS = {"transformer": "translation", "transformer_lm": "language_modeling"}
+TASKS = {
+    **dict.fromkeys(("transformer", "bart", "transformer_align"), "translation"),
+    "transformer_lm": "language_modeling",
+}
 """The families that the converter knows and LayerDrop is made for, with the task that each needs."""
 
 WORK = "layerdrop-export"
@@ -58,7 +61,7 @@ def export(
     check(model)
     folder = _data_folder(model.options, data)
     atomic_folder.check_apart(out, folder, "--data")
-    if model.family == "transformer":
+    if model.family != "transformer_lm":
         _set_languages(model.options, languages, folder)
     _check_dictionaries(model, folder)
     with _work_folder() as work, atomic_folder.write_folder(out, force, MARKS) as temporary:

@@ -1,0 +1,32 @@
+"""What `layerdrop_transformer` and those of fairseq's models that are built on its transformer have in common."""
+
+from __future__ import annotations
+
+from ..options.declared import add_options
+from .stacks import with_layerdrop, without_rates
+
+
+class EncoderDecoder:
+    """Comes before one of fairseq's models among the bases of ours: its options, and LayerDrop in both stacks."""
+
+    @classmethod
+    def add_args(cls, parser):
+        """Declare the options of fairseq's model, and ours in the place of those that it has, too."""
+        super().add_args(parser)
+        add_options(parser, cls.__name__, ("encoder", "decoder"))
+
+    @classmethod
+    def build_model(cls, args, task):
+        """Let fairseq build the model, then put our stacks in the place of its layers."""
+        with without_rates(args) as options:
+            model = super().build_model(options, task)
+        return with_layerdrop(model, args)
+
+
+class RepeatedDecoder(EncoderDecoder):
+    """The same for a model that may run its decoder several times in a forward pass, without the same layers."""
+
+    def forward(self, *args, **kwargs):
+        """Call fairseq's model."""
+        with self.decoder.layers.one_pass():
+            return super().forward(*args, **kwargs)
