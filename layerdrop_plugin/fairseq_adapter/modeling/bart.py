@@ -13,5 +13,7 @@ from .encoder_decoder import EncoderDecoder
 class LayerDropBARTModel(EncoderDecoder, BARTModel):
     """Takes every option of fairseq's `bart`; see `BARTModel.from_pretrained` to load."""
 
+    taken_from_elsewhere = (("task", "task", "_name"),)
+
 
 register_architectures("bart")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from ..options.config import root_option
 from ..options.declared import add_options
 from .stacks import with_layerdrop, without_rates
 
 
 class EncoderDecoder:
     """Comes before one of fairseq's models among the bases of ours: its options, and LayerDrop in both stacks."""
+
+    taken_from_elsewhere: tuple[tuple[str, str, str], ...] = ()
+    """Options that fairseq's model reads as its own, with group and name of what they are in YAML."""
 
     @classmethod
     def add_args(cls, parser):
@@ -20,6 +24,9 @@ class EncoderDecoder:
         """Let fairseq build the model, then put our stacks in the place of its layers."""
         with without_rates(args) as options:
             model = super().build_model(options, task)
+        for name, *elsewhere in cls.taken_from_elsewhere:
+            if not hasattr(model.args, name):
+                setattr(model.args, name, root_option(args, *elsewhere))
         return with_layerdrop(model, args)
 
 
