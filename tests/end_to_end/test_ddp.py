@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from shared.text_models import aligned, argv_of  # noqa: F401  a fixture
 
 from layerdrop_plugin.dropping import dropped_groups
 
@@ -58,7 +59,7 @@ def arguments(tiny, data):
 
 
 @pytest.fixture(scope="module")
-def jobs(arguments, full):
+def jobs(arguments, full, tiny, aligned):
     """What two workers train, by name."""
     made = {}
     for family in FAMILIES:
@@ -75,6 +76,8 @@ def jobs(arguments, full):
     made["structured checkpoint_activations"] = arguments(
         "transformer", 8, *few, *HALF, *STRUCTURED, "--checkpoint-activations"
     )
+    _, *others = arguments("transformer", 8, *few)
+    made["decoder_runs_twice"] = list(map(str, [aligned, *others, *argv_of(tiny, "transformer_align"), *HALF]))
     made["two_passes"] = arguments("transformer", 8, *few, *HALF, "--criterion", "twice")
     made["find_unused_parameters"] = arguments("transformer", 8, *few, *HALF, "--find-unused-parameters")
     prune = ["--decoder-layers-to-keep", "0,2", "--restore-file", full["transformer"], "--save-interval-updates", 1]
@@ -171,6 +174,7 @@ def test_losses_are_those_of_one_worker_with_twice_the_batch(family, trained, ar
     "name",
     [
         *("all_dropped", "all_dropped language_model", "checkpoint_activations", "two_passes"),
+        "decoder_runs_twice",
         *("find_unused_parameters", "structured", "structured checkpoint_activations", "depths"),
     ],
 )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+
 import pytest
 import torch
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
 from shared.text_models import RATES, TEXT_MODELS, aligned, argv_of, loss_of, watch  # noqa: F401  a fixture
+from shared.trainings import assert_same_training
 
 from layerdrop_plugin.dropping import LayerDropStack
 
@@ -34,8 +38,6 @@ def stacks(trainer):
 
 
 def test_every_architecture_of_fairseqs_has_ours():
-    from fairseq.models import ARCH_MODEL_NAME_REGISTRY
-
     ours = {name for name, of in ARCH_MODEL_NAME_REGISTRY.items() if of in {f"layerdrop_{f}" for f in FAMILIES}}
     assert ours == {
         *("layerdrop_bart_base", "layerdrop_bart_large"),
@@ -48,6 +50,25 @@ def test_every_architecture_of_fairseqs_has_ours():
         "layerdrop_iterative_nonautoregressive_transformer_wmt_en_de",
         "layerdrop_nacrf_transformer",
     }
+
+
+OWN = {
+    "bart": "--pooler-dropout",
+    "transformer_align": "--alignment-layer",
+    "nonautoregressive_transformer": "--src-embedding-copy",
+    "cmlm_transformer": "--pred-length-offset",
+    "iterative_nonautoregressive_transformer": "--dae-ratio",
+    "nacrf_transformer": "--crf-beam-approx",
+}
+
+
+@pytest.mark.parametrize(("family", "own"), OWN.items())
+def test_help_has_fairseqs_options_and_ours(family, own):
+    parser = ArgumentParser()
+    MODEL_REGISTRY[f"layerdrop_{family}"].add_args(parser)
+    text = parser.format_help()
+    for option in (own, "--encoder-layerdrop P", "--decoder-headdrop P", "--layerdrop-validate-depths"):
+        assert f"  {option}" in text
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -170,3 +191,11 @@ def test_pruned_at_load_it_is_the_model_without_those_layers_bit_for_bit(family,
     assert not torch.equal(small, whole)
     assert torch.equal(small, outputs_of(model, tokens))
     assert torch.equal(small, running)
+
+
+def test_a_training_that_is_started_again_ends_as_one_that_was_not(train, tiny, aligned, tmp_path):
+    argv = [aligned, *argv_of(tiny, "iterative_nonautoregressive_transformer"), *RATES, "--save-dir"]
+    train(*argv, tmp_path / "whole", "--max-update", 5)
+    for updates in (3, 5):
+        train(*argv, tmp_path / "again", "--max-update", updates)
+    assert_same_training(tmp_path / "whole", tmp_path / "again")
