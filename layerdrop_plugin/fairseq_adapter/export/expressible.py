@@ -42,6 +42,7 @@ CTRANSLATE2_TRANSLATION = (
     *CTRANSLATE2,
     *off("cross_self_attention", "no_cross_attention", "encoder_xformers_att_config", "no_decoder_final_norm"),
     *off("merge_src_tgt_embed"),  # of fairseq-fixed
+    *off("full_context_alignment"),  # scores would be the same, alignments others
 )
 CTRANSLATE2_LANGUAGE_MODEL = (
     *CTRANSLATE2,

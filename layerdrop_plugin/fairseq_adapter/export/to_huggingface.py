@@ -74,6 +74,12 @@ def _checked_bart(model: Source, head: str | None) -> tuple[Any, str]:
     if head is not None:
         raise ValueError(f"`--head` must be left out for BART, which is exported as {GENERATION}, but is {head!r}.")
     expressible.check(model.options, expressible.BART, BART)
+    for one, other in (
+        ("max_target_positions", "max_source_positions"),
+        ("decoder_input_dim", "decoder_embed_dim"),
+        ("decoder_output_dim", "decoder_embed_dim"),
+    ):
+        expressible.check_equal(model.options, one, other, BART)
     ours = _fairseqs(model)
     config, weights = huggingface_bart.config(model.options, ours), huggingface_bart.weights(ours)
     theirs = _theirs("BartConfig", config, GENERATION, weights)
