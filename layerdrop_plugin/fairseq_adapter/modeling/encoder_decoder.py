@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fairseq.models.transformer import TransformerModel
+
 from ..options.config import root_option
 from ..options.declared import add_options
 from .stacks import with_layerdrop, without_rates
 
 
-class EncoderDecoder:
+class EncoderDecoder(TransformerModel):
     """Comes before one of fairseq's models among the bases of ours: its options, and LayerDrop in both stacks."""
 
     taken_from_elsewhere: tuple[tuple[str, str, str], ...] = ()

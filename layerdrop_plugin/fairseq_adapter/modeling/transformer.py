@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from fairseq.models import register_model
-from fairseq.models.transformer import TransformerModel
 
 from .architectures import register_architectures
 from .encoder_decoder import EncoderDecoder
 
 
 @register_model("layerdrop_transformer")
-class LayerDropTransformerModel(EncoderDecoder, TransformerModel):
+class LayerDropTransformerModel(EncoderDecoder):
     """Takes every option of fairseq's `transformer`; see `TransformerModel.from_pretrained` to load."""
 
 
