@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from argparse import ArgumentParser
+from types import SimpleNamespace
 
 import pytest
 import torch
-from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY
+from fairseq.data import Dictionary
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY, MODEL_REGISTRY, build_model
+from omegaconf import OmegaConf
 from shared.text_models import RATES, TEXT_MODELS, aligned, argv_of, loss_of, watch  # noqa: F401  a fixture
 from shared.trainings import assert_same_training
 
@@ -69,6 +73,37 @@ def test_help_has_fairseqs_options_and_ours(family, own):
     text = parser.format_help()
     for option in (own, "--encoder-layerdrop P", "--decoder-headdrop P", "--layerdrop-validate-depths"):
         assert f"  {option}" in text
+
+
+@pytest.mark.parametrize("arch", ["bart_base", "transformer_align", "cmlm_transformer", "nacrf_transformer"])
+def test_from_yaml_it_has_what_fairseqs_model_reads_as_its_own(arch):
+    sizes = {"encoder_embed_dim": 8, "encoder_layers": 2, "decoder_layers": 2, "alignment_layer": 1}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_layerdrop": 0.5}
+    root = OmegaConf.create(
+        {
+            "model": {"_name": f"layerdrop_{arch}", **sizes, **heads},
+            "task": {"_name": "multilingual_denoising"},
+            "criterion": {"label_smoothing": 0.3},
+            "common": {"seed": 7},
+        }
+    )
+    words = Dictionary()
+    model = build_model(root.model, SimpleNamespace(source_dictionary=words, target_dictionary=words))
+    assert (model.decoder.layers.dropping.seed, model.decoder.layers.rates[0]) == (7, 0.5)
+    if arch == "bart_base":
+        assert model.args.task == "multilingual_denoising"
+    elif arch != "transformer_align":
+        assert model.args.label_smoothing == 0.3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_pickled(family, build):
+    model = build(family, *RATES)._model
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again) is type(model)
+    assert [stack.rates for stack in (again.encoder.layers, again.decoder.layers)] == [
+        stack.rates for stack in (model.encoder.layers, model.decoder.layers)
+    ]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
