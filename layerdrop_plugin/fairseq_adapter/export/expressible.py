@@ -49,6 +49,7 @@ CTRANSLATE2_LANGUAGE_MODEL = (
     *off("character_embeddings", "self_target", "past_target"),
     Rule("output_dictionary_size", (-1,)),
 )
+CTRANSLATE2_MULTILINGUAL = off("lang_tok_replacing_bos_eos", "source_dict", "target_dict", "fixed_dictionary")
 """`ctranslate2.converters.FairseqConverter` (4.8) itself refuses some of these, fails at others, and converts
 models with OTHER_LAYERS, QUANT_NOISE or cross_self_attention as if they had none."""
 

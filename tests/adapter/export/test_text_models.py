@@ -19,6 +19,7 @@ SOURCE, TARGET = ["w1", "w30", "w9", "w2", "w17"], ["v3", "v1", "v22", "v39"]
 KEPT = {"encoder": "0,3", "decoder": "1,2"}
 OVERRIDES = {f"{stack}_layers_to_keep": layers for stack, layers in KEPT.items()}
 TOKENS = torch.tensor([[0, 9, 21, 4, 33, 2], [0, 12, 7, 2, 1, 1]])  # the second is padded
+ARCHS = {"bart": "bart_base", "transformer": "transformer"}
 BEFORE = torch.tensor([[2, 0, 5, 6], [2, 0, 7, 44]])
 
 
@@ -76,6 +77,39 @@ def test_ctranslate2_scores_and_aligns_as_fairseq_does(family, overrides, kept, 
             [SOURCE], target_prefix=[TARGET], max_decoding_length=4, return_attention=True
         )
         assert torch.allclose(torch.tensor(translated.attention[0]), attention[0, :4, :5], atol=1e-4)
+
+
+@pytest.mark.parametrize("file", [False, True])
+@pytest.mark.parametrize("family", ["bart", "transformer"])
+def test_a_model_of_several_languages_translates_with_their_tokens(family, file, lively, aligned, tmp_path):
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    options = ["--task", "translation_multi_simple_epoch", "--lang-pairs", "en-de", "--share-all-embeddings"]
+    options += ["--encoder-langtok", "tgt", "--decoder-langtok", "--arch", f"layerdrop_{ARCHS[family]}"]
+    languages = tmp_path / "languages.txt"
+    languages.write_text("de\nen\nfr\n")
+    path = lively("bart", *options, *(["--lang-dict", languages] if file else ["--langs", "de,en,fr"]))
+    data = tmp_path / "data"
+    data.mkdir()
+    for language in ("en", "de"):
+        (data / f"dict.{language}.txt").symlink_to(aligned / f"dict.{language}.txt")
+    if file:
+        with pytest.raises(ValueError) as error:
+            to_ctranslate2.export(path, str(tmp_path / "out"), KEPT, str(data), ("en", "de"))
+        assert str(error.value) == f"`--data` must be a folder with languages.txt, but {data} has none."
+        (data / "languages.txt").symlink_to(languages)
+    to_ctranslate2.export(path, str(tmp_path / "out"), KEPT, str(data), ("en", "de"))
+    model, task = load(path, **OVERRIDES)
+    words = task.target_dictionary
+    source = torch.tensor([[*map(words.index, ["__de__", *SOURCE]), words.eos()]])
+    wanted = torch.tensor([[*map(words.index, ["__de__", *TARGET]), words.eos()]])
+    assert words.unk() not in torch.cat([source, wanted], 1)
+    with torch.no_grad():
+        logits = model(source, torch.tensor([source.shape[1]]), wanted.roll(1))[0]
+    expected = torch.log_softmax(logits, -1)[0].gather(1, wanted.T)[:, 0]
+    assert expected.max() - expected.min() > 0.5
+    translator = ctranslate2.Translator(str(tmp_path / "out"))
+    (scored,) = translator.score_batch([["__de__", *SOURCE]], [["__de__", *TARGET]])
+    assert torch.allclose(torch.tensor(scored.log_probs), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kept", [{}, KEPT], ids=["whole", "pruned"])
