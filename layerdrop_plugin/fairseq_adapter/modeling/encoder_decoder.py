@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from fairseq.models.transformer import TransformerModel
 
+from ...dropping import LayerDropStack
 from ..options.config import root_option
 from ..options.declared import add_options
 from .stacks import with_layerdrop, without_rates
@@ -36,6 +39,7 @@ class RepeatedDecoder(EncoderDecoder):
     """The same for a model that may run its decoder several times in a forward pass, without the same layers."""
 
     def forward(self, *args, **kwargs):
-        """Call fairseq's model."""
-        with self.decoder.layers.one_pass():
+        """Call fairseq's model; its decoder may have been given other layers."""
+        layers = self.decoder.layers
+        with layers.one_pass() if isinstance(layers, LayerDropStack) else contextlib.nullcontext():
             return super().forward(*args, **kwargs)
