@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
@@ -126,7 +127,7 @@ class LayerDropStack(LayerStack):
     __jit_unused_properties__ = [*LayerStack.__jit_unused_properties__, "rates", "learned_rates"]
     __jit_ignored_attributes__ = [
         *LayerStack.__jit_ignored_attributes__,
-        *("name", "dropping", "learning", "update", "forward_passes", "model_passes", "drawn", "dropped"),
+        *("name", "dropping", "learning", "update", "forward_passes", "model_passes", "drawn", "dropped", "_shared"),
     ]
 
     def __init__(
@@ -152,6 +153,7 @@ class LayerDropStack(LayerStack):
         self.update = 0
         self.forward_passes = 0
         self.model_passes: Passes | None = None
+        self._shared: ForwardPass | None = None
         self.drawn = self.dropped = 0  # layers, since `take_share`
 
     @property
@@ -187,6 +189,15 @@ class LayerDropStack(LayerStack):
             if self.learning is not None:
                 self.learning.finish_update(self._layers(), _mean(self.rates))
 
+    @contextlib.contextmanager
+    def one_pass(self) -> Iterator[LayerDropStack]:
+        """Let all runs through the stack within this context drop the same: they are one forward pass of a model."""
+        before, self._shared = self._shared, ForwardPass(self)
+        try:
+            yield self
+        finally:
+            self._shared = before
+
     def take_share(self) -> float | None:
         """Return the share of layers that were dropped since the last call, None if there was no forward pass."""
         share = self.dropped / self.drawn if self.drawn else None
@@ -214,7 +225,7 @@ class LayerDropStack(LayerStack):
 
     def __iter__(self) -> Iterator[Any]:
         if self.training and (self.dropping.groups or self.dropping.depths or any(self.rates)):
-            one_pass = ForwardPass(self)
+            one_pass = self._shared or ForwardPass(self)
             return iter([DroppableLayer(one_pass, i, layer) for i, layer in enumerate(self._layers())])
         return super().__iter__()
 

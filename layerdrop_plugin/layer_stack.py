@@ -74,7 +74,9 @@ class LayerStack(nn.ModuleList):
         if not self.training and self._instead is not None:
             return iter(self._instead)
         if not self.training and self._running is not None:
-            return iter([layer if i in self._running else self.idle for i, layer in enumerate(layers)])
+            return iter(
+                [layer if i in self._running else _IdleLayer(layer, self.idle) for i, layer in enumerate(layers)]
+            )
         return iter(layers)
 
     def __prepare_scriptable__(self) -> LayerStack:
@@ -86,6 +88,21 @@ class LayerStack(nn.ModuleList):
         if self._running is not None or self._instead is not None:
             raise ValueError("`torch.jit.script` must be called outside of `running` and `instead`, but is inside.")
         return self
+
+
+class _IdleLayer:
+    """A layer that does not run: called, it passes its input through; else it is the layer."""
+
+    def __init__(self, layer: nn.Module, idle: Callable[..., Any]) -> None:
+        self._layer, self._idle = layer, idle
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return self._idle(x, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_layer":  # copying and pickling ask before there is a layer
+            raise AttributeError(name)
+        return getattr(self._layer, name)
 
 
 def _idle(extra_outputs: int, x: Tensor, *args: Any, **kwargs: Any) -> Any:

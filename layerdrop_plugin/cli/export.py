@@ -13,7 +13,7 @@ from .command import Parser, add_stack_options, load_fairseq, stack_specs
 DESCRIPTION = """\
 Write a model, with all its layers or some of them, as a folder for another library:
   ctranslate2  translation and language models for CTranslate2, which is fast on CPUs, with weights of fewer bits
-  huggingface  RoBERTa, with its masked LM's or a classification head, for AutoModel....from_pretrained
+  huggingface  RoBERTa, with its masked LM's or a classification head, and BART, for AutoModel....from_pretrained
 What that library can't express, say adaptive input, is refused."""
 
 EXAMPLES = """\
@@ -99,8 +99,8 @@ def _parser() -> Parser:
     group.add_argument(
         "--head",
         metavar="NAME",
-        help="a classification head of the checkpoint, or masked_lm (default: the only classification head, "
-        "masked_lm if there is none)",
+        help="of a RoBERTa: a classification head of the checkpoint, or masked_lm (default: the only classification "
+        "head, masked_lm if there is none)",
     )
     parser.add_argument("--force", action="store_true", help="replace the files of an earlier export in OUT")
     return parser

@@ -29,10 +29,10 @@ EXTRA = {"roberta": ["--criterion", "masked_lm"]}
 
 
 def parameters(family, arch, words, symbols):
-    task, build = TASKS[family]
+    task, build = TASKS.get(family, TASKS["transformer"])  # a translation model, if no other
     argv = ["data", "--task", task, "--arch", arch, *EXTRA.get(family, []), *words]
     args = options.parse_args_and_arch(options.get_training_parser(), argv)
-    with torch.device("cpu" if family == "roberta" else "meta"):  # RoBERTa copies weights as it fills them
+    with torch.device("cpu" if family in ("roberta", "bart") else "meta"):  # these copy weights as they fill them
         model = models.build_model(args, build(args, symbols))
     return {name: list(p.shape) for name, p in model.named_parameters()}
 

@@ -15,13 +15,15 @@ import layerdrop_plugin  # noqa: F401  registers
 from layerdrop_plugin.fairseq_adapter.compat import ACTIVE, encoder_weight_copies
 
 without_memory = pytest.mark.skipif(not hasattr(torch.device, "__enter__"), reason="torch 2.0 builds without memory")
-FAMILIES = ("transformer", "transformer_lm", "roberta")
+NAT = ("nonautoregressive_transformer", "cmlm_transformer", "iterative_nonautoregressive_transformer")
+TRANSLATION = ("transformer", "bart", "transformer_align", *NAT, "nacrf_transformer")
+FAMILIES = (*TRANSLATION, "transformer_lm", "roberta")
 COPIES = encoder_weight_copies.COPIES if "encoder_weight_copies" in ACTIVE else ()
 """Of the weights of stock's encoder layers; fairseq-fixed has none."""
 ENCODER = ["--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "24", "--encoder-attention-heads", "2"]
 DECODER = ["--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "24", "--decoder-attention-heads", "2"]
 SMALL = {
-    "transformer": ENCODER + DECODER,
+    **dict.fromkeys(TRANSLATION, ENCODER + DECODER),
     "transformer_lm": [*DECODER, "--decoder-input-dim", "16", "--decoder-output-dim", "16", "--tokens-per-sample", "8"],
     "roberta": [*ENCODER, "--max-positions", "8"],
 }
@@ -45,6 +47,9 @@ VARIANTS = [
     ("transformer_lm", "transformer_lm", ["--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "4"]),
     ("roberta", "roberta", ["--untie-weights-roberta", "--encoder-normalize-before", "--bf16"]),
     ("roberta", "roberta", ["--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "4"]),
+    ("bart", "bart_base", ["--share-all-embeddings", "--encoder-normalize-before", "--checkpoint-activations"]),
+    ("transformer_align", "transformer_align", ["--share-all-embeddings", "--decoder-normalize-before"]),
+    ("nacrf_transformer", "nacrf_transformer", ["--share-all-embeddings", "--src-embedding-copy"]),
     ("roberta", "roberta", ["--spectral-norm-classification-head"]),
 ]
 
@@ -91,7 +96,7 @@ def parameters(fork_server, tmp_path_factory):
 
 def types(family, arguments):
     """How many: above an architecture's own cut-offs (up to 160,000) where they hold."""
-    return 40 if arguments or family == "roberta" else 200_000
+    return 40 if arguments or family in ("roberta", "bart") else 200_000
 
 
 def test_the_families_are_found():

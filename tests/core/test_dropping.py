@@ -370,3 +370,26 @@ def test_rates_of_0_at_the_start_of_a_schedule_drop_nothing():
     assert stack.take_share() == 0.0
     stack.set_num_updates(10)
     assert torch.equal(forward(stack, x), x)
+
+
+def test_a_model_may_run_a_stack_several_times_in_one_pass_without_the_same_layers():
+    stack = make_stack()
+    x = torch.randn(3, 4)
+    with stack.one_pass() as same:
+        assert same is stack
+        assert torch.equal(forward(stack, x), forward(stack, x))
+        ran(stack)
+        forward(stack, x)
+    assert ran(stack) == [2, 3, 4, 6, 9, 10, 11]  # as in a pass that runs it once
+    assert stack.forward_passes == 1
+    forward(stack, x)
+    assert ran(stack) == [i for i, layer in enumerate(stack._layers()) if layer in survivors(stack, forward_pass=1)]
+
+
+def test_a_pass_that_fails_is_over():
+    stack = make_stack()
+    forward_fails = pytest.raises(RuntimeError, match="shapes cannot be multiplied")
+    with forward_fails, stack.one_pass():
+        forward(stack, torch.randn(3, 5))
+    forward(stack, torch.randn(3, 4))
+    assert stack.forward_passes == 2

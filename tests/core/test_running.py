@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from shared.toy_stacks import DEPTH, Layer, forward, make_stack, ran
@@ -83,3 +85,14 @@ def test_what_runs_instead_is_undone_after_an_error_and_never_trained():
     with pytest.raises(KeyError):
         fail()
     assert not torch.equal(forward(stack.eval(), x), x)
+
+
+def test_a_layer_that_does_not_run_has_its_attributes():
+    """Fairseq's BART sets the size of the beam in each layer."""
+    stack = make_stack().eval()
+    with stack.running([1]):
+        first, *_ = stack
+        assert first.fc is stack[0].fc
+        copy.deepcopy(first)
+        with pytest.raises(AttributeError, match="no attribute 'never'"):
+            first.never  # noqa: B018

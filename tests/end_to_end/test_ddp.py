@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from shared.distilling import adaptive, distilling  # noqa: F401  fixtures
+from shared.text_models import aligned, argv_of  # noqa: F401  a fixture
 
 from layerdrop_plugin.dropping import dropped_groups
 
@@ -65,7 +66,7 @@ def taught(adaptive):
 
 
 @pytest.fixture(scope="module")
-def jobs(arguments, full, taught):
+def jobs(arguments, full, tiny, aligned, taught):
     """What two workers train, by name."""
     made = {}
     for family in FAMILIES:
@@ -86,6 +87,8 @@ def jobs(arguments, full, taught):
     made["structured checkpoint_activations"] = arguments(
         "transformer", 8, *few, *HALF, *STRUCTURED, "--checkpoint-activations"
     )
+    _, *others = arguments("transformer", 8, *few)
+    made["decoder_runs_twice"] = list(map(str, [aligned, *others, *argv_of(tiny, "transformer_align"), *HALF]))
     made["two_passes"] = arguments("transformer", 8, *few, *HALF, "--criterion", "twice")
     made["find_unused_parameters"] = arguments("transformer", 8, *few, *HALF, "--find-unused-parameters")
     prune = ["--decoder-layers-to-keep", "0,2", "--restore-file", full["transformer"], "--save-interval-updates", 1]
@@ -184,6 +187,7 @@ def test_losses_are_those_of_one_worker_with_twice_the_batch(name, trained, taug
     "name",
     [
         *("all_dropped", "all_dropped language_model", "checkpoint_activations", "two_passes"),
+        "decoder_runs_twice",
         *("find_unused_parameters", "structured", "structured checkpoint_activations", "depths"),
     ],
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from . import (
     adaptive_loss_backend,
+    beam_in_training,
     broadcast_between_workers,
     checkpoint_saving,
     ddp_on_cpu,
+    denoising_options,
     encoder_fastpath,
     encoder_weight_copies,
     hydra_warnings,
@@ -45,6 +47,8 @@ PATCHES = (
     repeated_ngrams,
     last_batch,
     pretrained_bart_task,
+    denoising_options,
+    beam_in_training,
     spawned_worker_errors,
     late_user_dir,
     option_evaluation,

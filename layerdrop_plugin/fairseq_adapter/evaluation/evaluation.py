@@ -200,6 +200,8 @@ def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callab
         put(saved_cfg.task, "tokens_per_sample", shorter)
     if get(saved_cfg.task, "regression_target"):
         raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
+    if get(saved_cfg.criterion, "_name") == "nat_loss":  # a mean, with the length's loss in it, of a noisy target
+        raise ValueError("`--path` must be a model with a loss for each word, but this one's criterion is nat_loss.")
     arch = checkpoint.architecture
     if arch in pruning.SHARED_DEPTH:
         raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")

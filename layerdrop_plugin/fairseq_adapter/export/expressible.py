@@ -42,12 +42,14 @@ CTRANSLATE2_TRANSLATION = (
     *CTRANSLATE2,
     *off("cross_self_attention", "no_cross_attention", "encoder_xformers_att_config", "no_decoder_final_norm"),
     *off("merge_src_tgt_embed"),  # of fairseq-fixed
+    *off("full_context_alignment"),  # scores would be the same, alignments others
 )
 CTRANSLATE2_LANGUAGE_MODEL = (
     *CTRANSLATE2,
     *off("character_embeddings", "self_target", "past_target"),
     Rule("output_dictionary_size", (-1,)),
 )
+CTRANSLATE2_MULTILINGUAL = off("lang_tok_replacing_bos_eos", "source_dict", "target_dict", "fixed_dictionary")
 """`ctranslate2.converters.FairseqConverter` (4.8) itself refuses some of these, fails at others, and converts
 models with OTHER_LAYERS, QUANT_NOISE or cross_self_attention as if they had none."""
 
@@ -64,6 +66,17 @@ CLASSIFIER = (
     *ROBERTA,
     Rule("activation_fn", ("gelu", "relu", "gelu_accurate", "gelu_fast", "tanh")),
     Rule("pooler_activation_fn", ("tanh",)),
+)
+
+BART = (
+    *ADAPTIVE,
+    *OTHER_LAYERS,
+    *QUANT_NOISE,
+    *on("encoder_learned_pos", "decoder_learned_pos", "layernorm_embedding", "share_all_embeddings"),
+    *off("encoder_normalize_before", "decoder_normalize_before", "no_token_positional_embeddings"),
+    *off("encoder_xformers_att_config", "decoder_xformers_att_config", "cross_self_attention", "no_cross_attention"),
+    *off("merge_src_tgt_embed"),  # of fairseq-fixed
+    Rule("activation_fn", ("gelu", "relu", "gelu_accurate", "gelu_fast", "tanh")),
 )
 
 

@@ -10,6 +10,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -20,8 +21,12 @@ from . import MARKS, expressible, source
 from .source import Source
 
 TARGET = "CTranslate2"
-TASKS = {"transformer": "translation", "transformer_lm": "language_modeling"}
-"""The families that the converter knows and LayerDrop is made for, with the task that each needs."""
+MULTILINGUAL = "translation_multi_simple_epoch"
+TASKS = {
+    **dict.fromkeys(("transformer", "bart", "transformer_align"), ("translation", MULTILINGUAL)),
+    "transformer_lm": ("language_modeling",),
+}
+"""The families that the converter knows and LayerDrop is made for, with the tasks that each may have."""
 
 WORK = "layerdrop-export"
 """In the name of the folder with what the converter reads."""
@@ -58,7 +63,7 @@ def export(
     check(model)
     folder = _data_folder(model.options, data)
     atomic_folder.check_apart(out, folder, "--data")
-    if model.family == "transformer":
+    if model.family != "transformer_lm":
         _set_languages(model.options, languages, folder)
     _check_dictionaries(model, folder)
     with _work_folder() as work, atomic_folder.write_folder(out, force, MARKS) as temporary:
@@ -84,8 +89,10 @@ def check(model: Source) -> None:
     if model.family not in TASKS:
         raise ValueError(f"`CKPT` must be a translation or language model for {TARGET}, but is a {model.family}.")
     options = model.options
-    if options.task != TASKS[model.family]:
-        expressible.refuse("task", TASKS[model.family], TARGET, options.task)
+    if options.task not in TASKS[model.family]:
+        expressible.refuse("task", " or ".join(TASKS[model.family]), TARGET, options.task)
+    if options.task == MULTILINGUAL:
+        expressible.check(options, expressible.CTRANSLATE2_MULTILINGUAL, TARGET)
     if model.family == "transformer_lm":
         expressible.check(options, expressible.CTRANSLATE2_LANGUAGE_MODEL, TARGET)
         _check_projections(options)
@@ -159,12 +166,14 @@ def _check_dictionaries(model: Source, folder: str) -> None:
     """
     from fairseq.data import Dictionary
 
+    if model.options.task == MULTILINGUAL:
+        _language_file(model.options, folder)
     for stack, name in _dictionaries(model).items():
         file = os.path.join(folder, name)
         if not os.path.isfile(file):
             raise ValueError(f"`--data` must be a folder with {name}, but {folder} has none.")
         try:
-            words = len(Dictionary.load(file))
+            words = len(_with_languages(Dictionary.load(file), model.options, folder))
         except Exception as error:  # fairseq's are of no class of their own
             raise ValueError(f"`--data` must hold dictionaries, but {file} is not one: {error}.") from None
         rows = len(source.weight(model, f"{stack}.embed_tokens.weight"))
@@ -173,6 +182,30 @@ def _check_dictionaries(model: Source, folder: str) -> None:
                 f"`--data` must hold the dictionaries of the model, whose {stack} knows {rows} words, "
                 f"but {file} has {words}."
             )
+
+
+def _with_languages(dictionary: Any, options: Namespace, folder: str) -> Any:
+    """Add, in place, what a multilingual task adds to its dictionary: a token for each language."""
+    if options.task == MULTILINGUAL:
+        from fairseq.data.multilingual.multilingual_data_manager import MultilingualDatasetManager
+        from fairseq.data.multilingual.multilingual_utils import augment_dictionary
+
+        languages = MultilingualDatasetManager.load_langs(
+            Namespace(**{**vars(options), **_language_file(options, folder)})
+        )
+        more = {name: getattr(options, name) for name in ("lang_tok_style", "langtoks_specs", "extra_data")}
+        augment_dictionary(dictionary=dictionary, language_list=languages, **more)
+    return dictionary
+
+
+def _language_file(options: Namespace, folder: str) -> dict[str, str]:
+    """Return where the converter looks for the list of languages, if the model has one."""
+    if not options.lang_dict:
+        return {}
+    name = os.path.basename(options.lang_dict)
+    if not os.path.isfile(os.path.join(folder, name)):
+        raise ValueError(f"`--data` must be a folder with {name}, but {folder} has none.")
+    return {"lang_dict": os.path.join(folder, name)}
 
 
 def _dictionaries(model: Source) -> dict[str, str]:

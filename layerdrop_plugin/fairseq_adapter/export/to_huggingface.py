@@ -1,4 +1,4 @@
-"""Export RoBERTa to Hugging Face's transformers, which build and write the model."""
+"""Export RoBERTa and BART to Hugging Face's transformers, which build and write the model."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from ... import atomic_folder
 from ...layer_spec import LayerSpec
 from ..checkpoints.provenance import Pruned
-from . import MARKS, expressible, huggingface_names, source
+from . import MARKS, expressible, huggingface_bart, huggingface_names, source
 from .huggingface_names import MASKED_LM
 from .source import Source
 
 TARGET = "Hugging Face's RoBERTa"
+BART = "Hugging Face's BART"
 KINDS = {True: "RobertaForMaskedLM", False: "RobertaForSequenceClassification"}
+GENERATION = "BartForConditionalGeneration"
 
 
 class Exported(NamedTuple):
@@ -37,8 +40,8 @@ def export(
 
     Args:
         specs: layers to keep, by stack; empty keeps all.
-        head: the classification head to take over, or `MASKED_LM`; None takes the only classification head, the
-            masked LM's where there is none.
+        head: of a RoBERTa, the classification head to take over, or `MASKED_LM`; None takes the only classification
+            head, the masked LM's where there is none.
         force: whether files of an earlier export in `out` may be replaced.
 
     Raises:
@@ -47,16 +50,41 @@ def export(
     atomic_folder.check_folder(out, force, MARKS)
     atomic_folder.check_apart(out, path, "CKPT")
     model = source.read(path, specs)
-    if model.family != "roberta":
-        raise ValueError(f"`CKPT` must be a RoBERTa for Hugging Face, but is a {model.family}.")
-    head = _head(model, head)
-    check(model, head)
-    ours = _fairseqs(model).eval()
-    theirs = _theirs(model.options, ours, head).eval()
-    _check_logits(ours, theirs, head)
+    if model.family not in ("roberta", "bart"):
+        raise ValueError(f"`CKPT` must be a RoBERTa or BART for Hugging Face, but is a {model.family}.")
+    theirs, head = _checked_bart(model, head) if model.family == "bart" else _checked_roberta(model, head)
     with atomic_folder.write_folder(out, force, MARKS) as temporary:
         _save(theirs, temporary)
     return Exported(type(theirs).__name__, head, model.kept)
+
+
+def _checked_roberta(model: Source, wanted: str | None) -> tuple[Any, str]:
+    """Return Hugging Face's model, which gives the same logits, and the name of the head in it."""
+    head = _head(model, wanted)
+    check(model, head)
+    ours = _fairseqs(model)
+    config, weights = huggingface_names.config(model.options, ours, head), huggingface_names.weights(ours, head)
+    theirs = _theirs("RobertaConfig", config, KINDS[head == MASKED_LM], weights)
+    _check_equal(*_logits(ours, theirs, head), TARGET)
+    return theirs, head
+
+
+def _checked_bart(model: Source, head: str | None) -> tuple[Any, str]:
+    """The same of BART, whose only head is the output layer."""
+    if head is not None:
+        raise ValueError(f"`--head` must be left out for BART, which is exported as {GENERATION}, but is {head!r}.")
+    expressible.check(model.options, expressible.BART, BART)
+    for one, other in (
+        ("max_target_positions", "max_source_positions"),
+        ("decoder_input_dim", "decoder_embed_dim"),
+        ("decoder_output_dim", "decoder_embed_dim"),
+    ):
+        expressible.check_equal(model.options, one, other, BART)
+    ours = _fairseqs(model)
+    config, weights = huggingface_bart.config(model.options, ours), huggingface_bart.weights(ours)
+    theirs = _theirs("BartConfig", config, GENERATION, weights)
+    _check_equal(*_logits_of_bart(ours, theirs), BART)
+    return theirs, "lm_head"
 
 
 def check(model: Source, head: str) -> None:
@@ -88,18 +116,20 @@ def _fairseqs(model: Source) -> Any:
     from fairseq.models import build_model
 
     names = [name for name in model.checkpoint.weights if name.endswith("encoder.embed_tokens.weight")]
-    rows = len(source.weight(model, names[0] if names else "encoder.sentence_encoder.embed_tokens.weight"))
+    usual = "encoder.embed_tokens.weight" if model.family == "bart" else "encoder.sentence_encoder.embed_tokens.weight"
+    rows = len(source.weight(model, names[0] if names else usual))
     dictionary = Dictionary()
     for number in range(rows - len(dictionary)):
         dictionary.add_symbol(f"{number}")  # which words they are is of no matter
-    options = Namespace(**{**vars(model.options), "load_checkpoint_heads": True, "encoder_layerdrop": 0.0})
-    ours = build_model(options, SimpleNamespace(source_dictionary=dictionary))
+    rates = {"encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
+    options = Namespace(**{**vars(model.options), "load_checkpoint_heads": True, **rates})
+    ours = build_model(options, SimpleNamespace(source_dictionary=dictionary, target_dictionary=dictionary))
     with source.fitting():
         ours.load_state_dict(dict(model.checkpoint.weights))
-    return ours
+    return ours.eval()
 
 
-def _theirs(options: Namespace, ours: Any, head: str) -> Any:
+def _theirs(config_kind: str, config: dict[str, Any], kind: str, weights: dict[str, Tensor]) -> Any:
     import transformers
 
     if not transformers.is_torch_available():
@@ -107,28 +137,46 @@ def _theirs(options: Namespace, ours: Any, head: str) -> Any:
             f"`--to huggingface` needs transformers that work with torch {torch.__version__}, "
             f"but {transformers.__version__} do not; older ones may: pip install 'transformers<5'."
         )
-    config = transformers.RobertaConfig(**huggingface_names.config(options, ours, head))
-    theirs = getattr(transformers, KINDS[head == MASKED_LM])(config)
-    lacking, unknown = theirs.load_state_dict(huggingface_names.weights(ours, head), strict=False)
+    theirs = getattr(transformers, kind)(getattr(transformers, config_kind)(**config))
+    lacking, unknown = theirs.load_state_dict(weights, strict=False)
     lacking = [name for name in lacking if not name.endswith("position_ids")]  # 0, 1, 2, ...; older versions save them
     if lacking or unknown:
         raise RuntimeError(f"transformers {transformers.__version__} want {lacking} and know no {unknown}")
-    return theirs
+    return theirs.eval()
+
+
+def _made_up(embeddings: Any) -> Tensor:
+    """Return two sentences, the second of which is padded."""
+    rows, pad = embeddings.num_embeddings, embeddings.padding_idx
+    return torch.tensor([[0, rows - 1, 4, 3, 2], [0, rows - 2, 2, pad, pad]])
 
 
 @torch.no_grad()
-def _check_logits(ours: Any, theirs: Any, head: str) -> None:
-    """Run both models on two made-up sentences: a version of transformers may come to compute something else."""
-    encoder = ours.encoder.sentence_encoder
-    rows, pad = encoder.embed_tokens.num_embeddings, encoder.padding_idx
-    tokens = torch.tensor([[0, rows - 1, 4, 3, 2], [0, rows - 2, 2, pad, pad]])
+def _logits(ours: Any, theirs: Any, head: str) -> tuple[Tensor, Tensor]:
+    """Return the logits of both RoBERTas for made-up sentences, of words only."""
+    embeddings = ours.encoder.sentence_encoder.embed_tokens
+    tokens = _made_up(embeddings)
+    words = tokens.ne(embeddings.padding_idx)
     before = ours(tokens, classification_head_name=None if head == MASKED_LM else head)[0]
-    after = theirs(tokens, attention_mask=tokens.ne(pad).long()).logits
-    if head == MASKED_LM:
-        before, after = (logits[tokens.ne(pad)] for logits in (before, after))
+    after = theirs(tokens, attention_mask=words.long()).logits
+    return (before[words], after[words]) if head == MASKED_LM else (before, after)
+
+
+@torch.no_grad()
+def _logits_of_bart(ours: Any, theirs: Any) -> tuple[Tensor, Tensor]:
+    """Return the logits of both BARTs for made-up sentences and targets."""
+    tokens = _made_up(ours.encoder.embed_tokens)
+    words = tokens.ne(ours.encoder.padding_idx)
+    targets = torch.tensor([[2, 0, 4, len(ours.encoder.embed_tokens.weight) - 1], [2, 0, 3, 4]])
+    before = ours(tokens, words.sum(1), targets)[0]
+    return before, theirs(tokens, attention_mask=words.long(), decoder_input_ids=targets).logits
+
+
+def _check_equal(before: Tensor, after: Tensor, target: str) -> None:
+    """Refuse what differs: a version of transformers may come to compute something else."""
     difference = float((before - after).abs().max() / before.abs().max().clamp(min=1))
     if not difference < 1e-3:
-        raise ValueError(f"`CKPT` can't be exported: the logits of {TARGET} differ from fairseq's by {difference:.2g}.")
+        raise ValueError(f"`CKPT` can't be exported: the logits of {target} differ from fairseq's by {difference:.2g}.")
 
 
 def _save(model: Any, folder: str) -> None:

@@ -13,15 +13,15 @@ from ...message import did_you_mean
 from ..checkpoints import at_load, pruning, registered, trained_depths, usable
 from ..errors.one_line import in_command, one_line
 from ..hooks import wrap
+from ..modeling.encoder_decoder import EncoderDecoder
 from ..modeling.roberta import LayerDropRobertaModel
-from ..modeling.transformer import LayerDropTransformerModel
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
 from ..options import model_options
 from ..options.config import get, put
 from ..options.model_options import ModelOptions
 from . import start, steps, validation
 
-OURS = (LayerDropTransformerModel, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
+OURS = (EncoderDecoder, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
 
 
 def install() -> None:

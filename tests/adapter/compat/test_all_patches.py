@@ -37,13 +37,16 @@ def patched():
     from fairseq.data.iterators import BackgroundConsumer
     from fairseq.distributed import utils as distributed_utils
     from fairseq.models import distributed_fairseq_model
+    from fairseq.models.bart import BARTModel
     from fairseq.modules import AdaptiveInput, AdaptiveSoftmax
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
+    from fairseq.tasks.denoising import DenoisingTask
 
     places = [utils.import_user_module, utils.__dict__.get("eval"), checkpoint_utils.torch, Layer.__init__]
     places += [Layer._load_from_state_dict, AdaptiveLoss.build_criterion.__func__]
     places += [AdaptiveInput.forward, AdaptiveSoftmax.forward]
     places += [distributed_utils.distributed_main, distributed_utils.call_main, BackgroundConsumer.run]
+    places += [BARTModel.set_beam_size, DenoisingTask.add_args]
     return [*places, distributed_fairseq_model.DistributedDataParallel]
 
 
@@ -138,6 +141,6 @@ def test_the_faults_of_0_12_2_are_all_found():
     faults = {
         *("user_dir_lookup", "adaptive_loss_backend", "encoder_weight_copies", "missing_history", "model_archives"),
         *("checkpoint_saving", "reading_ahead", "repeated_ngrams", "pretrained_bart_task", "spawned_worker_errors"),
-        *("late_user_dir", "option_evaluation", "layers_to_keep_option"),
+        *("late_user_dir", "option_evaluation", "layers_to_keep_option", "beam_in_training", "denoising_options"),
     }
     assert faults - set(compat.ACTIVE) == set()

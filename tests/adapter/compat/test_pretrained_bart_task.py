@@ -25,7 +25,11 @@ PRUNED = "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': 'last:1'}"
 WITHOUT = ["--encoder-layerdrop", 0, "--decoder-layerdrop", 0]  # with fairseq's own LayerDrop, its BART fails at a beam
 
 
-@pytest.fixture(scope="module", params=[["bart_base", *WITHOUT], ["layerdrop_transformer"]], ids=lambda words: words[0])
+@pytest.fixture(
+    scope="module",
+    params=[["bart_base", *WITHOUT], ["layerdrop_bart_base"], ["layerdrop_transformer"]],
+    ids=lambda words: words[0],
+)
 def trained(request, tiny, data, train, tmp_path_factory):
     """A checkpoint of the task, validated with BLEU while it was trained."""
     folder = tmp_path_factory.mktemp("trained")

@@ -89,7 +89,9 @@ def test_another_task(to_ctranslate2, full, tmp_path):
     torch.save(state, tmp_path / "changed.pt")
     with pytest.raises(ValueError) as error:
         to_ctranslate2.export(str(tmp_path / "changed.pt"), str(tmp_path / "out"), {})
-    assert str(error.value) == "`--task` must be translation for CTranslate2, but is 'denoising'."
+    assert str(error.value) == (
+        "`--task` must be translation or translation_multi_simple_epoch for CTranslate2, but is 'denoising'."
+    )
 
 
 TAKEN_OVER = {

@@ -65,6 +65,13 @@ def test_a_translation_model_is_scripted(build, tokens, arch):
         assert_agree(scripted, model, *inputs(batch))
 
 
+@pytest.mark.parametrize("arch", ["bart_base", "layerdrop_bart_base"])
+def test_bart_is_scripted(configure, tiny, data, tokens, arch):
+    cfg = configure(data["transformer"], "--arch", arch, *tiny["transformer"], "--encoder-layerdrop", 0)
+    model = tasks.setup_task(cfg.task).build_model(cfg.model).eval()
+    assert_agree(saved_and_loaded(torch.jit.script(model)), model, *inputs(tokens))
+
+
 @pytest.mark.parametrize("arch", ["transformer_lm", "layerdrop_transformer_lm"])
 def test_the_decoder_of_a_language_model_is_scripted(build, tokens, arch):
     _, model = build(arch)
