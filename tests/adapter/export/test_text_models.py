@@ -79,8 +79,7 @@ def test_ctranslate2_scores_and_aligns_as_fairseq_does(family, overrides, kept, 
         assert torch.allclose(torch.tensor(translated.attention[0]), attention[0, :4, :5], atol=1e-4)
 
 
-@pytest.mark.parametrize("file", [False, True])
-@pytest.mark.parametrize("family", ["bart", "transformer"])
+@pytest.mark.parametrize(("family", "file"), [("bart", True), ("transformer", False)])
 def test_a_model_of_several_languages_translates_with_their_tokens(family, file, lively, aligned, tmp_path):
     ctranslate2 = pytest.importorskip("ctranslate2")
     options = ["--task", "translation_multi_simple_epoch", "--lang-pairs", "en-de", "--share-all-embeddings"]
@@ -112,9 +111,9 @@ def test_a_model_of_several_languages_translates_with_their_tokens(family, file,
     assert torch.allclose(torch.tensor(scored.log_probs), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("kept", [{}, KEPT], ids=["whole", "pruned"])
 @pytest.mark.parametrize(
-    "options", [[], ["--arch", "layerdrop_mbart_base"], ["--activation-fn", "gelu_accurate"]], ids=" ".join
+    ("options", "kept"),
+    [([], {}), ([], KEPT), (["--arch", "layerdrop_mbart_base"], KEPT), (["--activation-fn", "gelu_accurate"], {})],
 )
 @torch.no_grad()
 def test_hugging_face_has_the_logits_of_bart(options, kept, lively, tmp_path):

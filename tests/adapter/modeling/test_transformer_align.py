@@ -81,6 +81,17 @@ def test_what_can_not_be_is_refused_in_one_line(options, message, build):
     assert str(error.value) == message
 
 
+def test_what_is_loaded_to_be_used_says_nothing_of_it(build, tmp_path, load_model, caplog):
+    trainer = build(*RATES)
+    trainer.consolidate_optimizer()
+    trainer.save_checkpoint(str(tmp_path / "saved.pt"), {"train_iterator": {"epoch": 1}})
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        model, _ = load_model(tmp_path / "saved.pt")
+    assert model.decoder.layers.rates == (0.5, 0.5, 0.0, 0.5)
+    assert not any("never dropped" in message for message in caplog.messages)
+
+
 def test_a_pruned_model_trains_on_with_its_alignment_layer(build):
     stack = build(*RATES, "--decoder-layers-to-keep", "1,2")._model.decoder.layers
     assert stack.rates == (0.5, 0.0)
