@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Callable
 
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, tasks
 from fairseq.data import Dictionary
 from fairseq.tasks import FairseqTask
 from torch.overrides import TorchFunctionMode
 
-from ... import message
+from ... import families, message
 from ..errors.one_line import raising
 from . import at_load
-
-_TABLE = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?embed_tokens\.(weight|embeddings\.[0-9]+\.0\.weight)")
 
 
 def check(path: str, origin: str) -> str | None:
@@ -35,26 +32,37 @@ def check(path: str, origin: str) -> str | None:
     Raises:
         ValueError: one line: the checkpoint can't be loaded.
     """
-    failure = _failure(path)
-    if failure is None:
-        return None
-    before = _failure(origin)
-    if before is not None:
-        return before
-    raise ValueError(f"`--output` must be a checkpoint that fairseq can load, but this one would not be: {failure}")
+    failures = []
+    for task_of in (_Task, _own_task):
+        failure = _failure(path, task_of)
+        if failure is None:
+            return None
+        before = _failure(origin, task_of)
+        if before is None:
+            raise ValueError(
+                f"`--output` must be a checkpoint that fairseq can load, but this one would not be: {failure}"
+            )
+        failures.append(before)
+    return failures[0]
 
 
-def _failure(path: str) -> str | None:
-    """Say in a line why a checkpoint can't be loaded; None where it can."""
+def _failure(path: str, task_of: Callable[[Mapping[str, Any]], FairseqTask]) -> str | None:
+    """Say in a line why a checkpoint can't be loaded with a task that is made of it; None where it can."""
     with _quiet(), raising(), at_load.mapping(path):
         try:
             state = checkpoint_utils.load_checkpoint_to_cpu(path)
             state["optimizer_history"] = []  # the number of updates, at which learned rates are computed
+            task = task_of(state)
             with _on_meta():
-                checkpoint_utils.load_model_ensemble_and_task([path], task=_Task(state), state=state)
+                checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         except Exception as error:  # whatever a model's own code raises
             return message.cut(" ".join(str(error).split())) or type(error).__name__
     return None
+
+
+def _own_task(state: Mapping[str, Any]) -> FairseqTask:
+    """Return the checkpoint's own task, which may need files, say dictionaries."""
+    return tasks.setup_task(state["cfg"].task)
 
 
 class _Task(FairseqTask):
@@ -64,9 +72,9 @@ class _Task(FairseqTask):
         super().__init__(state["cfg"].task)
         rows: dict[str, int] = {}
         for name, table in state["model"].items():
-            match = _TABLE.fullmatch(name)
-            if match is not None:
-                rows[match[1]] = rows.get(match[1], 0) + len(table)
+            of = families.words_of(name)
+            if of is not None:
+                rows[of[0]] = rows.get(of[0], 0) + len(table)
         self._words = {stack: _Words(count) for stack, count in rows.items()}
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,15 +12,13 @@ from ... import layer_spec, rates
 from ... import state_dict as names
 from ..options.config import ModelConfig, get
 from ..options.declared import DROPS, KEEP
+from ..options.family import depth_option, depths_of, family_of, known, why_not
 from ..options.model_options import StackOptions, drop_rates
 from . import best_value, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 
 logger = logging.getLogger(__name__)
-
-SHARED_DEPTH = ("roberta_enc_dec",)
-"""Architectures whose decoder takes its depth from `encoder_layers`, so that no configuration fits a pruned one."""
 
 
 def requested(cfg: Mapping[str, Any]) -> dict[str, layer_spec.LayerSpec]:
@@ -32,7 +30,6 @@ def plan(
     specs: Mapping[str, layer_spec.LayerSpec],
     depths: Mapping[str, int],
     learned: Mapping[str, rates.Rates] = {},
-    parameters: Iterable[str] = (),
     arch: str | None = None,
     options: Mapping[str, str] = KEEP,
 ) -> dict[str, Pruned]:
@@ -40,34 +37,22 @@ def plan(
 
     Args:
         learned: drop rates of the layers of each stack that learned them.
-        parameters: names of the model's, where they are known; they tell a stack that is missing from one that is not
-            known here.
-        arch: the model's architecture, for errors.
+        arch: the model's architecture, None where it is not known.
         options: what names the specification of each stack, for errors.
 
     Raises:
         ValueError: a specification that no stack of these depths fits.
     """
     for stack, spec in specs.items():
-        if arch in SHARED_DEPTH:
-            raise ValueError(
-                f"`{options[stack]}` must be left out: {arch} has one depth for both stacks (got {spec!r})."
-            )
-        if stack not in depths:
-            why = f"the model has no {stack}"
-            if any(_is_of(stack, name) for name in parameters):
-                why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
+        why = why_not(stack, arch)
+        if why is None and stack not in depths:
+            why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
+        if why is not None:
             raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
     return {
         stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], options[stack], learned.get(stack)))
         for stack, spec in specs.items()
     }
-
-
-def _is_of(stack: str, parameter: str) -> bool:
-    """Return whether a parameter belongs to a stack; the encoder of an old RoBERTa has the name of a decoder."""
-    parts = parameter.split(".")
-    return stack in parts and "sentence_encoder" not in parts and "lm_head" not in parts
 
 
 def log(pruned: Mapping[str, Pruned], path: str | None = None) -> None:
@@ -88,15 +73,38 @@ def prune(
     """
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in checkpoint.configurations):
         raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
-    weights, learned = checkpoint.weights, checkpoint.learned_rates
+    arch, learned = checkpoint.architecture, checkpoint.learned_rates
+    for stack, spec in specs.items():
+        why = _without_depth(checkpoint, stack)
+        if why is not None:
+            raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
     try:
-        pruned = plan(specs, names.depths(weights), learned, weights, checkpoint.architecture, options)
+        pruned = plan(specs, _depths(checkpoint), learned, arch, options)
     except ValueError as error:
         if not checkpoint.origins:
             raise
         origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
         raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
     return keeping(checkpoint, pruned), pruned
+
+
+def _depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return how many layers each stack has; of a model that nobody knows, not where its options say otherwise."""
+    names.depths(checkpoint.weights)  # raises on a gap
+    found = checkpoint.depths
+    if known(checkpoint.architecture) is None:
+        said = [depths_of(cfg) for cfg in checkpoint.configurations]
+        return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
+    return found
+
+
+def _without_depth(checkpoint: Checkpoint, stack: str) -> str | None:
+    """Say of a stack whose depth stands in an option of an option, which is not there, that it can't be changed."""
+    row = checkpoint.family.stacks.get(stack)
+    missing = row is not None and all("." in name for name in row.depth)
+    if not missing or any(stack in depths_of(cfg) for cfg in checkpoint.configurations):
+        return None
+    return f"the depth of the {stack} of {checkpoint.architecture} is that of its `w2v_path`"
 
 
 def keeping(checkpoint: Checkpoint, pruned: Mapping[str, Pruned]) -> Checkpoint:
@@ -122,6 +130,7 @@ def changed_options(
     Raises:
         ValueError: one line: a layer that the model needs is not kept.
     """
+    rows = family_of(cfg).stacks
     changes = {**layer_settings.changed_options(cfg, pruned), **trained_depths.changed_options(cfg, pruned)}
     for stack, p in pruned.items():
         for kind in DROPS:
@@ -130,7 +139,7 @@ def changed_options(
                 of_stack = options.get(stack)
                 before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
                 changes[f"{stack}_{kind}"] = rates.describe([before[i] for i in p.kept])
-        changes[f"{stack}_layers"] = len(p.kept)
+        changes[depth_option(rows[stack], cfg)] = len(p.kept)
         changes[KEEP[stack]] = None
     return changes
 
@@ -156,16 +165,15 @@ def _still_to_keep(checkpoint: Checkpoint, stack: str, cfg: ModelConfig) -> Prun
     if layer_spec.is_learned(spec):
         learned = checkpoint.learned_rates.get(stack)
         return Pruned(depth, layer_spec.parse(spec, depth, KEEP[stack], learned))
-    full = max(get(cfg, f"{stack}_layers") or 0, depth, _highest(spec) + 1)
+    full = max(depths_of(cfg).get(stack, 0), depth, _highest(spec) + 1)
     if len(layer_spec.parse(spec, full, KEEP[stack])) == depth:
         return Pruned(depth, tuple(range(depth)))
     return Pruned(depth, layer_spec.parse(spec, depth, KEEP[stack]))
 
 
 def _smaller_depth(stack: str, depth: int, cfg: ModelConfig) -> dict[str, int]:
-    declared = get(cfg, f"{stack}_layers")
-    too_deep = isinstance(declared, int) and declared > depth and not get(cfg, "base_layers")
-    return {f"{stack}_layers": depth} if too_deep else {}
+    too_deep = depths_of(cfg).get(stack, 0) > depth and not get(cfg, "base_layers")
+    return {depth_option(family_of(cfg).stacks[stack], cfg): depth} if too_deep else {}
 
 
 def _highest(spec: layer_spec.LayerSpec) -> int:

@@ -278,28 +278,31 @@ def untrained(cfg, path):
     return path
 
 
+LAYERS = ("encoder.embed.w", "encoder.layers.0.w", "encoder.layers.1.w")
 STRANGE = {
-    "multilingual_transformer": (lambda name: f"models.en-de.{name}", "the encoder layers of {} can't be pruned"),
-    "s2t_transformer": (
-        lambda name: name.replace("encoder.layers", "encoder.transformer_layers"),
-        "the encoder layers of {} can't be pruned",
+    "lstm": (LAYERS, "the layers of a lstm can't be pruned, as they are no transformer layers"),
+    "fconv_wmt_en_de": (LAYERS, "the layers of a fconv_wmt_en_de can't be pruned, as they are no transformer layers"),
+    "transformer_lm": (LAYERS, "the model has no encoder"),
+    "roberta_enc_dec": (
+        LAYERS,
+        "the layers of a roberta_enc_dec can't be pruned, as it has one depth for both stacks",
     ),
-    "lstm": (
-        lambda name: f"encoder.{name}" if name[0] != "e" else "encoder.lstm.w",
-        "the encoder layers of {} can't be pruned",
+    "s2t_transformer": (LAYERS, "the encoder layers of s2t_transformer can't be pruned"),
+    "transformer": (("encoder.transformer_layers.0.w",), "the encoder layers of transformer can't be pruned"),
+    "mine": (("encoder.blocks.0.w",), "the encoder layers of mine can't be pruned"),
+    "xm_transformer": (
+        ("encoder.w2v_encoder.w2v_model.encoder.layers.0.w",),
+        "the depth of the encoder of xm_transformer is that of its `w2v_path`",
     ),
-    "transformer_lm": (lambda name: name.replace("encoder.", "decoder."), "the model has no encoder"),
-    "roberta_enc_dec": (lambda name: name, "{} has one depth for both stacks"),
 }
 
 
 @pytest.mark.parametrize("arch", STRANGE)
 def test_why_a_stack_can_not_be_pruned_is_true(arch):
-    rename, why = STRANGE[arch]
-    weights = {rename(name): 0 for name in ("encoder.embed.w", "encoder.layers.0.w", "encoder.layers.1.w")}
+    weights, why = STRANGE[arch]
     with pytest.raises(ValueError) as error:
-        pruning.prune(Checkpoint(weights, args=Namespace(arch=arch)), {"encoder": "0"})
-    assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why.format(arch)} (got '0')."
+        pruning.prune(Checkpoint(dict.fromkeys(weights, 0), args=Namespace(arch=arch)), {"encoder": "0"})
+    assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why} (got '0')."
 
 
 @pytest.mark.slow
@@ -314,7 +317,8 @@ def test_why_a_stack_can_not_be_pruned_is_true(arch):
         (
             "roberta_enc_dec",
             ["--task", "translation"],
-            "a model that can be pruned, but roberta_enc_dec has one depth for both stacks.",
+            "a model that can be pruned, but the layers of a roberta_enc_dec can't be pruned, "
+            "as it has one depth for both stacks.",
         ),
     ],
 )
@@ -330,11 +334,12 @@ def test_a_search_refuses_a_model_that_can_not_be_pruned(arch, task, why, data, 
         assert error_of(main, *argv, *more, "--gen-subset", "valid") == f"`--path` must be {why}"
 
 
-def test_an_option_of_a_stack_without_a_depth_in_the_configuration():
+def test_an_option_of_a_stack_that_can_not_be_pruned():
     with pytest.raises(ValueError) as error:
         read(Namespace(arch="roberta_enc_dec", encoder_layers=4, decoder_layers_to_keep="0,2"))
     assert str(error.value) == (
-        "`decoder_layers_to_keep` must be left out: roberta_enc_dec has no `decoder_layers` (got '0,2')."
+        "`decoder_layers_to_keep` must be left out: the layers of a roberta_enc_dec can't be pruned, "
+        "as it has one depth for both stacks (got '0,2')."
     )
 
 

@@ -40,7 +40,9 @@ def test_plan_counts_each_stack():
 def test_plan_refuses_a_stack_that_is_not_there():
     with pytest.raises(ValueError) as error:
         pruning.plan({"decoder": "0,2"}, {"encoder": 4})
-    assert str(error.value) == "`decoder_layers_to_keep` must be left out: the model has no decoder (got '0,2')."
+    assert str(error.value) == (
+        "`decoder_layers_to_keep` must be left out: the decoder layers of this model can't be pruned (got '0,2')."
+    )
 
 
 def prune(state, specs):
