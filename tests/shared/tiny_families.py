@@ -50,6 +50,7 @@ WAVE = {
     **{name: TEXT[name] for name in TEXT if name.startswith("encoder_")},
     **{"conv_feature_layers": "[(8, 10, 5), (8, 3, 2)]", "conv_pos": 16, "conv_pos_groups": 2, "final_dim": 8},
 }
+TRANSLATION = {"_name": "translation", "data": "."}
 KERNELS = {"encoder_kernel_size_list": [3, 5, 7, 9], "decoder_kernel_size_list": [3, 5, 7, 9]}
 
 
@@ -240,13 +241,16 @@ def build(tiny: Tiny) -> Any:
     return models.build_model(options_of(tiny), tiny.task()).eval()
 
 
-def save(model: Any, options: Any, path: Path, form: str = "cfg", **entries: Any) -> str:
+def save(
+    model: Any, options: Any, path: Path, form: str = "cfg", task: dict[str, Any] = TRANSLATION, **entries: Any
+) -> str:
     """Write a checkpoint as fairseq does now (`cfg`), or did before 2020 (`args`); return its path."""
     plain = OmegaConf.to_container(options, enum_to_str=True) if OmegaConf.is_config(options) else options
-    task = {"_name": "translation", "data": "."}
     if form == "args":
         named = vars(plain) if isinstance(plain, Namespace) else plain
-        held: dict[str, Any] = {"args": Namespace(**{"arch": named.get("_name"), **named, "task": "translation"})}
+        held: dict[str, Any] = {
+            "args": Namespace(**{"arch": named.get("_name"), **named, **task, "task": task["_name"]})
+        }
     else:
         held = {"args": None, "cfg": {"model": plain, "task": task, "criterion": None, "common": {"seed": 1}}}
     history = [{"num_updates": 1, "optimizer_name": "", "lr_scheduler_state": {}, "criterion_name": ""}]

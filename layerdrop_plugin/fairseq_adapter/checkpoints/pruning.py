@@ -14,7 +14,7 @@ from ..options.config import ModelConfig, get
 from ..options.declared import DROPS, KEEP
 from ..options.family import depth_option, depths_of, family_of, known, why_not
 from ..options.model_options import StackOptions, drop_rates
-from . import best_value, layer_settings, provenance, trained_depths
+from . import best_value, fine_tuned, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 
@@ -74,10 +74,6 @@ def prune(
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in checkpoint.configurations):
         raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     arch, learned = checkpoint.architecture, checkpoint.learned_rates
-    for stack, spec in specs.items():
-        why = _without_depth(checkpoint, stack)
-        if why is not None:
-            raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
     try:
         pruned = plan(specs, _depths(checkpoint), learned, arch, options)
     except ValueError as error:
@@ -85,6 +81,8 @@ def prune(
             raise
         origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
         raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
+    for stack in pruned:
+        checkpoint = fine_tuned.with_inner_options(checkpoint, stack)
     return keeping(checkpoint, pruned), pruned
 
 
@@ -96,15 +94,6 @@ def _depths(checkpoint: Checkpoint) -> dict[str, int]:
         said = [depths_of(cfg) for cfg in checkpoint.configurations]
         return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
     return found
-
-
-def _without_depth(checkpoint: Checkpoint, stack: str) -> str | None:
-    """Say of a stack whose depth stands in an option of an option, which is not there, that it can't be changed."""
-    row = checkpoint.family.stacks.get(stack)
-    missing = row is not None and all("." in name for name in row.depth)
-    if not missing or any(stack in depths_of(cfg) for cfg in checkpoint.configurations):
-        return None
-    return f"the depth of the {stack} of {checkpoint.architecture} is that of its `w2v_path`"
 
 
 def keeping(checkpoint: Checkpoint, pruned: Mapping[str, Pruned]) -> Checkpoint:

@@ -290,10 +290,6 @@ STRANGE = {
     "s2t_transformer": (LAYERS, "the encoder layers of s2t_transformer can't be pruned"),
     "transformer": (("encoder.transformer_layers.0.w",), "the encoder layers of transformer can't be pruned"),
     "mine": (("encoder.blocks.0.w",), "the encoder layers of mine can't be pruned"),
-    "xm_transformer": (
-        ("encoder.w2v_encoder.w2v_model.encoder.layers.0.w",),
-        "the depth of the encoder of xm_transformer is that of its `w2v_path`",
-    ),
 }
 
 
