@@ -248,9 +248,7 @@ def save(
     plain = OmegaConf.to_container(options, enum_to_str=True) if OmegaConf.is_config(options) else options
     if form == "args":
         named = vars(plain) if isinstance(plain, Namespace) else plain
-        held: dict[str, Any] = {
-            "args": Namespace(**{"arch": named.get("_name"), **named, **task, "task": task["_name"]})
-        }
+        held: dict[str, Any] = {"args": Namespace(**{**task, "arch": named["_name"], **named, "task": task["_name"]})}
     else:
         held = {"args": None, "cfg": {"model": plain, "task": task, "criterion": None, "common": {"seed": 1}}}
     history = [{"num_updates": 1, "optimizer_name": "", "lr_scheduler_state": {}, "criterion_name": ""}]

@@ -83,7 +83,7 @@ def test_old_checkpoints_are_pruned_alike(name, tmp_path):
     (pruned, _), (expected, _) = write_pruned.pruned(old, kept), write_pruned.pruned(new, kept)
     assert equal(pruned.weights, expected.weights)
     (found,), (wanted,) = (map(as_dict, checkpoint.configurations) for checkpoint in (pruned, expected))
-    others = {"arch": "", "task": ""}
+    others = {"arch": "", "task": "", "data": ""}
     assert {**found, **others} == {**wanted, **others}
 
 
