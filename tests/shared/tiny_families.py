@@ -29,6 +29,10 @@ LM = {
     "no_token_positional_embeddings": False,
     "share_decoder_input_output_embed": True,
 }
+ULM = {
+    **{name: LM[name] for name in LM if name.startswith("decoder_")},
+    **{"dropout": 0.0, "tokens_per_sample": 64, "max_target_positions": 64, "add_bos_token": False, "tpu": False},
+}
 FILTERS = {
     **{"conv_channels": 16, "input_feat_per_channel": 8, "input_channels": 1, "conv_kernel_sizes": "3"},
     **{"depthwise_conv_kernel_size": 3, "fp16": False, "conv_out_channels": 4},
@@ -54,11 +58,17 @@ TRANSLATION = {"_name": "translation", "data": "."}
 KERNELS = {"encoder_kernel_size_list": [3, 5, 7, 9], "decoder_kernel_size_list": [3, 5, 7, 9]}
 
 
+STREAMS = {
+    **{"discrete_duration": True, "discrete_f0": True},
+    **{"ignore_duration_input": False, "ignore_f0_input": False},
+}
+
+
 class WordsTask(MultilingualTranslationTask):
     """A task of 24 words in every language, which needs no files."""
 
     def __init__(self) -> None:
-        FairseqTask.__init__(self, OmegaConf.create({"sample_rate": 16_000}))
+        FairseqTask.__init__(self, OmegaConf.create({"sample_rate": 16_000, **STREAMS}))
         self.words = Dictionary()
         for number in range(20):
             self.words.add_symbol(f"w{number}")
@@ -68,7 +78,8 @@ class WordsTask(MultilingualTranslationTask):
         self.dicts = dict.fromkeys(self.langs, self.words)
         self.model_lang_pairs = ["en-de", "fr-de"]
         self.dictionaries = [self.words]
-        self.src_dict = self.words
+        self.src_dict = self.source_duration_dictionary = self.source_f0_dictionary = self.words
+        self.channel_names, self.channel_sizes = ["token", "duration", "f0"], [24, 24, 24]
 
     source_dictionary = target_dictionary = dictionary = output_dictionary = property(lambda task: task.words)
     build_model = FairseqTask.build_model
@@ -179,6 +190,7 @@ TINY: dict[str, Tiny] = {
     "lightconv": Tiny("lightconv", {**TEXT, **KERNELS}, translate, BOTH),
     "lightconv_lm": Tiny("lightconv_lm", {**LM, **KERNELS}, predict, DECODER),
     "transformer_lm": Tiny("transformer_lm_gpt", LM, predict, DECODER),
+    "transformer_ulm": Tiny("transformer_ulm", ULM, lambda model: model(TOKENS, TOKENS, TOKENS), DECODER),
     "roberta": Tiny("roberta", TEXT, predict, ROBERTA),
     "masked_lm": Tiny("masked_lm", TEXT, lambda model: model(TOKENS, segment_labels=TOKENS * 0), ROBERTA),
     "xmod": Tiny(

@@ -14,6 +14,7 @@ from ..options.config import ModelConfig, get, has, put
 from ..options.family import depths_of
 from ..reading import reader
 from ..reading.omegaconf_objects import container
+from . import usable
 from .checkpoint import Checkpoint
 
 OPTIONS, PATH = "w2v_args", "w2v_path"
@@ -41,6 +42,7 @@ def with_inner_options(checkpoint: Checkpoint, stack: str) -> Checkpoint:
         return checkpoint
     path = next((get(cfg, PATH) for cfg in checkpoint.configurations), None)
     inner = Checkpoint.of(reader.read(str(path), PATH))
+    usable.check_options(inner, str(path), "model", "task")
     state = {**(inner.rest.get("task_state") or {}), **(checkpoint.rest.get("task_state") or {})}
     full = checkpoint.with_entries(task_state=state) if state else checkpoint
     in_namespace = checkpoint.args is not None or isinstance(checkpoint.cfg["model"], Namespace)
