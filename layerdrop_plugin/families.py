@@ -154,11 +154,11 @@ _BY_MODEL = {model: family for family in FAMILIES for model in family.models}
 
 
 class Place(NamedTuple):
-    """Where a parameter of a layer stands: `<prefix>.<index>.<name>`."""
+    """Where a parameter of a layer stands: `<prefix>.<number>.<name>`."""
 
     stack: str
     prefix: str
-    index: int
+    number: int
     name: str
 
 
@@ -196,7 +196,7 @@ def place_of(name: str) -> Place | None:
     Digits anywhere else, say `classification_heads.x.layers.1.weight`, are no layer of a stack.
 
     >>> place_of("models.en-de.decoder.layers.3.fc1.weight")
-    Place(stack='decoder', prefix='models.en-de.decoder.layers', index=3, name='fc1.weight')
+    Place(stack='decoder', prefix='models.en-de.decoder.layers', number=3, name='fc1.weight')
     >>> place_of("decoder.embed_tokens.weight")
     """
     match = _LAYER.fullmatch(name)

@@ -186,6 +186,12 @@ TINY: dict[str, Tiny] = {
     "iterative_nonautoregressive_transformer": Tiny("iterative_nonautoregressive_transformer", TEXT, refine, BOTH),
     "insertion_transformer": Tiny("insertion_transformer", TEXT, refine, BOTH),
     "levenshtein_transformer": Tiny("levenshtein_transformer", {**TEXT, "early_exit": "4,3,4"}, refine, BOTH),
+    "levenshtein_transformer, own layers": Tiny(
+        "levenshtein_transformer",
+        {**TEXT, "early_exit": "2,1,4", "no_share_discriminator": True, "no_share_maskpredictor": True},
+        refine,
+        BOTH,
+    ),
     "nacrf_transformer": Tiny("nacrf_transformer", {**TEXT, "crf_beam_approx": 4}, refine, BOTH),
     "lightconv": Tiny("lightconv", {**TEXT, **KERNELS}, translate, BOTH),
     "lightconv_lm": Tiny("lightconv_lm", {**LM, **KERNELS}, predict, DECODER),

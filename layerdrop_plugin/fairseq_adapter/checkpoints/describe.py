@@ -75,7 +75,7 @@ def _layers(stack: str, depth: int, parameters: Sequence[Parameter]) -> list[lis
     for p in parameters:
         place = place_of(p.name)
         if place is not None and place.stack == stack:
-            layers[place.index].append(p._replace(name=place.name))
+            layers[place.number].append(p._replace(name=place.name))
     return layers
 
 

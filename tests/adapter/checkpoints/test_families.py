@@ -36,6 +36,8 @@ def by_hand(name, kept):
         small.alignment_layer = kept["decoder"].index(3)
     if name == "levenshtein_transformer" and "decoder" in kept:  # of 4,3,4
         small.decoder.early_exit = {(1, 2, 3): [3, 2, 3], (1, 3): [2, 1, 2]}[tuple(kept["decoder"])]
+    if name == "levenshtein_transformer, own layers" and "decoder" in kept:
+        small.decoder.early_exit = [2, 1, len(kept["decoder"])]
     return small
 
 
