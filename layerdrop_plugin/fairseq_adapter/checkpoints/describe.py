@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...families import Stack, place_of
+from ...families import PLAIN, Stack, place_of
 from ..options.config import ModelConfig, get
 from ..options.declared import DROPS
 from ..options.family import beside_depth
@@ -53,7 +53,7 @@ def describe(path: str) -> Description:
 
 def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str, StackDescription]:
     model = next(iter(checkpoint.configurations), Namespace())
-    rows = checkpoint.family.stacks
+    rows = {**PLAIN.stacks, **checkpoint.family.stacks}
     return {
         stack: _stack(checkpoint, stack, rows[stack], model, _layers(stack, depth, parameters))
         for stack, depth in checkpoint.depths.items()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ... import layer_spec, rates
+from ... import families, layer_spec, rates
 from ... import state_dict as names
 from ..options.config import ModelConfig, get
 from ..options.declared import DROPS, KEEP
@@ -74,8 +74,9 @@ def prune(
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in checkpoint.configurations):
         raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     arch, learned = checkpoint.architecture, checkpoint.learned_rates
+    names.depths(checkpoint.weights)  # raises where a layer is missing
     try:
-        pruned = plan(specs, _depths(checkpoint), learned, arch, options)
+        pruned = plan(specs, _agreed_depths(checkpoint), learned, arch, options)
     except ValueError as error:
         if not checkpoint.origins:
             raise
@@ -86,14 +87,23 @@ def prune(
     return keeping(checkpoint, pruned), pruned
 
 
-def _depths(checkpoint: Checkpoint) -> dict[str, int]:
-    """Return how many layers each stack has; of a model that nobody knows, not where its options say otherwise."""
-    names.depths(checkpoint.weights)  # raises on a gap
-    found = checkpoint.depths
-    if known(checkpoint.architecture) is None:
-        said = [depths_of(cfg) for cfg in checkpoint.configurations]
-        return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
+def _known_depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return how many layers each stack has, without those that stand elsewhere than such a model has them."""
+    stacks, found = checkpoint.family.stacks, checkpoint.depths
+    prefixes = {(place.stack, place.prefix) for place in filter(None, map(families.place_of, checkpoint.weights))}
+    for stack, prefix in prefixes:
+        if stack not in stacks or not any(families.is_at(place, prefix) for place in stacks[stack].places):
+            found.pop(stack, None)
     return found
+
+
+def _agreed_depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return them as `_known_depths`; of a model that nobody knows, without those that its options deny."""
+    found = _known_depths(checkpoint)
+    if known(checkpoint.architecture) is not None:
+        return found
+    said = [depths_of(cfg) for cfg in checkpoint.configurations]
+    return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
 
 
 def keeping(checkpoint: Checkpoint, pruned: Mapping[str, Pruned]) -> Checkpoint:
@@ -139,7 +149,7 @@ def reconcile(checkpoint: Checkpoint) -> Checkpoint:
     fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without
     it (#1403, #1406). A specification that is still to be carried out is.
     """
-    for stack in checkpoint.depths:
+    for stack in _known_depths(checkpoint):
         asking = [cfg for cfg in checkpoint.configurations if get(cfg, KEEP[stack])]
         if asking:
             checkpoint = keeping(checkpoint, {stack: _still_to_keep(checkpoint, stack, asking[0])})

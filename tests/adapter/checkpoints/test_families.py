@@ -91,5 +91,5 @@ def test_old_checkpoints_are_pruned_alike(name, tmp_path):
 
 def test_the_table_has_every_model_of_fairseq():
     models = [name for name, model in MODEL_REGISTRY.items() if model.__module__.partition(".")[0] == "fairseq"]
-    assert len(models) > 50
+    assert len(models) >= 40
     assert [name for name in models if families.of(name) is None] == []
