@@ -12,7 +12,7 @@ from typing import Any
 
 from ..options.config import ModelConfig, get, has, put
 from ..options.family import depths_of
-from ..reading import reader
+from ..reading import reader, saved_options
 from ..reading.omegaconf_objects import container
 from . import usable
 from .checkpoint import Checkpoint
@@ -41,7 +41,7 @@ def with_inner_options(checkpoint: Checkpoint, stack: str) -> Checkpoint:
     if not is_inner or any(stack in depths_of(cfg) for cfg in checkpoint.configurations):
         return checkpoint
     path = next((get(cfg, PATH) for cfg in checkpoint.configurations), None)
-    inner = Checkpoint.of(reader.read(str(path), PATH))
+    inner = Checkpoint.of(saved_options.disarm(reader.read(str(path), PATH), str(path)))
     usable.check_options(inner, str(path), "model", "task")
     state = {**(inner.rest.get("task_state") or {}), **(checkpoint.rest.get("task_state") or {})}
     full = checkpoint.with_entries(task_state=state) if state else checkpoint

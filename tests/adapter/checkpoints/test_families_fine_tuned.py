@@ -164,6 +164,23 @@ def test_fine_tuning_a_pruned_model_builds_its_depth(name, pretrained, tmp_path)
     assert equal(*features)
 
 
+def test_the_options_of_the_model_inside_are_those_that_fairseq_would_take(pretrained, tmp_path):
+    """Not what its file says to write to; dropout as it is set around it."""
+    _, path = fine_tuned("wav2vec_seq2seq", pretrained, tmp_path / "full.pt")
+    inner = torch.load(pretrained("wav2vec2"), weights_only=False)
+    inner["cfg"]["common"]["tensorboard_logdir"] = "/somewhere"
+    torch.save(inner, tmp_path / "inner.pt")
+    state = torch.load(path, weights_only=False)
+    state["cfg"]["model"].update(w2v_path=str(tmp_path / "inner.pt"), dropout=0.375, layerdrop=0.25)
+    torch.save(state, path)
+    small, _ = write_pruned.pruned(path, {"encoder": "0,3"})
+    options = small.cfg["model"]["w2v_args"]
+    assert options["common"] == {"seed": 1, "tensorboard_logdir": None}
+    assert (options["model"]["encoder_layers"], options["task"]["_name"]) == (2, "audio_pretraining")
+    assert (options["model"]["dropout"], options["model"]["encoder_layerdrop"]) == (0.375, 0.25)
+    assert (options["criterion"], options["lr_scheduler"]) == (None, None)
+
+
 def test_an_inner_model_that_is_not_there(pretrained, tmp_path):
     _, path = fine_tuned("wav2vec_seq2seq", pretrained, tmp_path / "full.pt")
     with pytest.raises(ValueError) as error:
