@@ -271,7 +271,11 @@ def save(
         held = {"args": None, "cfg": {"model": plain, "task": task, "criterion": None, "common": {"seed": 1}}}
     history = [{"num_updates": 1, "optimizer_name": "", "lr_scheduler_state": {}, "criterion_name": ""}]
     training = {"optimizer_history": history, "extra_state": {}, "last_optimizer_state": None}
-    torch.save({**held, "model": model.state_dict(), **training, **entries}, path)
+    weights = model.state_dict()
+    for name in weights:
+        if name.endswith("_float_tensor"):  # fairseq never sets it; NaN by chance, it is unequal to itself
+            weights[name].zero_()
+    torch.save({**held, "model": weights, **training, **entries}, path)
     return str(path)
 
 

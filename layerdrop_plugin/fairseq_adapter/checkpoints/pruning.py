@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import families, layer_spec, rates
 from ... import state_dict as names
-from ..options.config import ModelConfig, get
+from ..options.config import ModelConfig, get, has
 from ..options.declared import DROPS, KEEP
 from ..options.family import depth_option, depths_of, family_of, known, why_not
 from ..options.model_options import StackOptions, drop_rates
@@ -139,7 +139,8 @@ def changed_options(
                 before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
                 changes[f"{stack}_{kind}"] = rates.describe([before[i] for i in p.kept])
         changes[depth_option(rows[stack], cfg)] = len(p.kept)
-        changes[KEEP[stack]] = None
+        if has(cfg, KEEP[stack]):
+            changes[KEEP[stack]] = None
     return changes
 
 
