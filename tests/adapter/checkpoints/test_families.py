@@ -6,7 +6,8 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.models import MODEL_REGISTRY
-from shared.tiny_families import TINY, build, cut, equal, options_of, save
+from shared.by_hand import build, cut, equal, options_of, save
+from shared.tiny_families import TINY
 
 from layerdrop_plugin import families
 from layerdrop_plugin.fairseq_adapter.checkpoints import write_pruned

@@ -7,7 +7,8 @@ from argparse import Namespace
 import pytest
 import torch
 from fairseq import checkpoint_utils, models
-from shared.tiny_families import TINY, TOKENS, Tiny, WordsTask, build, cut, equal, options_of, save, waves
+from shared.by_hand import build, cut, equal, options_of, save
+from shared.tiny_families import TINY, TOKENS, Tiny, WordsTask, waves
 
 from layerdrop_plugin.fairseq_adapter.checkpoints import write_pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe

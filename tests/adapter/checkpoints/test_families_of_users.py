@@ -12,8 +12,10 @@ from fairseq import models, utils
 from fairseq.models import MODEL_REGISTRY
 from fairseq.models.lstm import LSTMModel
 from fairseq.models.transformer import TransformerModel
-from shared.tiny_families import TEXT, TOKENS, Tiny, WordsTask, build, cut, equal, options_of, predict, save
+from shared.by_hand import build, cut, equal, options_of, save
+from shared.tiny_families import TEXT, TOKENS, Tiny, WordsTask, predict
 
+from layerdrop_plugin import families
 from layerdrop_plugin.fairseq_adapter.checkpoints import pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
@@ -88,6 +90,20 @@ def test_a_model_of_the_users_is_of_the_family_of_the_class_that_it_inherits_fro
     monkeypatch.setitem(MODEL_REGISTRY, "mine", Mine)
     monkeypatch.setitem(models.ARCH_MODEL_REGISTRY, "mine_big", Mine)
     assert known(arch) is known("transformer")
+
+
+@pytest.mark.parametrize(
+    ("arch", "model"),
+    [
+        ("mbart_large", "bart"),
+        ("transformer_wmt_en_de_big_align", "transformer_align"),
+        ("s2t_transformer_s", "s2t_transformer"),
+        ("s2spect_transformer_fisher", "s2spect_transformer"),
+        ("layerdrop_roberta_large", "roberta"),
+    ],
+)
+def test_an_architecture_is_of_the_family_of_its_model(arch, model):
+    assert known(arch) is families.of(model)
 
 
 def test_a_model_of_the_users_with_other_layers_is_refused(monkeypatch):
