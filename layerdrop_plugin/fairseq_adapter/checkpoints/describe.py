@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ...families import PLAIN, Stack, place_of
+from ...families import Stack, place_of
 from ..options.config import ModelConfig, get
 from ..options.declared import DROPS
-from ..options.family import beside_depth
+from ..options.family import beside_depth, row_of
 from . import parameters as checkpoint_parameters
 from . import trained_depths
 from .checkpoint import Checkpoint
@@ -53,9 +53,8 @@ def describe(path: str) -> Description:
 
 def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str, StackDescription]:
     model = next(iter(checkpoint.configurations), Namespace())
-    rows = {**PLAIN.stacks, **checkpoint.family.stacks}
     return {
-        stack: _stack(checkpoint, stack, rows[stack], model, _layers(stack, depth, parameters))
+        stack: _stack(checkpoint, stack, row_of(model, stack), model, _layers(stack, depth, parameters))
         for stack, depth in checkpoint.depths.items()
     }
 

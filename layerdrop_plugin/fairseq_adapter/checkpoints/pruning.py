@@ -12,7 +12,7 @@ from ... import families, layer_spec, rates
 from ... import state_dict as names
 from ..options.config import ModelConfig, get, has
 from ..options.declared import DROPS, KEEP
-from ..options.family import depth_option, depths_of, family_of, known, why_not
+from ..options.family import depth_option, depths_of, known, row_of, why_not
 from ..options.model_options import StackOptions, drop_rates
 from . import best_value, fine_tuned, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
@@ -129,7 +129,6 @@ def changed_options(
     Raises:
         ValueError: one line: a layer that the model needs is not kept.
     """
-    rows = family_of(cfg).stacks
     changes = {**layer_settings.changed_options(cfg, pruned), **trained_depths.changed_options(cfg, pruned)}
     for stack, p in pruned.items():
         for kind in DROPS:
@@ -138,7 +137,7 @@ def changed_options(
                 of_stack = options.get(stack)
                 before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
                 changes[f"{stack}_{kind}"] = rates.describe([before[i] for i in p.kept])
-        changes[depth_option(rows[stack], cfg)] = len(p.kept)
+        changes[depth_option(row_of(cfg, stack), cfg)] = len(p.kept)
         if has(cfg, KEEP[stack]):
             changes[KEEP[stack]] = None
     return changes
@@ -173,7 +172,7 @@ def _still_to_keep(checkpoint: Checkpoint, stack: str, cfg: ModelConfig) -> Prun
 
 def _smaller_depth(stack: str, depth: int, cfg: ModelConfig) -> dict[str, int]:
     too_deep = depths_of(cfg).get(stack, 0) > depth and not get(cfg, "base_layers")
-    return {depth_option(family_of(cfg).stacks[stack], cfg): depth} if too_deep else {}
+    return {depth_option(row_of(cfg, stack), cfg): depth} if too_deep else {}
 
 
 def _highest(spec: layer_spec.LayerSpec) -> int:

@@ -236,3 +236,11 @@ def test_reconcile_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):
     assert [v for name, v in state["model"].items() if name.startswith("decoder.layers")] == layers
     assert state["args"].encoder_layers == 2
     assert reconcile(state) == state
+
+
+def test_options_of_two_models_change_alike():
+    """Whatever a file says in `args` and in `cfg`, its own architecture is the first that it names."""
+    weights = {f"decoder.layers.{i}.w": 20 + i for i in range(3)}
+    both = {"args": Namespace(arch="transformer_lm", decoder_layers=3), "cfg": {"model": {"_name": "roberta"}}}
+    state, _ = prune({"model": weights, **both}, {"decoder": "0,2"})
+    assert (state["args"].decoder_layers, state["cfg"]["model"]["decoder_layers"]) == (2, 2)
