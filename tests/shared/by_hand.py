@@ -45,7 +45,10 @@ def save(
         named = vars(plain) if isinstance(plain, Namespace) else plain
         held: dict[str, Any] = {"args": Namespace(**{**task, "arch": named["_name"], **named, "task": task["_name"]})}
     else:
-        held = {"args": None, "cfg": {"model": plain, "task": task, "criterion": None, "common": {"seed": 1}}}
+        held = {
+            "args": None,
+            "cfg": {"model": plain, "task": task, "criterion": None, "lr_scheduler": None, "common": {"seed": 1}},
+        }
     history = [{"num_updates": 1, "optimizer_name": "", "lr_scheduler_state": {}, "criterion_name": ""}]
     training = {"optimizer_history": history, "extra_state": {}, "last_optimizer_state": None}
     weights = model.state_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, models
 from fairseq.models import MODEL_REGISTRY
 from shared.by_hand import build, cut, equal, options_of, save
 from shared.tiny_families import TINY
@@ -14,7 +14,7 @@ from layerdrop_plugin.fairseq_adapter.checkpoints import write_pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
-from layerdrop_plugin.fairseq_adapter.options.config import as_dict
+from layerdrop_plugin.fairseq_adapter.options.config import as_dict, get, put
 
 KEPT = [{"encoder": [0, 3], "decoder": [1, 2, 3]}, {"encoder": [2]}, {"decoder": [1, 3]}]
 
@@ -90,7 +90,21 @@ def test_old_checkpoints_are_pruned_alike(name, tmp_path):
     assert {**found, **others} == {**wanted, **others}
 
 
+@pytest.mark.parametrize("name", ["wav2vec2", "s2t_transformer", "fastspeech2"])
+def test_a_training_builds_the_pruned_model(name):
+    """Also of a model that has no option to prune: in YAML, or as +model.encoder_layers_to_keep=0,3."""
+    cfg = options_of(TINY[name])
+    put(cfg, "encoder_layers_to_keep", "0,3")
+    model = models.build_model(cfg, TINY[name].task())
+    assert model.layerdrop_plan == {"encoder": Pruned(4, (0, 3))}
+    (place,) = TINY[name].layers["encoder"]
+    assert (len(model.get_submodule(place)), get(cfg, "encoder_layers"), get(cfg, "encoder_layers_to_keep")) == (
+        *(2, 2),
+        None,
+    )
+
+
 def test_the_table_has_every_model_of_fairseq():
-    models = [name for name, model in MODEL_REGISTRY.items() if model.__module__.partition(".")[0] == "fairseq"]
-    assert len(models) >= 40
-    assert [name for name in models if families.of(name) is None] == []
+    names = [name for name, model in MODEL_REGISTRY.items() if model.__module__.partition(".")[0] == "fairseq"]
+    assert len(names) >= 40
+    assert [name for name in names if families.of(name) is None] == []

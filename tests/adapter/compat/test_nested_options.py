@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from argparse import Namespace
 
-import hydra
 import pytest
 from fairseq.dataclass import utils
+from hydra import __version__ as hydra_version
 
 from layerdrop_plugin.fairseq_adapter.compat import nested_options
 
@@ -25,7 +25,7 @@ def test_the_options_of_the_model_inside():
     )
 
 
-@pytest.mark.skipif(hydra.__version__ < "1.1", reason="hydra 1.0 takes options without a sign")
+@pytest.mark.skipif(hydra_version < "1.1", reason="hydra 1.0 takes options without a sign")
 def test_hydra_needs_the_sign(monkeypatch):
     assert nested_options.needed() is not None
     monkeypatch.setattr(utils, "_override_attr", inspect.unwrap(utils._override_attr))
