@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-Value = TypeVar("Value")
+from .families import place_of
 
-# A stack's own layers stand at exactly these places: the encoder of RoBERTa, which
-# checkpoints before 2020 call decoder, lies one level deeper. Digits anywhere else, say
-# `classification_heads.x.layers.1.weight`, are no layer of a stack.
-_LAYER = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?layers\.([0-9]+)\.(.+)", re.DOTALL)
+Value = TypeVar("Value")
 
 
 def layer_of(name: str) -> tuple[str, int] | None:
@@ -21,10 +17,8 @@ def layer_of(name: str) -> tuple[str, int] | None:
     ('decoder', 3)
     >>> layer_of("decoder.embed_tokens.weight")
     """
-    match = _LAYER.fullmatch(name)
-    if match is None:
-        return None
-    return "encoder" if match[2] else match[1], int(match[3])
+    place = place_of(name)
+    return None if place is None else (place.stack, place.number)
 
 
 def rename(name: str, index: int) -> str:
@@ -33,30 +27,34 @@ def rename(name: str, index: int) -> str:
     >>> rename("decoder.layers.3.fc1.weight", 1)
     'decoder.layers.1.fc1.weight'
     """
-    match = _LAYER.fullmatch(name)
-    if match is None:
+    place = place_of(name)
+    if place is None:
         raise ValueError(f"`name` must be a parameter of a layer, but is {name!r} instead.")
-    return name[: match.start(3)] + str(index) + name[match.end(3) :]
+    return f"{place.prefix}.{index}.{place.name}"
 
 
 def depths(names: Mapping[str, object]) -> dict[str, int]:
     """Return how many layers each stack has; a stack without layers is left out.
 
     Raises:
-        ValueError: the layers of a stack are not numbered 0, 1, 2, ...
+        ValueError: the layers of a stack are not numbered 0, 1, 2, ...; or those of a stack that a model has several
+            times, say for each pair of languages, are not as many each time.
 
     >>> depths({"encoder.layers.0.w": 1, "encoder.layers.1.w": 2, "embed": 3})
     {'encoder': 2}
     """
-    layers_of: dict[str, set[int]] = {}
-    for name in names:
-        layer = layer_of(name)
-        if layer is not None:
-            layers_of.setdefault(layer[0], set()).add(layer[1])
-    for stack, indices in layers_of.items():
+    layers_of: dict[tuple[str, str], set[int]] = {}
+    for place in filter(None, map(place_of, names)):
+        layers_of.setdefault((place.stack, place.prefix), set()).add(place.number)
+    counts: dict[str, set[int]] = {}
+    for (stack, _), indices in layers_of.items():
         if indices != set(range(len(indices))):
             raise ValueError(f"the {stack}'s layers must be numbered from 0 without a gap, but are {sorted(indices)}.")
-    return {stack: len(indices) for stack, indices in layers_of.items()}
+        counts.setdefault(stack, set()).add(len(indices))
+    for stack, found in counts.items():
+        if len(found) > 1:
+            raise ValueError(f"the {stack}s of a model must have the same depth, but have {sorted(found)}.")
+    return {stack: found.pop() for stack, found in counts.items()}
 
 
 def depths_or_none(names: Mapping[str, object]) -> dict[str, int]:

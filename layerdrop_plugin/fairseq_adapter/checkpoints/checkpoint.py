@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
-from ... import learned_rates, rates
+from ... import families, learned_rates, rates
 from ... import state_dict as names
+from ...families import Family
 from ..options.config import ModelConfig, get, put
+from ..options.family import architecture, known
 from . import provenance
 from .parameters import Weights
 from .provenance import Origin
@@ -73,7 +75,12 @@ class Checkpoint:
     @property
     def architecture(self) -> str | None:
         """The architecture's name, None where there is none."""
-        return next(filter(None, (get(cfg, "_name") or get(cfg, "arch") for cfg in self.configurations)), None)
+        return next(filter(None, map(architecture, self.configurations)), None)
+
+    @property
+    def family(self) -> Family:
+        """Where the model has its layers; of one that nobody knows, where the others have theirs."""
+        return known(self.architecture) or families.PLAIN
 
     def option(self, group: str, name: str) -> Any:
         """Return an option, None where it is missing; in `args` there are no groups."""
@@ -127,7 +134,10 @@ def _model_of(cfg: Any) -> Any:
 
 
 def _updated(options: Any, changes: Mapping[str, Any]) -> Any:
-    return {**options, **changes} if isinstance(options, dict) else Namespace(**{**vars(options), **changes})
+    new = copy.copy(options)
+    for name, value in changes.items():
+        put(new, name, value)
+    return new
 
 
 def _with_model(cfg: Any, changes: Mapping[str, Any]) -> Any:

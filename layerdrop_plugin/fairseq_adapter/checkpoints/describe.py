@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ... import state_dict as names
+from ...families import Stack, place_of
 from ..options.config import ModelConfig, get
 from ..options.declared import DROPS
+from ..options.family import beside_depth, row_of
 from . import parameters as checkpoint_parameters
 from . import trained_depths
 from .checkpoint import Checkpoint
@@ -53,7 +54,7 @@ def describe(path: str) -> Description:
 def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str, StackDescription]:
     model = next(iter(checkpoint.configurations), Namespace())
     return {
-        stack: _stack(checkpoint, stack, model, _layers(stack, depth, parameters))
+        stack: _stack(checkpoint, stack, row_of(model, stack), model, _layers(stack, depth, parameters))
         for stack, depth in checkpoint.depths.items()
     }
 
@@ -67,30 +68,33 @@ def _trained_depths(checkpoint: Checkpoint, path: str) -> dict[str, float]:
     return {depth.name: depth.share for depth in trained if depth.share > 0.0}
 
 
-def _layers(stack: str, depth: int, parameters: Sequence[Parameter]) -> list[dict[str, Parameter]]:
-    """Return the parameters of each layer, by their names in it."""
-    layers: list[dict[str, Parameter]] = [{} for _ in range(depth)]
+def _layers(stack: str, depth: int, parameters: Sequence[Parameter]) -> list[list[Parameter]]:
+    """Return the parameters of each layer, under their names in it; where a model has a stack several times, of all."""
+    layers: list[list[Parameter]] = [[] for _ in range(depth)]
     for p in parameters:
-        layer = names.layer_of(p.name)
-        if layer is not None and layer[0] == stack:
-            layers[layer[1]][p.name.partition(f".layers.{layer[1]}.")[2]] = p
+        place = place_of(p.name)
+        if place is not None and place.stack == stack:
+            layers[place.number].append(p._replace(name=place.name))
     return layers
 
 
 def _stack(
-    checkpoint: Checkpoint, stack: str, model: ModelConfig, layers: Sequence[Mapping[str, Parameter]]
+    checkpoint: Checkpoint, stack: str, row: Stack, model: ModelConfig, layers: Sequence[Sequence[Parameter]]
 ) -> StackDescription:
-    ffn, embed = layers[0]["fc1.weight"].shape if "fc1.weight" in layers[0] else (None, None)
-    drops = {kind: get(model, f"{stack}_{kind}") or None for kind in DROPS}
+    def option(name: str) -> Any:
+        return get(model, beside_depth(row, model, f"{stack}_{name}"))
+
+    ffn, embed = next((p.shape for p in layers[0] if p.name == "fc1.weight"), (None, None))
+    drops = {kind: option(kind) or None for kind in DROPS}
     origin = checkpoint.origins.get(stack)
     return StackDescription(
-        **{**drops, "layerdrop": get(model, f"{stack}_layerdrop")},  # also where it is 0
+        **{**drops, "layerdrop": option("layerdrop")},  # also where it is 0
         depth=len(layers),
         learned_rates=checkpoint.learned_rates.get(stack),
         embed_dim=embed,
         ffn_embed_dim=ffn,
-        attention_heads=get(model, f"{stack}_attention_heads"),
-        layer_parameters=tuple(sum(map(_count, layer.values())) for layer in layers),
+        attention_heads=option("attention_heads"),
+        layer_parameters=tuple(sum(map(_count, layer)) for layer in layers),
         pruned=None if origin is None else origin.first,
     )
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any
 
 from fairseq import tasks
 
+from ...families import words_of
 from ..errors.one_line import raising
 from .checkpoint import Checkpoint
 from .parameters import Weights
 
 logger = logging.getLogger(__name__)
 
-_TABLE = re.compile(r"(encoder|decoder)\.(sentence_encoder\.)?embed_tokens\.(weight|embeddings\.[0-9]+\.0\.weight)")
-
 
 def sizes(weights: Weights) -> dict[str, int]:
     """Return how many words each stack can embed; an adaptive input has a table for each of its clusters."""
-    rows: dict[str, int] = {}
+    rows: dict[tuple[str, str], int] = {}
     for name, table in weights.items():
-        match = _TABLE.fullmatch(name)
-        if match is not None:
-            rows[match[1]] = rows.get(match[1], 0) + len(table)
-    return rows
+        of = words_of(name)
+        if of is not None:
+            rows[of] = rows.get(of, 0) + len(table)
+    return {stack: count for (stack, _), count in rows.items()}  # several encoders, as of pairs of languages, are alike
 
 
 def check(checkpoint: Checkpoint, saved_task: Any, path: str, task: Any, option: str) -> None:

@@ -9,10 +9,10 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Callable
 
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, tasks
 from fairseq.data import Dictionary
 from fairseq.tasks import FairseqTask
 from torch.overrides import TorchFunctionMode
@@ -32,26 +32,37 @@ def check(path: str, origin: str) -> str | None:
     Raises:
         ValueError: one line: the checkpoint can't be loaded.
     """
-    failure = _failure(path)
-    if failure is None:
-        return None
-    before = _failure(origin)
-    if before is not None:
-        return before
-    raise ValueError(f"`--output` must be a checkpoint that fairseq can load, but this one would not be: {failure}")
+    failures = []
+    for task_of in (_Task, _own_task):
+        failure = _failure(path, task_of)
+        if failure is None:
+            return None
+        before = _failure(origin, task_of)
+        if before is None:
+            raise ValueError(
+                f"`--output` must be a checkpoint that fairseq can load, but this one would not be: {failure}"
+            )
+        failures.append(before)
+    return failures[0]
 
 
-def _failure(path: str) -> str | None:
-    """Say in a line why a checkpoint can't be loaded; None where it can."""
+def _failure(path: str, task_of: Callable[[Mapping[str, Any]], FairseqTask]) -> str | None:
+    """Say in a line why a checkpoint can't be loaded with a task that is made of it; None where it can."""
     with _quiet(), raising(), at_load.mapping(path):
         try:
             state = checkpoint_utils.load_checkpoint_to_cpu(path)
             state["optimizer_history"] = []  # the number of updates, at which learned rates are computed
+            task = task_of(state)
             with _on_meta():
-                checkpoint_utils.load_model_ensemble_and_task([path], task=_Task(state), state=state)
+                checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         except Exception as error:  # whatever a model's own code raises
             return message.cut(" ".join(str(error).split())) or type(error).__name__
     return None
+
+
+def _own_task(state: Mapping[str, Any]) -> FairseqTask:
+    """Return the checkpoint's own task, which may need files, say dictionaries."""
+    return tasks.setup_task(state["cfg"].task)
 
 
 class _Task(FairseqTask):
@@ -77,9 +88,6 @@ class _Task(FairseqTask):
     @property
     def output_dictionary(self) -> Dictionary | None:
         return self.target_dictionary
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Leave what the real task would read of the checkpoint."""
 
 
 class _Words(Dictionary):

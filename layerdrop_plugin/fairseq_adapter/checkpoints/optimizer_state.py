@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ... import learned_rates
 from ... import state_dict as names
+from ...families import place_of
 from .provenance import Pruned
 
 OptimizerState = dict[str, Any]
@@ -77,20 +78,21 @@ def _parameters_before(
 ) -> list[Parameter]:
     """The checkpoint's parameters, in order: each stack's block of layers as the checkpoint has it."""
     depths = names.depths(weights)
+    layers: dict[tuple[str, int], list[Parameter]] = {}
+    for name, w in weights.items():
+        place = place_of(name)
+        if place is not None and not learned_rates.is_buffer(name):
+            layers.setdefault((place.prefix, place.number), []).append(Parameter(name, tuple(w.shape)))
     before: list[Parameter] = []
     done = set()
     for p in parameters:
-        layer = names.layer_of(p.name)
-        if layer is None:
+        place = place_of(p.name)
+        if place is None:
             before.append(p)
-        elif layer[0] not in done:
-            done.add(layer[0])
-            for index in range(depths.get(layer[0], 0)):
-                before.extend(
-                    Parameter(name, tuple(w.shape))
-                    for name, w in weights.items()
-                    if names.layer_of(name) == (layer[0], index) and not learned_rates.is_buffer(name)
-                )
+        elif place.prefix not in done:
+            done.add(place.prefix)
+            for index in range(depths.get(place.stack, 0)):
+                before.extend(layers.get((place.prefix, index), ()))
     return before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ... import learned_rates
+from ...families import place_of
 from ..compat.encoder_weight_copies import COPIES
 from .optimizer_state import Parameter
 
@@ -17,8 +17,6 @@ Weights = Mapping[str, Tensor]
 
 BUFFERS = ("version", "_float_tensor")
 """The last part of the names under which fairseq's modules save what is no parameter."""
-
-_COPY = re.compile(rf"encoder\.(sentence_encoder\.)?layers\.[0-9]+\.({'|'.join(COPIES)})")
 
 
 def is_buffer(name: str) -> bool:
@@ -36,7 +34,8 @@ def is_copy(name: str) -> bool:
     >>> is_copy("encoder.layers.0.fc1_weight"), is_copy("encoder.layers.0.fc1.weight")
     (True, False)
     """
-    return _COPY.fullmatch(name) is not None
+    place = place_of(name)
+    return place is not None and place.stack == "encoder" and place.name in COPIES
 
 
 def without_copies(weights: Weights) -> dict[str, Tensor]:
@@ -72,7 +71,7 @@ def place(value: Tensor) -> tuple[Any, ...]:
 
 
 def _identity(name: str, value: Tensor) -> tuple[Any, ...]:
-    if value.dim() == 2 and ".layers." not in name and value.numel() > 0:
+    if value.dim() == 2 and place_of(name) is None and value.numel() > 0:
         return tuple(value.shape), tuple(_sample(value))
     return place(value)
 

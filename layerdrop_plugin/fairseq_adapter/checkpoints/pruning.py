@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ... import layer_spec, rates
+from ... import families, layer_spec, rates
 from ... import state_dict as names
-from ..options.config import ModelConfig, get
+from ..options.config import ModelConfig, get, has
 from ..options.declared import DROPS, KEEP
+from ..options.family import depth_option, depths_of, known, row_of, why_not
 from ..options.model_options import StackOptions, drop_rates
-from . import best_value, layer_settings, provenance, trained_depths
+from . import best_value, fine_tuned, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 
 logger = logging.getLogger(__name__)
-
-SHARED_DEPTH = ("roberta_enc_dec",)
-"""Architectures whose decoder takes its depth from `encoder_layers`, so that no configuration fits a pruned one."""
 
 
 def requested(cfg: Mapping[str, Any]) -> dict[str, layer_spec.LayerSpec]:
@@ -32,7 +30,6 @@ def plan(
     specs: Mapping[str, layer_spec.LayerSpec],
     depths: Mapping[str, int],
     learned: Mapping[str, rates.Rates] = {},
-    parameters: Iterable[str] = (),
     arch: str | None = None,
     options: Mapping[str, str] = KEEP,
 ) -> dict[str, Pruned]:
@@ -40,34 +37,22 @@ def plan(
 
     Args:
         learned: drop rates of the layers of each stack that learned them.
-        parameters: names of the model's, where they are known; they tell a stack that is missing from one that is not
-            known here.
-        arch: the model's architecture, for errors.
+        arch: the model's architecture, None where it is not known.
         options: what names the specification of each stack, for errors.
 
     Raises:
         ValueError: a specification that no stack of these depths fits.
     """
     for stack, spec in specs.items():
-        if arch in SHARED_DEPTH:
-            raise ValueError(
-                f"`{options[stack]}` must be left out: {arch} has one depth for both stacks (got {spec!r})."
-            )
-        if stack not in depths:
-            why = f"the model has no {stack}"
-            if any(_is_of(stack, name) for name in parameters):
-                why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
+        why = why_not(stack, arch)
+        if why is None and stack not in depths:
+            why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
+        if why is not None:
             raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
     return {
         stack: Pruned(depths[stack], layer_spec.parse(spec, depths[stack], options[stack], learned.get(stack)))
         for stack, spec in specs.items()
     }
-
-
-def _is_of(stack: str, parameter: str) -> bool:
-    """Return whether a parameter belongs to a stack; the encoder of an old RoBERTa has the name of a decoder."""
-    parts = parameter.split(".")
-    return stack in parts and "sentence_encoder" not in parts and "lm_head" not in parts
 
 
 def log(pruned: Mapping[str, Pruned], path: str | None = None) -> None:
@@ -88,15 +73,37 @@ def prune(
     """
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in checkpoint.configurations):
         raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
-    weights, learned = checkpoint.weights, checkpoint.learned_rates
+    arch, learned = checkpoint.architecture, checkpoint.learned_rates
+    names.depths(checkpoint.weights)  # raises where a layer is missing
     try:
-        pruned = plan(specs, names.depths(weights), learned, weights, checkpoint.architecture, options)
+        pruned = plan(specs, _agreed_depths(checkpoint), learned, arch, options)
     except ValueError as error:
         if not checkpoint.origins:
             raise
         origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
         raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
+    for stack in pruned:
+        checkpoint = fine_tuned.with_inner_options(checkpoint, stack)
     return keeping(checkpoint, pruned), pruned
+
+
+def _known_depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return how many layers each stack has, without those that stand elsewhere than such a model has them."""
+    stacks, found = checkpoint.family.stacks, checkpoint.depths
+    prefixes = {(place.stack, place.prefix) for place in filter(None, map(families.place_of, checkpoint.weights))}
+    for stack, prefix in prefixes:
+        if stack not in stacks or not any(families.is_at(place, prefix) for place in stacks[stack].places):
+            found.pop(stack, None)
+    return found
+
+
+def _agreed_depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return them as `_known_depths`; of a model that nobody knows, without those that its options deny."""
+    found = _known_depths(checkpoint)
+    if known(checkpoint.architecture) is not None:
+        return found
+    said = [depths_of(cfg) for cfg in checkpoint.configurations]
+    return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
 
 
 def keeping(checkpoint: Checkpoint, pruned: Mapping[str, Pruned]) -> Checkpoint:
@@ -130,8 +137,9 @@ def changed_options(
                 of_stack = options.get(stack)
                 before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
                 changes[f"{stack}_{kind}"] = rates.describe([before[i] for i in p.kept])
-        changes[f"{stack}_layers"] = len(p.kept)
-        changes[KEEP[stack]] = None
+        changes[depth_option(row_of(cfg, stack), cfg)] = len(p.kept)
+        if has(cfg, KEEP[stack]):
+            changes[KEEP[stack]] = None
     return changes
 
 
@@ -141,7 +149,7 @@ def reconcile(checkpoint: Checkpoint) -> Checkpoint:
     fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without
     it (#1403, #1406). A specification that is still to be carried out is.
     """
-    for stack in checkpoint.depths:
+    for stack in _known_depths(checkpoint):
         asking = [cfg for cfg in checkpoint.configurations if get(cfg, KEEP[stack])]
         if asking:
             checkpoint = keeping(checkpoint, {stack: _still_to_keep(checkpoint, stack, asking[0])})
@@ -156,16 +164,15 @@ def _still_to_keep(checkpoint: Checkpoint, stack: str, cfg: ModelConfig) -> Prun
     if layer_spec.is_learned(spec):
         learned = checkpoint.learned_rates.get(stack)
         return Pruned(depth, layer_spec.parse(spec, depth, KEEP[stack], learned))
-    full = max(get(cfg, f"{stack}_layers") or 0, depth, _highest(spec) + 1)
+    full = max(depths_of(cfg).get(stack, 0), depth, _highest(spec) + 1)
     if len(layer_spec.parse(spec, full, KEEP[stack])) == depth:
         return Pruned(depth, tuple(range(depth)))
     return Pruned(depth, layer_spec.parse(spec, depth, KEEP[stack]))
 
 
 def _smaller_depth(stack: str, depth: int, cfg: ModelConfig) -> dict[str, int]:
-    declared = get(cfg, f"{stack}_layers")
-    too_deep = isinstance(declared, int) and declared > depth and not get(cfg, "base_layers")
-    return {f"{stack}_layers": depth} if too_deep else {}
+    too_deep = depths_of(cfg).get(stack, 0) > depth and not get(cfg, "base_layers")
+    return {depth_option(row_of(cfg, stack), cfg): depth} if too_deep else {}
 
 
 def _highest(spec: layer_spec.LayerSpec) -> int:

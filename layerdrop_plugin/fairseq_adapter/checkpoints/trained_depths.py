@@ -7,8 +7,9 @@ from typing import Any
 
 from ... import depths, depths_left
 from ...depths import Depth
-from ..options.config import ModelConfig, depths_of, get
+from ..options.config import ModelConfig, get
 from ..options.declared import DEPTHS
+from ..options.family import depths_of
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 

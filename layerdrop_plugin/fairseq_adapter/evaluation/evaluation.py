@@ -21,6 +21,7 @@ from ..checkpoints.whole import refuse_shard
 from ..errors.user_errors import overriding, reason
 from ..modeling.stacks import stacks_of, with_stacks
 from ..options.config import get, has, put
+from ..options.family import refusal
 from ..reading import reader
 from .adaptive_loss import adaptive_loss
 from .options import command_line, context_window, data_refusals, refusals, shorten_by_context_window
@@ -202,9 +203,9 @@ def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callab
         raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
     if get(saved_cfg.criterion, "_name") == "nat_loss":  # a mean, with the length's loss in it, of a noisy target
         raise ValueError("`--path` must be a model with a loss for each word, but this one's criterion is nat_loss.")
-    arch = checkpoint.architecture
-    if arch in pruning.SHARED_DEPTH:
-        raise ValueError(f"`--path` must be a model that can be pruned, but {arch} has one depth for both stacks.")
+    why_not = refusal(checkpoint.architecture)
+    if why_not is not None:
+        raise ValueError(f"`--path` must be a model that can be pruned, but {why_not}.")
     model, task = _model_and_task(path, state, saved_cfg, changes)
     with_stacks(model)
     model = model.half() if cfg.common.fp16 else model
@@ -218,7 +219,7 @@ def _held(path: str, changes: Mapping[str, Any]) -> dict[str, Kept]:
     if not specs:
         return {}
     checkpoint = Checkpoint.of(reader.read(path, "--path"))
-    plan = pruning.plan(specs, checkpoint.depths, checkpoint.learned_rates, checkpoint.weights)
+    plan = pruning.plan(specs, checkpoint.depths, checkpoint.learned_rates, checkpoint.architecture)
     return {stack: pruned.kept for stack, pruned in plan.items()}
 
 

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from fairseq.models import FairseqMultiModel
 from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase, TransformerEncoderBase
 from torch import nn
 
@@ -95,7 +96,8 @@ def stacks_of(model: Any, option: str) -> dict[str, LayerDropStack]:
     """
     stacks = {m.name: m for m in model.modules() if isinstance(m, LayerDropStack)}
     depths = names.depths_or_none(dict(model.named_parameters()))
-    if not stacks or {name: len(stack) for name, stack in stacks.items()} != depths:  # say, one for each language
+    several = isinstance(model, FairseqMultiModel)  # say, one for each language
+    if several or not stacks or {name: len(stack) for name, stack in stacks.items()} != depths:
         raise ValueError(f"`{option}` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
     return {name: stacks[name] for name in ("encoder", "decoder") if name in stacks}
 

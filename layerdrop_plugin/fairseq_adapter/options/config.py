@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import copy
 from argparse import Namespace
 from typing import Any, Union
 
@@ -12,25 +12,49 @@ ModelConfig = Union[Namespace, DictConfig]
 
 
 def get(cfg: Any, name: str, default: Any = None) -> Any:
-    """Return an option as plain Python, `default` where it is missing; a file may hold options in a dict."""
-    value = getattr(cfg, name, default) if isinstance(cfg, Namespace) else default
-    if isinstance(cfg, (dict, DictConfig)) and name in cfg:  # its get() raises in omegaconf 2.0
-        value = cfg[name]
+    """Return an option as plain Python, `default` where it is missing; a file may hold options in a dict.
+
+    A dot in the name leads into an option that holds options.
+    """
+    value = _held(cfg, name, default)
     return OmegaConf.to_container(value) if isinstance(value, (DictConfig, ListConfig)) else value
 
 
-def has(cfg: ModelConfig, name: str) -> bool:
+def _held(cfg: Any, name: str, default: Any = None) -> Any:
+    head, _, rest = name.partition(".")
+    value = getattr(cfg, head, default) if isinstance(cfg, Namespace) else default
+    if isinstance(cfg, (dict, DictConfig)) and head in cfg:  # its get() raises in omegaconf 2.0
+        value = cfg[head]
+    return _held(value, rest, default) if rest else value
+
+
+def has(cfg: Any, name: str) -> bool:
     """Return whether an option is there, if only as None."""
-    return name in cfg if isinstance(cfg, DictConfig) else hasattr(cfg, name)
+    head, _, rest = name.partition(".")
+    there = head in cfg if isinstance(cfg, (dict, DictConfig)) else hasattr(cfg, head)
+    return there and (not rest or has(_held(cfg, head), rest))
 
 
-def put(cfg: ModelConfig, name: str, value: Any) -> None:
-    """Set an option in place: what fairseq saves and shows is this very object."""
+def put(cfg: Any, name: str, value: Any) -> None:
+    """Set an option in place: what fairseq saves and shows is this very object.
+
+    Of an option that holds options, a changed copy takes the place, as others may hold the same one.
+    """
+    head, _, rest = name.partition(".")
+    if rest:
+        inner = copy.deepcopy(_held(cfg, head))
+        put(inner, rest, value)
+        value = inner
     if isinstance(cfg, DictConfig):
         with open_dict(cfg):
-            cfg[name] = value
+            if isinstance(value, Namespace):
+                cfg._get_node(head)._val = value  # type: ignore[union-attr]  # which omegaconf lets nobody replace
+            else:
+                cfg[head] = value
+    elif isinstance(cfg, dict):
+        cfg[head] = value
     else:
-        setattr(cfg, name, value)
+        setattr(cfg, head, value)
 
 
 def as_namespace(cfg: ModelConfig) -> Namespace:
@@ -69,9 +93,3 @@ def architecture_beside(cfg: ModelConfig) -> str | None:
     """Return the architecture of the model that goes with the options of a task or criterion; None where none does."""
     model = cfg if isinstance(cfg, Namespace) else OmegaConf.select(cfg._get_root(), "model")
     return get(model, "_name") or get(model, "arch")
-
-
-def depths_of(cfg: ModelConfig) -> dict[str, int]:
-    """Return how many layers each stack has; fconv's `encoder_layers`, a list of sizes, is no depth."""
-    layers = {stack: get(cfg, f"{stack}_layers") for stack in ("encoder", "decoder")}
-    return {stack: int(n) for stack, n in layers.items() if re.fullmatch("[0-9]+", str(n))}

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from ... import depths as trained
 from ... import depths_left, layer_spec, rates
 from ...depths import Depth
-from .config import ModelConfig, depths_of, get, has, put, root_option
-from .declared import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS
+from .config import ModelConfig, get, has, put, root_option
+from .declared import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS, Option
+from .family import architecture, depths_of, family_of, why_not
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> Mod
         value = values[option.name]
         if option.stack is not None and option.stack not in depths:
             if value or (option.kind is LAYERS and value is not None):
-                raise ValueError(f"`{option.name}` must be left out: {_without(cfg, option.stack)} (got {value!r}).")
+                raise ValueError(f"`{option.name}` must be left out: {_without(cfg, option)} (got {value!r}).")
         elif value is not None:
             values[option.name] = option.kind.read(value, option.flag)
             if option.kind is not LAYERS:
@@ -151,8 +152,9 @@ def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> Mod
 
 def _values(cfg: ModelConfig) -> dict[str, Any]:
     """Return all that `read` takes from a model's configuration, to compare it; what else is in it may not resolve."""
-    others = [f"{stack}_{size}" for stack in STACKS for size in ("layers", "attention_heads")]
-    return {name: get(cfg, name) for name in [*(option.name for option in OPTIONS), *others, "_name", "arch"]}
+    heads = [f"{stack}_attention_heads" for stack in STACKS]
+    values = {name: get(cfg, name) for name in [*(option.name for option in OPTIONS), *heads, "_name", "arch"]}
+    return {**values, "depths": depths_of(cfg)}
 
 
 def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:
@@ -167,9 +169,15 @@ def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping
     return trained.parse(DEPTHS.read(spec, option), depths, option)
 
 
-def _without(cfg: ModelConfig, stack: str) -> str:
-    model = str(get(cfg, "_name") or get(cfg, "arch"))
-    return f"{model} has no {stack if model.startswith('layerdrop_') else f'`{stack}_layers`'}"
+def _without(cfg: ModelConfig, option: Option) -> str:
+    stack, model = str(option.stack), str(architecture(cfg))
+    row = family_of(cfg).stacks.get(stack)
+    if row is not None and "." in row.depth[0] and option.kind is LAYERS:
+        return f"the {stack} of {model} is that of its `w2v_path`, which `layerdrop-prune` prunes"
+    if model.startswith("layerdrop_"):
+        return f"{model} has no {stack}"
+    why = why_not(stack, model) if option.kind is LAYERS else None
+    return why or f"{model} has no `{row.depth[0] if row else f'{stack}_layers'}`"
 
 
 def _stack_options(cfg: ModelConfig, stack: str, depth: int, values: Mapping[str, Any]) -> StackOptions:

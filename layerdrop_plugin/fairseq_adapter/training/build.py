@@ -18,6 +18,7 @@ from ..modeling.roberta import LayerDropRobertaModel
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
 from ..options import model_options
 from ..options.config import get, put
+from ..options.declared import KEEP
 from ..options.model_options import ModelOptions
 from . import start, steps, validation
 
@@ -66,6 +67,7 @@ def _pruned(cfg, options, arch, loading):
         return options, plan
     for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
         put(cfg, name, value)  # in place: fairseq shows and saves this very object
+    _leave_out_unknown(cfg, arch, plan)
     pruning.log(plan)
     kept = {stack: p.kept for stack, p in plan.items()}
     small = options.pruned(kept)
@@ -73,6 +75,15 @@ def _pruned(cfg, options, arch, loading):
         put(cfg, trained_depths.OPTION, depths.spec(small.trained_depths) or None)
         steps.warn_of_lost(options, kept)
     return small, plan
+
+
+def _leave_out_unknown(cfg, arch, plan):
+    """Remove what was carried out from the configuration of a model that has no such option: fairseq refuses it."""
+    fields = getattr(models.MODEL_DATACLASS_REGISTRY.get(arch), "__dataclass_fields__", None)
+    for stack in plan if fields is not None and isinstance(cfg, DictConfig) else ():
+        if KEEP[stack] not in fields:
+            with open_dict(cfg):
+                del cfg[KEEP[stack]]
 
 
 def _check_known(arch):

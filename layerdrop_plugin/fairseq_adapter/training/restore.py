@@ -172,7 +172,7 @@ def _is_done(checkpoint: Checkpoint, stack: str, planned: Pruned, path: str) -> 
     depth = names.depths(checkpoint.weights).get(stack)
     if depth is None:
         spec = layer_spec.describe(planned.kept)
-        pruning.plan({stack: spec}, {}, parameters=checkpoint.weights, arch=checkpoint.architecture)
+        pruning.plan({stack: spec}, {}, arch=checkpoint.architecture)
     origin = checkpoint.origins.get(stack)
     if origin is not None and origin.last == planned:
         return True

@@ -10,8 +10,9 @@ from ... import layer_spec, learned_rates
 from ..checkpoints import provenance
 from ..errors.one_line import in_command
 from ..modeling.architectures import PREFIX, check_names
-from ..options.config import depths_of, root_option
+from ..options.config import root_option
 from ..options.declared import KEEP
+from ..options.family import depths_of
 from ..reading import reader
 from . import save_dir
 from .save_dir import DEFAULT_RESTORE_FILE

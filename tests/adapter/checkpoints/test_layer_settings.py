@@ -83,6 +83,37 @@ def test_kernel_sizes_follow_their_layers(sizes, left):
     assert cfg == Namespace(encoder_kernel_size_list=sizes, decoder_kernel_size_list=[5, 6])
 
 
+OWN_DELETIONS = {"no_share_discriminator": True}
+OWN_INSERTIONS = {"no_share_maskpredictor": True}
+SHARED = {**OWN_DELETIONS, "share_discriminator_maskpredictor": True}
+
+
+@pytest.mark.parametrize(
+    ("exits", "options", "kept", "left"),
+    [
+        ("6,6,6", {}, (0, 2), "2,2,2"),  # fairseq's default, also with fewer layers
+        ("4,3,4", {}, (1, 2, 3), "3,2,3"),
+        ("2,3,4", OWN_DELETIONS, (2, 3), "2,1,2"),
+        ("3,2,4", OWN_INSERTIONS, (2, 3), "1,2,2"),
+        ("2,2,4", {**OWN_DELETIONS, **OWN_INSERTIONS}, (2, 3), "2,2,2"),
+        ("2,2,4", SHARED, (2, 3), "2,2,2"),
+    ],
+)
+def test_early_exits_count_the_layers_that_are_kept(exits, options, kept, left):
+    cfg = Namespace(arch="levenshtein_transformer", early_exit=exits, **options)
+    assert layer_settings.changed_options(cfg, {"decoder": Pruned(4, kept)}) == {"early_exit": left}
+    assert layer_settings.changed_options(cfg, {"encoder": Pruned(4, kept)}) == {}
+
+
+def test_an_early_exit_before_the_first_layer_that_is_kept_is_refused():
+    cfg = Namespace(arch="levenshtein_transformer", early_exit="4,2,4")
+    with pytest.raises(ValueError) as error:
+        layer_settings.changed_options(cfg, {"decoder": Pruned(4, (2, 3))})
+    assert str(error.value) == (
+        "`early_exit` must be above the first decoder layer that is kept, 2, but is '4,2,4' instead."
+    )
+
+
 def test_alignments_of_a_pruned_decoder_come_from_the_same_layer(aligned, load_model, tokens):
     lengths = torch.tensor([5, 4])
     pruned, cfg = load_model(aligned, decoder_layers_to_keep="0,3")
@@ -278,28 +309,27 @@ def untrained(cfg, path):
     return path
 
 
+LAYERS = ("encoder.embed.w", "encoder.layers.0.w", "encoder.layers.1.w")
 STRANGE = {
-    "multilingual_transformer": (lambda name: f"models.en-de.{name}", "the encoder layers of {} can't be pruned"),
-    "s2t_transformer": (
-        lambda name: name.replace("encoder.layers", "encoder.transformer_layers"),
-        "the encoder layers of {} can't be pruned",
+    "lstm": (LAYERS, "the layers of a lstm can't be pruned, as they are no transformer layers"),
+    "fconv_wmt_en_de": (LAYERS, "the layers of a fconv_wmt_en_de can't be pruned, as they are no transformer layers"),
+    "transformer_lm": (LAYERS, "the model has no encoder"),
+    "roberta_enc_dec": (
+        LAYERS,
+        "the layers of a roberta_enc_dec can't be pruned, as it has one depth for both stacks",
     ),
-    "lstm": (
-        lambda name: f"encoder.{name}" if name[0] != "e" else "encoder.lstm.w",
-        "the encoder layers of {} can't be pruned",
-    ),
-    "transformer_lm": (lambda name: name.replace("encoder.", "decoder."), "the model has no encoder"),
-    "roberta_enc_dec": (lambda name: name, "{} has one depth for both stacks"),
+    "s2t_transformer": (LAYERS, "the encoder layers of s2t_transformer can't be pruned"),
+    "transformer": (("encoder.transformer_layers.0.w",), "the encoder layers of transformer can't be pruned"),
+    "mine": (("encoder.blocks.0.w",), "the encoder layers of mine can't be pruned"),
 }
 
 
 @pytest.mark.parametrize("arch", STRANGE)
 def test_why_a_stack_can_not_be_pruned_is_true(arch):
-    rename, why = STRANGE[arch]
-    weights = {rename(name): 0 for name in ("encoder.embed.w", "encoder.layers.0.w", "encoder.layers.1.w")}
+    weights, why = STRANGE[arch]
     with pytest.raises(ValueError) as error:
-        pruning.prune(Checkpoint(weights, args=Namespace(arch=arch)), {"encoder": "0"})
-    assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why.format(arch)} (got '0')."
+        pruning.prune(Checkpoint(dict.fromkeys(weights, 0), args=Namespace(arch=arch)), {"encoder": "0"})
+    assert str(error.value) == f"`encoder_layers_to_keep` must be left out: {why} (got '0')."
 
 
 @pytest.mark.slow
@@ -314,7 +344,8 @@ def test_why_a_stack_can_not_be_pruned_is_true(arch):
         (
             "roberta_enc_dec",
             ["--task", "translation"],
-            "a model that can be pruned, but roberta_enc_dec has one depth for both stacks.",
+            "a model that can be pruned, but the layers of a roberta_enc_dec can't be pruned, "
+            "as it has one depth for both stacks.",
         ),
     ],
 )
@@ -330,11 +361,12 @@ def test_a_search_refuses_a_model_that_can_not_be_pruned(arch, task, why, data, 
         assert error_of(main, *argv, *more, "--gen-subset", "valid") == f"`--path` must be {why}"
 
 
-def test_an_option_of_a_stack_without_a_depth_in_the_configuration():
+def test_an_option_of_a_stack_that_can_not_be_pruned():
     with pytest.raises(ValueError) as error:
         read(Namespace(arch="roberta_enc_dec", encoder_layers=4, decoder_layers_to_keep="0,2"))
     assert str(error.value) == (
-        "`decoder_layers_to_keep` must be left out: roberta_enc_dec has no `decoder_layers` (got '0,2')."
+        "`decoder_layers_to_keep` must be left out: the layers of a roberta_enc_dec can't be pruned, "
+        "as it has one depth for both stacks (got '0,2')."
     )
 
 
