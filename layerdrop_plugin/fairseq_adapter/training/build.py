@@ -79,8 +79,8 @@ def _pruned(cfg, options, arch, loading):
 
 def _leave_out_unknown(cfg, arch, plan):
     """Remove what was carried out from the configuration of a model that has no such option: fairseq refuses it."""
-    fields = getattr(models.MODEL_DATACLASS_REGISTRY.get(arch), "__dataclass_fields__", None)
-    for stack in plan if fields is not None and isinstance(cfg, DictConfig) else ():
+    fields = getattr(models.MODEL_DATACLASS_REGISTRY.get(arch), "__dataclass_fields__", KEEP.values())
+    for stack in plan if isinstance(cfg, DictConfig) else ():
         if KEEP[stack] not in fields:
             with open_dict(cfg):
                 del cfg[KEEP[stack]]
