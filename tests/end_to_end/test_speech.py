@@ -84,6 +84,20 @@ def test_a_pretrained_model_is_pruned_as_it_is_fine_tuned(model, arguments, trai
     assert cfg.w2v_args.model["_name"] == PRETRAINED[model]
 
 
+def test_rates_that_pretraining_has_learned_choose_the_layers(arguments, train, tmp_path):
+    learned = ["--encoder-layerdrop-learned", "--max-update", 3, "--save-dir", tmp_path / "pretrained"]
+    train(*arguments("wav2vec2", *learned, "--lr", 0.1))
+    weights = state_of(tmp_path / "pretrained")["model"]
+    rates = [weights[f"encoder.layers.{i}.learned_rate.rate"].item() for i in range(4)]
+    kept = sorted(sorted(range(4), key=rates.__getitem__)[:2])
+    keep = ["--w2v-path", tmp_path / "pretrained" / "checkpoint_last.pt", "--encoder-layers-to-keep", "learned:2"]
+    train(*arguments("wav2vec_ctc", *keep, "--lr", 0, "--max-update", 1, "--save-dir", tmp_path / "tuned"))
+    tuned, names = state_of(tmp_path / "tuned")["model"], [f"encoder.layers.{i}.fc2.weight" for i in range(4)]
+    for new, old in enumerate(kept):
+        assert torch.equal(tuned[f"w2v_encoder.w2v_model.{names[new]}"], weights[names[old]])
+    assert not any("learned_rate" in name for name in tuned)
+
+
 def test_commands_pretrain_and_fine_tune(arguments, command, speech_arguments, sound, tmp_path):
     folder = tmp_path / "pretrained"
     depths = ["--layerdrop-depths", "2", "--layerdrop-validate-depths"]
