@@ -12,6 +12,7 @@ import yaml
 from shared.sounds import features, pretrained, speech_arguments, tones  # noqa: F401  fixtures
 from shared.trainings import USER, assert_same_training, listening, state_of
 
+from layerdrop_plugin.cli import search, sweep
 from layerdrop_plugin.dropping import dropped_groups
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,7 @@ def test_a_run_that_is_started_again_goes_on_as_it_would_have(model, arguments, 
 
 @pytest.mark.parametrize("model", PRETRAINED)
 def test_a_pretrained_model_is_pruned_as_it_is_fine_tuned(model, arguments, train, load_model, tmp_path):
-    """The layers that are kept begin with their weights; the checkpoint needs neither that of the pretrained model."""
+    """The layers that are kept begin with their weights; their own checkpoint needs no other."""
     argv = arguments(model, "--encoder-layers-to-keep", "0,3", "--save-dir", tmp_path)
     train(*argv, "--max-update", 1, "--lr", 0)
     weights = torch.load(argv[argv.index("--w2v-path") + 1])["model"]
@@ -123,6 +124,30 @@ def test_a_command_trains_speech_to_text_and_another_translates(arguments, comma
     keep = ["--model-overrides", "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '1'}"]
     log = command("fairseq-generate", features, "--task", "speech_to_text", *path, *keep, *USER)
     assert "Translated 4 sentences" in log.stdout + log.stderr
+
+
+def test_the_best_layers_of_a_recognizer_are_searched_by_its_loss(arguments, train, capsys, tones, tmp_path):
+    pytest.importorskip("editdistance", reason="needs the extra speech")
+    train(*arguments("wav2vec_ctc", "--max-update", 2, "--save-dir", tmp_path))
+    argv = [tones, "--path", tmp_path / "checkpoint_last.pt", "--gen-subset", "valid", "--keep", 2, "--cpu"]
+    search.main([str(word) for word in argv])
+    out = capsys.readouterr().out
+    assert len(re.findall(r"^[1-6] +[0-3],[0-3] ", out, re.MULTILINE)) == 6  # sets of two of four layers
+    sweep_argv = [*argv[:-3], "--importance", tmp_path / "layers.png", "--cpu"]
+    with pytest.raises(SystemExit):
+        sweep.main([str(word) for word in sweep_argv])
+    line = "`--importance` must be for models that read words, but checkpoint_last.pt reads sound.\n"
+    assert capsys.readouterr().err == f"layerdrop-sweep: error: {line}"
+
+
+@pytest.mark.parametrize("model", ["wav2vec2", "hubert"])
+def test_there_is_no_search_for_what_predicts_no_words(model, pretrained, sound, tones, capsys):
+    task = {"wav2vec2": "audio_pretraining", "hubert": "hubert_pretraining"}[model]
+    with pytest.raises(SystemExit):
+        search.main([str(tones), "--path", str(pretrained(model)), "--gen-subset", "valid", "--keep", "2", "--cpu"])
+    assert capsys.readouterr().err.endswith(
+        f"`--path` must be a model that predicts words or classes, but this one's task is {task}.\n"
+    )
 
 
 def test_fairseqs_own_fine_tuning_takes_a_model_that_was_trained_with_layerdrop(
