@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from ... import learned_rates, rates
 from ..checkpoints import at_load, pruning
 from ..checkpoints.checkpoint import Checkpoint
@@ -54,6 +56,7 @@ def pruned(cfg: ModelConfig, plan: Mapping[str, Pruned], source: Checkpoint | No
         plain = checkpoint.with_weights(learned_rates.without).with_options(_as_fairseqs)
         prepared = pruning.keeping(plain, plan) if plan else plain
         put(cfg, "w2v_args", prepared.cfg)
+        OmegaConf.set_struct(cfg.w2v_args, False)  # a task may set them once more, which omegaconf 2.0 refuses else
         return prepared
 
     with at_load.prepared_by(prepare, get(cfg, "w2v_path"), OPTION):
