@@ -166,6 +166,17 @@ def test_fairseqs_own_fine_tuning_takes_a_model_that_was_trained_with_layerdrop(
     assert (type(model).__name__, stack.name, stack.rates) == ("Wav2VecCtc", "encoder", (0.3,) * 4)
 
 
+def test_what_is_fine_tuned_must_have_been_pretrained(arguments, speech_arguments, train, tmp_path):
+    train(*arguments("s2t_transformer", "--max-update", 1, "--save-dir", tmp_path))
+    path = tmp_path / "checkpoint_last.pt"
+    with pytest.raises(ValueError) as error:
+        train(*speech_arguments("wav2vec_ctc", "--w2v-path", path, "--save-dir", tmp_path / "tuned"))
+    assert str(error.value) == (
+        f"`--w2v-path` must be the checkpoint of a pretrained model, such as wav2vec2 or hubert, but {path} is of "
+        "layerdrop_s2t_transformer."
+    )
+
+
 @pytest.mark.workers
 def test_two_workers_with_the_default_backend(arguments, torchrun, tmp_path):
     two = ["--distributed-backend", "gloo", "--max-tokens", 8000, "--user-dir", WORKERS, "--max-update", 5]

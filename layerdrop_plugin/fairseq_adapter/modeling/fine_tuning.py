@@ -85,7 +85,9 @@ class LayerDropHubertCtc(FineTuningModel, HubertCtc):
     def build_model(cls, cfg, task):
         """Build it without the pretraining's labels, whose dictionaries a fine-tuned checkpoint does not hold."""
         model = super().build_model(cfg, task if get(cfg, "w2v_args") is None else _WithoutLabels(task))
-        vars(model.w2v_encoder.w2v_model)["_parameters"].pop("label_embs_concat", None)
+        pretrained = model.w2v_encoder.w2v_model
+        if hasattr(pretrained, "label_embs_concat"):
+            del pretrained.label_embs_concat
         return model
 
 

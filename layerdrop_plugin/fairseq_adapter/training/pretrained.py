@@ -29,14 +29,20 @@ def read(cfg: ModelConfig) -> Checkpoint | None:
     """Return the checkpoint of the pretrained model; None where none is read, as the options of the model have it.
 
     Raises:
-        ValueError: one line: it can't be read.
+        ValueError: one line: it can't be read, or is of another kind.
     """
     if not has(cfg, "w2v_args") or get(cfg, "w2v_args") is not None:
         return None
     path = get(cfg, "w2v_path")
     if path is None:
         raise ValueError(f"`{OPTION}` must name the checkpoint of a pretrained model, but is missing.")
-    return Checkpoint.of(reader.read(path, OPTION))
+    checkpoint = Checkpoint.of(reader.read(path, OPTION))
+    if "decoder" in checkpoint.depths or any(has(options, "w2v_path") for options in checkpoint.configurations):
+        raise ValueError(
+            f"`{OPTION}` must be the checkpoint of a pretrained model, such as wav2vec2 or hubert, but {path} is of "
+            f"{checkpoint.architecture}."
+        )
+    return checkpoint
 
 
 @contextlib.contextmanager
