@@ -66,9 +66,9 @@ FINE_TUNED = ("w2v_args.model.encoder_layers", "w2v_args.encoder_layers")  # the
 FAMILIES: tuple[Family, ...] = (
     Family(
         (
-            *("transformer", "bart", "transformer_align", "transformer_from_pretrained_xlm", "lightconv"),
+            *("transformer", "bart", "transformer_align", "lightconv", "model_parallel_transformer"),
             *("nonautoregressive_transformer", "nacrf_transformer", "iterative_nonautoregressive_transformer"),
-            *("cmlm_transformer", "model_parallel_transformer"),
+            "cmlm_transformer",
         ),
         {"encoder": ENCODER, "decoder": DECODER},
     ),
@@ -128,6 +128,7 @@ FAMILIES: tuple[Family, ...] = (
             "decoder": Stack(("encoder.decoder_fft_layers",), ("decoder_layers",)),
         },
     ),
+    Family(("transformer_from_pretrained_xlm",), {}, "its `pretrained_xlm_checkpoint` has them all"),
     Family(("roberta_enc_dec",), {}, "it has one depth for both stacks"),
     Family(("data2vec_text", "data2vec_audio"), {}, "they also stand in its teacher"),
     Family(("latent_transformer", "latent_multilingual_transformer"), {}, "it has learned which of them run"),
@@ -153,11 +154,11 @@ _BY_MODEL = {model: family for family in FAMILIES for model in family.models}
 
 
 class Place(NamedTuple):
-    """Where a parameter of a layer stands: `<prefix>.<index>.<name>`."""
+    """Where a parameter of a layer stands: `<prefix>.<number>.<name>`."""
 
     stack: str
     prefix: str
-    index: int
+    number: int
     name: str
 
 
@@ -195,7 +196,7 @@ def place_of(name: str) -> Place | None:
     Digits anywhere else, say `classification_heads.x.layers.1.weight`, are no layer of a stack.
 
     >>> place_of("models.en-de.decoder.layers.3.fc1.weight")
-    Place(stack='decoder', prefix='models.en-de.decoder.layers', index=3, name='fc1.weight')
+    Place(stack='decoder', prefix='models.en-de.decoder.layers', number=3, name='fc1.weight')
     >>> place_of("decoder.embed_tokens.weight")
     """
     match = _LAYER.fullmatch(name)

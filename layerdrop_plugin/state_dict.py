@@ -18,7 +18,7 @@ def layer_of(name: str) -> tuple[str, int] | None:
     >>> layer_of("decoder.embed_tokens.weight")
     """
     place = place_of(name)
-    return None if place is None else (place.stack, place.index)
+    return None if place is None else (place.stack, place.number)
 
 
 def rename(name: str, index: int) -> str:
@@ -45,7 +45,7 @@ def depths(names: Mapping[str, object]) -> dict[str, int]:
     """
     layers_of: dict[tuple[str, str], set[int]] = {}
     for place in filter(None, map(place_of, names)):
-        layers_of.setdefault((place.stack, place.prefix), set()).add(place.index)
+        layers_of.setdefault((place.stack, place.prefix), set()).add(place.number)
     counts: dict[str, set[int]] = {}
     for (stack, _), indices in layers_of.items():
         if indices != set(range(len(indices))):

@@ -84,6 +84,20 @@ def test_depths_refuses_a_gap(indices):
     assert str(error.value) == message
 
 
+PAIRS = {f"models.{pair}.encoder.layers.{i}.w": f"{pair} {i}" for pair in ("en-de", "fr-de") for i in range(2)}
+
+
+def test_a_stack_that_a_model_has_for_each_language_pair():
+    assert state_dict.depths(PAIRS) == {"encoder": 2}
+    assert state_dict.prune(PAIRS, {"encoder": [1]}) == {
+        "models.en-de.encoder.layers.0.w": "en-de 1",
+        "models.fr-de.encoder.layers.0.w": "fr-de 1",
+    }
+    with pytest.raises(ValueError) as error:
+        state_dict.depths({**PAIRS, "models.fr-de.encoder.layers.2.w": "fr-de 2"})
+    assert str(error.value) == "the encoders of a model must have the same depth, but have [2, 3]."
+
+
 def test_prune_one_stack_leaves_the_other_whole():
     before = dict(FULL)
     pruned = state_dict.prune(FULL, {"decoder": (0, 2)})

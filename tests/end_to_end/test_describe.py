@@ -43,3 +43,17 @@ def test_several_checkpoints_of_real_training(full, stock_full, command):
     families = ("layerdrop_transformer", "layerdrop_transformer_lm", "layerdrop_roberta", "transformer")
     assert starts == [["architecture", family] for family in families]
     assert process.stderr == ""
+
+
+def test_a_pruned_model_of_another_family(command, tmp_path):
+    """Its architecture's name alone, without fairseq's registry, does not say where its layers are."""
+    weights = {f"encoder.transformer_layers.{i}.fc1.weight": torch.zeros(24, 16) for i in range(2)}
+    weights["decoder.layers.0.fc1.weight"] = torch.zeros(24, 16)
+    options = {"_name": "s2t_transformer_s", "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 4}
+    origin = {"depth": 12, "kept": [0, 6], "last": {"depth": 12, "kept": [0, 6]}}
+    torch.save({"model": weights, "cfg": {"model": options}, "layerdrop": {"encoder": origin}}, tmp_path / "small.pt")
+    lines = command("layerdrop-describe", tmp_path / "small.pt").stdout.splitlines()
+    assert lines[3:5] == [
+        "  encoder       2 layers, pruned to 0,6 of 12, embed 16, ffn 24, 4 heads, 384 parameters a layer",
+        "  decoder       1 layer, embed 16, ffn 24, 384 parameters a layer",
+    ]

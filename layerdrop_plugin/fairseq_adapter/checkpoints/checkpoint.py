@@ -88,13 +88,8 @@ class Checkpoint:
 
     @property
     def depths(self) -> dict[str, int]:
-        """How many layers each stack has, without those that stand elsewhere than such a model has them."""
-        stacks, found = self.family.stacks, names.depths_or_none(self.weights)
-        prefixes = {(place.stack, place.prefix) for place in filter(None, map(families.place_of, self.weights))}
-        for stack, prefix in prefixes:
-            if stack not in stacks or not any(families.is_at(place, prefix) for place in stacks[stack].places):
-                found.pop(stack, None)
-        return found
+        """How many layers each stack has."""
+        return names.depths_or_none(self.weights)
 
     @property
     def learned_rates(self) -> dict[str, rates.Rates]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...families import Stack, place_of
 from ..options.config import ModelConfig, get, has, name_in
 from ..options.declared import DROPS
-from ..options.family import beside_depth
+from ..options.family import beside_depth, row_of
 from . import parameters as checkpoint_parameters
 from . import trained_depths
 from .checkpoint import Checkpoint
@@ -53,9 +53,8 @@ def describe(path: str) -> Description:
 
 def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str, StackDescription]:
     model = next(iter(checkpoint.configurations), Namespace())
-    rows = checkpoint.family.stacks
     return {
-        stack: _stack(checkpoint, stack, rows[stack], model, _layers(stack, depth, parameters))
+        stack: _stack(checkpoint, stack, row_of(model, stack), model, _layers(stack, depth, parameters))
         for stack, depth in checkpoint.depths.items()
     }
 
@@ -75,7 +74,7 @@ def _layers(stack: str, depth: int, parameters: Sequence[Parameter]) -> list[lis
     for p in parameters:
         place = place_of(p.name)
         if place is not None and place.stack == stack:
-            layers[place.index].append(p._replace(name=place.name))
+            layers[place.number].append(p._replace(name=place.name))
     return layers
 
 

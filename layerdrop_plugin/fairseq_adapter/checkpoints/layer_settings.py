@@ -7,6 +7,7 @@ Levenshtein transformer's `early_exit` says after how many decoder layers it pre
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from ... import layer_spec
 from ...families import DECODER
 from ..compat import option_evaluation
 from ..options.config import ModelConfig, get
-from ..options.family import family_of
+from ..options.family import row_of
 from .provenance import Pruned
 
 ALIGNMENT = str(DECODER.number)
@@ -34,9 +35,8 @@ def changed_options(cfg: ModelConfig, pruned: Mapping[str, Pruned]) -> dict[str,
         ValueError: one line: the alignment layer is not kept, or no layer before an early exit.
     """
     changes: dict[str, Any] = {}
-    rows = family_of(cfg).stacks
     for stack, p in pruned.items():
-        row = rows[stack]
+        row = row_of(cfg, stack)
         alignment = alignment_layer(cfg, p.depth) if row.number is not None else None
         if alignment is not None:
             changes[ALIGNMENT] = _place(alignment, p)
@@ -69,18 +69,18 @@ def _place(alignment: int, pruned: Pruned) -> int:
 def _exits(cfg: ModelConfig, name: str, pruned: Pruned) -> str:
     """Return after how many of the layers that are kept the model takes results out."""
     text = str(get(cfg, name))
-    left = []
-    for count, own in zip(text.split(","), OWN_LAYERS):
+    counts = text.split(",")
+    for place, own in enumerate(OWN_LAYERS if re.fullmatch(r"[0-9]+,[0-9]+,[0-9]+", text) else ()):
         if any(get(cfg, option) for option in own):
-            left.append(int(count))
-        elif int(count) <= pruned.kept[0]:
+            continue
+        left = sum(i < int(counts[place]) for i in pruned.kept)
+        if left == 0:
             raise ValueError(
                 f"`{name}` must be above the first decoder layer that is kept, {pruned.kept[0]}, "
                 f"but is {text!r} instead."
             )
-        else:
-            left.append(sum(i < int(count) for i in pruned.kept))
-    return ",".join(map(str, left))
+        counts[place] = str(left)
+    return ",".join(counts)
 
 
 def _values(sizes: Any) -> Any:

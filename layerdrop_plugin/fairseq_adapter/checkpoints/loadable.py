@@ -94,9 +94,6 @@ class _Task(FairseqTask):
     def output_dictionary(self) -> Dictionary | None:
         return self.target_dictionary
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Leave what the real task would read of the checkpoint."""
-
 
 class _Words(Dictionary):
     """A dictionary of so many words, whatever they are."""

@@ -82,7 +82,7 @@ def _parameters_before(
     for name, w in weights.items():
         place = place_of(name)
         if place is not None and not learned_rates.is_buffer(name):
-            layers.setdefault((place.prefix, place.index), []).append(Parameter(name, tuple(w.shape)))
+            layers.setdefault((place.prefix, place.number), []).append(Parameter(name, tuple(w.shape)))
     before: list[Parameter] = []
     done = set()
     for p in parameters:

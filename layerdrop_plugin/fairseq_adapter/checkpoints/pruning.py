@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ... import layer_spec, rates
+from ... import families, layer_spec, rates
 from ... import state_dict as names
-from ..options.config import ModelConfig, get, name_in
+from ..options.config import ModelConfig, get, has, name_in
 from ..options.declared import DROPS, KEEP
-from ..options.family import depth_option, depths_of, family_of, known, why_not
+from ..options.family import depth_option, depths_of, known, row_of, why_not
 from ..options.model_options import StackOptions, drop_rates
-from . import best_value, layer_settings, provenance, trained_depths
+from . import best_value, fine_tuned, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
 from .provenance import Pruned
 
@@ -74,37 +74,36 @@ def prune(
     if "decoder" in specs and any(get(cfg, "base_layers") for cfg in checkpoint.configurations):
         raise ValueError(f"`{options['decoder']}` must be left out: the decoder's BASE layers can't be pruned.")
     arch, learned = checkpoint.architecture, checkpoint.learned_rates
-    for stack, spec in specs.items():
-        why = _without_depth(checkpoint, stack)
-        if why is not None:
-            raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
+    names.depths(checkpoint.weights)  # raises where a layer is missing
     try:
-        pruned = plan(specs, _depths(checkpoint), learned, arch, options)
+        pruned = plan(specs, _agreed_depths(checkpoint), learned, arch, options)
     except ValueError as error:
         if not checkpoint.origins:
             raise
         origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
         raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
+    for stack in pruned:
+        checkpoint = fine_tuned.with_inner_options(checkpoint, stack)
     return keeping(checkpoint, pruned), pruned
 
 
-def _depths(checkpoint: Checkpoint) -> dict[str, int]:
-    """Return how many layers each stack has; of a model that nobody knows, not where its options say otherwise."""
-    names.depths(checkpoint.weights)  # raises on a gap
-    found = checkpoint.depths
-    if known(checkpoint.architecture) is None:
-        said = [depths_of(cfg) for cfg in checkpoint.configurations]
-        return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
+def _known_depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return how many layers each stack has, without those that stand elsewhere than such a model has them."""
+    stacks, found = checkpoint.family.stacks, checkpoint.depths
+    prefixes = {(place.stack, place.prefix) for place in filter(None, map(families.place_of, checkpoint.weights))}
+    for stack, prefix in prefixes:
+        if stack not in stacks or not any(families.is_at(place, prefix) for place in stacks[stack].places):
+            found.pop(stack, None)
     return found
 
 
-def _without_depth(checkpoint: Checkpoint, stack: str) -> str | None:
-    """Say of a stack whose depth stands in an option of an option, which is not there, that it can't be changed."""
-    row = checkpoint.family.stacks.get(stack)
-    missing = row is not None and all("." in name for name in row.depth)
-    if not missing or any(stack in depths_of(cfg) for cfg in checkpoint.configurations):
-        return None
-    return f"the depth of the {stack} of {checkpoint.architecture} is that of its `w2v_path`"
+def _agreed_depths(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return them as `_known_depths`; of a model that nobody knows, without those that its options deny."""
+    found = _known_depths(checkpoint)
+    if known(checkpoint.architecture) is not None:
+        return found
+    said = [depths_of(cfg) for cfg in checkpoint.configurations]
+    return {stack: depth for stack, depth in found.items() if {of.get(stack, depth) for of in said} <= {depth}}
 
 
 def keeping(checkpoint: Checkpoint, pruned: Mapping[str, Pruned]) -> Checkpoint:
@@ -130,7 +129,6 @@ def changed_options(
     Raises:
         ValueError: one line: a layer that the model needs is not kept.
     """
-    rows = family_of(cfg).stacks
     changes = {**layer_settings.changed_options(cfg, pruned), **trained_depths.changed_options(cfg, pruned)}
     for stack, p in pruned.items():
         for kind in DROPS:
@@ -140,8 +138,9 @@ def changed_options(
                 of_stack = options.get(stack)
                 before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
                 changes[name] = rates.describe([before[i] for i in p.kept])
-        changes[depth_option(rows[stack], cfg)] = len(p.kept)
-        changes[KEEP[stack]] = None
+        changes[depth_option(row_of(cfg, stack), cfg)] = len(p.kept)
+        if has(cfg, KEEP[stack]):
+            changes[KEEP[stack]] = None
     return changes
 
 
@@ -151,7 +150,7 @@ def reconcile(checkpoint: Checkpoint) -> Checkpoint:
     fairseq 0.12.2 saves pruned weights beside the full depth, with the specification or without
     it (#1403, #1406). A specification that is still to be carried out is.
     """
-    for stack in checkpoint.depths:
+    for stack in _known_depths(checkpoint):
         asking = [cfg for cfg in checkpoint.configurations if get(cfg, KEEP[stack])]
         if asking:
             checkpoint = keeping(checkpoint, {stack: _still_to_keep(checkpoint, stack, asking[0])})
@@ -174,7 +173,7 @@ def _still_to_keep(checkpoint: Checkpoint, stack: str, cfg: ModelConfig) -> Prun
 
 def _smaller_depth(stack: str, depth: int, cfg: ModelConfig) -> dict[str, int]:
     too_deep = depths_of(cfg).get(stack, 0) > depth and not get(cfg, "base_layers")
-    return {depth_option(family_of(cfg).stacks[stack], cfg): depth} if too_deep else {}
+    return {depth_option(row_of(cfg, stack), cfg): depth} if too_deep else {}
 
 
 def _highest(spec: layer_spec.LayerSpec) -> int:

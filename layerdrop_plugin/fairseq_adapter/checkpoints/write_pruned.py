@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ... import atomic
+from ... import state_dict as names
 from ...layer_spec import LayerSpec
 from ..reading import reader
 from ..reading.registered_fairseq import import_fairseq
@@ -92,6 +93,7 @@ def pruned(
     Raises:
         ValueError: one line: no whole checkpoint, layers that it lacks, or a choice that it does not allow.
     """
+    import_fairseq()  # whose registry tells which model an architecture is of
     full = read_whole(path)
     small, kept = pruning.prune(full, specs, OPTIONS) if specs else (full, {})
     note = trained_depths.note(full, kept)
@@ -126,7 +128,7 @@ def _emptied(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_stock_counts_alike(weights: Mapping[str, Tensor], stock: bool) -> None:
-    ours = any(name.startswith("encoder.") and ".layers." in name for name in weights)
+    ours = any(layer is not None and layer[0] == "encoder" for layer in map(names.layer_of, weights))
     if stock and ours and not any(map(checkpoint_parameters.is_copy, weights)):
         raise ValueError(
             "`--keep-optimizer` must be left out with `--stock` for a model with an encoder, "

@@ -17,6 +17,7 @@ from . import (
     missing_history,
     model_archives,
     mutable_defaults,
+    nested_options,
     numpy_aliases,
     option_evaluation,
     pretrained_bart_task,
@@ -51,6 +52,7 @@ PATCHES = (
     late_user_dir,
     option_evaluation,
     layers_to_keep_option,
+    nested_options,
     hydra_warnings,
 )
 

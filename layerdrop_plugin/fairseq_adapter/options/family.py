@@ -41,6 +41,11 @@ def family_of(cfg: ModelConfig) -> Family:
     return known(architecture(cfg)) or families.PLAIN
 
 
+def row_of(cfg: ModelConfig, stack: str) -> Stack:
+    """Return where a model has a stack; of one that has none, where the others have theirs."""
+    return family_of(cfg).stacks.get(stack, families.PLAIN.stacks[stack])
+
+
 def why_not(stack: str, arch: str | None) -> str | None:
     """Say why a stack of models of an architecture can't be pruned; None where it can, if it has layers."""
     found = known(arch)

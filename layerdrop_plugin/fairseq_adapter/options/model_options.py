@@ -183,9 +183,11 @@ def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping
 
 def _without(cfg: ModelConfig, option: Option) -> str:
     stack, model = str(option.stack), str(architecture(cfg))
+    row = family_of(cfg).stacks.get(stack)
+    if row is not None and "." in row.depth[0] and option.kind is LAYERS:
+        return f"the {stack} of {model} is that of its `w2v_path`, which `layerdrop-prune` prunes"
     if model.startswith("layerdrop_"):
         return f"{model} has no {stack}"
-    row = family_of(cfg).stacks.get(stack)
     why = why_not(stack, model) if option.kind is LAYERS else None
     return why or f"{model} has no `{row.depth[0] if row else f'{stack}_layers'}`"
 

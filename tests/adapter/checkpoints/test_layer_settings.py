@@ -83,6 +83,37 @@ def test_kernel_sizes_follow_their_layers(sizes, left):
     assert cfg == Namespace(encoder_kernel_size_list=sizes, decoder_kernel_size_list=[5, 6])
 
 
+OWN_DELETIONS = {"no_share_discriminator": True}
+OWN_INSERTIONS = {"no_share_maskpredictor": True}
+SHARED = {**OWN_DELETIONS, "share_discriminator_maskpredictor": True}
+
+
+@pytest.mark.parametrize(
+    ("exits", "options", "kept", "left"),
+    [
+        ("6,6,6", {}, (0, 2), "2,2,2"),  # fairseq's default, also with fewer layers
+        ("4,3,4", {}, (1, 2, 3), "3,2,3"),
+        ("2,3,4", OWN_DELETIONS, (2, 3), "2,1,2"),
+        ("3,2,4", OWN_INSERTIONS, (2, 3), "1,2,2"),
+        ("2,2,4", {**OWN_DELETIONS, **OWN_INSERTIONS}, (2, 3), "2,2,2"),
+        ("2,2,4", SHARED, (2, 3), "2,2,2"),
+    ],
+)
+def test_early_exits_count_the_layers_that_are_kept(exits, options, kept, left):
+    cfg = Namespace(arch="levenshtein_transformer", early_exit=exits, **options)
+    assert layer_settings.changed_options(cfg, {"decoder": Pruned(4, kept)}) == {"early_exit": left}
+    assert layer_settings.changed_options(cfg, {"encoder": Pruned(4, kept)}) == {}
+
+
+def test_an_early_exit_before_the_first_layer_that_is_kept_is_refused():
+    cfg = Namespace(arch="levenshtein_transformer", early_exit="4,2,4")
+    with pytest.raises(ValueError) as error:
+        layer_settings.changed_options(cfg, {"decoder": Pruned(4, (2, 3))})
+    assert str(error.value) == (
+        "`early_exit` must be above the first decoder layer that is kept, 2, but is '4,2,4' instead."
+    )
+
+
 def test_alignments_of_a_pruned_decoder_come_from_the_same_layer(aligned, load_model, tokens):
     lengths = torch.tensor([5, 4])
     pruned, cfg = load_model(aligned, decoder_layers_to_keep="0,3")
@@ -290,10 +321,6 @@ STRANGE = {
     "s2t_transformer": (LAYERS, "the encoder layers of s2t_transformer can't be pruned"),
     "transformer": (("encoder.transformer_layers.0.w",), "the encoder layers of transformer can't be pruned"),
     "mine": (("encoder.blocks.0.w",), "the encoder layers of mine can't be pruned"),
-    "xm_transformer": (
-        ("encoder.w2v_encoder.w2v_model.encoder.layers.0.w",),
-        "the depth of the encoder of xm_transformer is that of its `w2v_path`",
-    ),
 }
 
 

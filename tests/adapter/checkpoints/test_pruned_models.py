@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from layerdrop_plugin.dropping import LayerDropStack
@@ -182,9 +183,10 @@ def test_from_pretrained_prunes_a_language_model(full, data, load_model):
     assert torch.allclose(scores, by_hand, atol=1e-5)
 
 
-def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path, load_model, tokens):
+@pytest.mark.parametrize("name", ["RobertaModel", "XLMRModel", "CamembertModel"])
+def test_from_pretrained_prunes_a_roberta_with_a_head(name, full, data, tmp_path, load_model, tokens):
     """See fairseq #2507."""
-    from fairseq.models.roberta import RobertaModel
+    from fairseq.models import roberta
 
     model, _ = load_model(full["roberta"])
     model.register_classification_head("x", num_classes=3)
@@ -192,7 +194,7 @@ def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path, load
     state["model"] = model.state_dict()
     torch.save(state, tmp_path / "model.pt")
     options = {"bpe": None, "encoder_layers_to_keep": "0,2"}
-    hub = RobertaModel.from_pretrained(str(tmp_path), "model.pt", str(data["roberta"]), **options)
+    hub = getattr(roberta, name).from_pretrained(str(tmp_path), "model.pt", str(data["roberta"]), **options)
     hub.eval()
     assert len(stacks(hub.model)["encoder"]) == 2
     head = hub.model.classification_heads["x"]
@@ -202,6 +204,31 @@ def test_from_pretrained_prunes_a_roberta_with_a_head(full, data, tmp_path, load
         by_hand = model.classification_heads["x"](features).log_softmax(-1)
     assert torch.equal(hub.extract_features(tokens[:1]), features)
     assert torch.allclose(hub.predict("x", tokens[:1]), by_hand, atol=1e-6)
+
+
+def test_from_pretrained_prunes_a_bart_with_a_head(configure, data, tmp_path, tokens):
+    from fairseq import tasks
+    from fairseq.models.bart import BARTModel
+
+    sizes = [f"--{stack}-{name}" for stack in ("encoder", "decoder") for name in ("embed-dim=16", "layers=4")]
+    sizes += ["--encoder-ffn-embed-dim=24", "--encoder-attention-heads=2", "--decoder-attention-heads=2"]
+    cfg = configure(data["transformer"], "--arch", "bart_base", *sizes, "--max-tokens", 100)
+    task = tasks.setup_task(cfg.task)
+    model = task.build_model(cfg.model).eval()
+    model.register_classification_head("layers", num_classes=3)
+    history = [{"num_updates": 1, "optimizer_name": "", "lr_scheduler_state": {}, "criterion_name": ""}]
+    saved = OmegaConf.to_container(cfg, enum_to_str=True)
+    torch.save({"cfg": saved, "model": model.state_dict(), "optimizer_history": history}, tmp_path / "model.pt")
+    options = {"bpe": None, "encoder_layers_to_keep": "0,3", "decoder_layers_to_keep": "1"}
+    hub = BARTModel.from_pretrained(str(tmp_path), "model.pt", str(data["transformer"]), **options).eval()
+    model.encoder.layers = nn.ModuleList([model.encoder.layers[i] for i in (0, 3)])
+    model.decoder.layers = nn.ModuleList([model.decoder.layers[1]])
+    model.decoder.num_layers = 1
+    with torch.no_grad():
+        expected, _ = model(tokens[:1], torch.tensor([5]), tokens[:1], classification_head_name="layers")
+        found, _ = hub.model(tokens[:1], torch.tensor([5]), tokens[:1], classification_head_name="layers")
+    assert (len(hub.model.encoder.layers), len(hub.model.decoder.layers)) == (2, 1)
+    assert torch.equal(found, expected)
 
 
 def test_a_model_is_loaded_with_the_layers_of_the_lowest_learned_rates(full, tmp_path, load_model, outputs):

@@ -73,7 +73,7 @@ def test_a_checkpoint_is_pruned_in_weights_configuration_and_origin():
             "decoder.layers.1.w": 22,
             "classification_heads.x.layers.1.weight": 31,
         },
-        "args": Namespace(encoder_layers=2, decoder_layers=2, decoder_layers_to_keep=None),
+        "args": Namespace(encoder_layers=2, decoder_layers=2),
         "layerdrop": {"decoder": {"depth": 3, "kept": [0, 2], "last": {"depth": 3, "kept": [0, 2]}}},
     }
 
@@ -82,7 +82,9 @@ def test_a_checkpoint_is_pruned_in_weights_configuration_and_origin():
 def test_either_kind_of_configuration_is_read(make):
     cfg = make(encoder_layers=2, decoder_layers=3)
     changes = pruning.changed_options(cfg, {"encoder": Pruned(2, (1,))})
-    assert changes == {"encoder_layers": 1, "encoder_layers_to_keep": None}
+    assert changes == {"encoder_layers": 1}
+    done = pruning.changed_options(make(encoder_layers=2, encoder_layers_to_keep="1"), {"encoder": Pruned(2, (1,))})
+    assert done == {"encoder_layers": 1, "encoder_layers_to_keep": None}
     assert cfg == make(encoder_layers=2, decoder_layers=3)
 
 
@@ -106,7 +108,7 @@ def test_rates_stay_with_their_layers(given, kept, left, make):
     changes = pruning.changed_options(cfg, {"decoder": Pruned(5, kept)})
     drops = [f"decoder_{kind}" for kind in ("layerdrop", "ffndrop", "sublayerdrop")]
     assert [changes.get(name, get(cfg, name)) for name in drops] == [left] * 3
-    assert changes.keys() - drops == {"decoder_layers", "decoder_layers_to_keep"}
+    assert changes.keys() - drops == {"decoder_layers"}
     assert changes["decoder_layers"] == len(kept)
 
 
@@ -234,3 +236,11 @@ def test_reconcile_makes_a_checkpoint_agree_with_itself(cfg, depth, layers):
     assert [v for name, v in state["model"].items() if name.startswith("decoder.layers")] == layers
     assert state["args"].encoder_layers == 2
     assert reconcile(state) == state
+
+
+def test_options_of_two_models_change_alike():
+    """Whatever a file says in `args` and in `cfg`, its own architecture is the first that it names."""
+    weights = {f"decoder.layers.{i}.w": 20 + i for i in range(3)}
+    both = {"args": Namespace(arch="transformer_lm", decoder_layers=3), "cfg": {"model": {"_name": "roberta"}}}
+    state, _ = prune({"model": weights, **both}, {"decoder": "0,2"})
+    assert (state["args"].decoder_layers, state["cfg"]["model"]["decoder_layers"]) == (2, 2)

@@ -43,7 +43,7 @@ def test_it_is_pruned_with_its_optimizer():
     small = prepare(state)
     assert [value.item() for value in small.weights.values()] == [0.0, 2.0]
     assert small.origins == {"decoder": Origin(KEPT, KEPT)}
-    assert vars(small.cfg["model"]) == {"decoder_layers": 2, "alignment_layer": None, "decoder_layers_to_keep": None}
+    assert vars(small.cfg["model"]) == {"decoder_layers": 2, "alignment_layer": None}
     assert [entry["exp_avg"].item() for entry in small.optimizer["state"].values()] == [10.0, 12.0]
     assert (small.extra_state, small.history[-1]["lr_scheduler_state"]) == ({}, {"best": float("inf")})
     assert same(state, full())
