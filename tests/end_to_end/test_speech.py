@@ -12,7 +12,7 @@ import yaml
 from shared.sounds import features, pretrained, speech_arguments, tones  # noqa: F401  fixtures
 from shared.trainings import USER, assert_same_training, listening, state_of
 
-from layerdrop_plugin.cli import search, sweep
+from layerdrop_plugin.cli import prune, search, sweep
 from layerdrop_plugin.dropping import dropped_groups
 
 pytestmark = pytest.mark.slow
@@ -138,6 +138,17 @@ def test_the_best_layers_of_a_recognizer_are_searched_by_its_loss(arguments, tra
         sweep.main([str(word) for word in sweep_argv])
     line = "`--importance` must be for models that read words, but checkpoint_last.pt reads sound.\n"
     assert capsys.readouterr().err == f"layerdrop-sweep: error: {line}"
+
+
+def test_a_recognizer_is_pruned_to_one_of_fairseqs_own(arguments, train, load_model, tmp_path):
+    """Whose drop rate is one number: of a model that is not trained on, 0."""
+    train(*arguments("wav2vec_ctc", "--max-update", 1, "--save-dir", tmp_path))
+    small = tmp_path / "small.pt"
+    prune.main([str(tmp_path / "checkpoint_last.pt"), "-o", str(small), "--encoder", "1,2", "--stock"])
+    model, cfg = load_model(small)
+    layers = model.w2v_encoder.w2v_model.encoder.layers
+    assert (type(model).__name__, type(layers).__name__, len(layers)) == ("Wav2VecCtc", "ModuleList", 2)
+    assert (cfg["_name"], cfg.layerdrop) == ("wav2vec_ctc", 0.0)
 
 
 @pytest.mark.parametrize("model", ["wav2vec2", "hubert"])
