@@ -110,7 +110,7 @@ class LayerDropStack(LayerStack):
         dropping: what is dropped.
         name: sets this stack apart from others in the same model.
         extra_outputs: how many values a layer returns after the hidden state, in a tuple; a
-            dropped layer returns None for each of them.
+            dropped layer returns None for each of them. Or, in a tuple, what it returns instead.
 
     Attributes:
         learning: learns the rates of the layers; None where they are fixed. Each layer then
@@ -135,7 +135,7 @@ class LayerDropStack(LayerStack):
         layers: Iterable[nn.Module] = (),
         dropping: Dropping = NOTHING,
         name: str = "stack",
-        extra_outputs: int = 0,
+        extra_outputs: int | tuple[Any, ...] = 0,
     ) -> None:
         if not isinstance(dropping, Dropping):
             raise ValueError(f"`dropping` must be a Dropping, say Dropping(0.2), but is {dropping!r}.")

@@ -19,7 +19,7 @@ class LayerStack(nn.ModuleList):
     Args:
         layers: the modules; the first argument of each is the hidden state.
         extra_outputs: how many values a layer returns after the hidden state, in a tuple; a layer that does not run
-            returns None for each of them.
+            returns None for each of them. Or, in a tuple, what it returns instead.
 
     *Shape:* the hidden state may have any; fairseq's is T x B x C (length, batch, channels).
     """
@@ -28,7 +28,7 @@ class LayerStack(nn.ModuleList):
     __jit_unused_properties__ = ["running_layers", "idle"]
     __jit_ignored_attributes__ = ["extra_outputs", "_running", "_instead"]
 
-    def __init__(self, layers: Iterable[nn.Module] = (), extra_outputs: int = 0) -> None:
+    def __init__(self, layers: Iterable[nn.Module] = (), extra_outputs: int | tuple[Any, ...] = 0) -> None:
         super().__init__(layers)
         self.extra_outputs = extra_outputs
         self._running: tuple[int, ...] | None = None
@@ -66,8 +66,10 @@ class LayerStack(nn.ModuleList):
 
     @property
     def idle(self) -> Callable[..., Any]:
-        """What is called in place of a layer that does not run: it returns its input, None for each extra output."""
-        return functools.partial(_idle, self.extra_outputs)  # no method, whose text would hold that of the stack
+        """What is called in place of a layer that does not run: it returns its input, and what stands for the rest."""
+        extra = self.extra_outputs
+        instead = (None,) * extra if isinstance(extra, int) else extra
+        return functools.partial(_idle, instead)  # no method, whose text would hold that of the stack
 
     def __iter__(self) -> Iterator[Any]:
         layers = tuple(self._modules.values())
@@ -105,5 +107,5 @@ class _IdleLayer:
         return getattr(self._layer, name)
 
 
-def _idle(extra_outputs: int, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    return (x,) + (None,) * extra_outputs if extra_outputs else x
+def _idle(extra_outputs: tuple[Any, ...], x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    return (x, *extra_outputs) if extra_outputs else x

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv with fairseq 0.12.2, torch and this package; run again, it repairs, or sees that there is nothing to do.
-#   bash scripts/setup.sh --all                       with the extras, once and for all: ctranslate2, huggingface, plot
+#   bash scripts/setup.sh --all                       with the extras from now on: ctranslate2, huggingface, plot, speech
 #   PYTHON=python3.12 bash scripts/setup.sh           takes this interpreter (3.9 to 3.13)
 #   TORCH="torch==2.4.1" bash scripts/setup.sh        takes this torch; else one in .venv stays, if 1.13 or newer
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu bash scripts/setup.sh    no CUDA, a smaller download
@@ -28,7 +28,7 @@ fill() {
     if installed "torch<2.3"; then numpy="numpy<2"; fi  # older ones were built for numpy 1
     pip $quiet --only-binary numpy "$numpy" bitarray cffi cython hydra-core==1.3.2 omegaconf==2.3.0 regex
     say "4/5 this package, and what the demonstration, the recipes and the tests need"
-    pip $quiet --editable ".[demo,recipes,test${all:+,ctranslate2,huggingface,plot}]"
+    pip $quiet --editable ".[demo,recipes,test${all:+,ctranslate2,huggingface,plot,speech}]"
     say "5/5 fairseq 0.12.2 (compiles for about a minute)"
     # Without its dependencies: it pins hydra-core<1.1 and omegaconf<2.1, whose metadata pip 24.1 refuses to read.
     installed "fairseq==0.12.2" || PIP_ONLY_BINARY=numpy pip $quiet --no-deps fairseq==0.12.2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from shared.toy_stacks import DEPTH, Layer, forward, make_stack, ran
 
-from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack
 
 
 def test_running_equals_the_chosen_layers_by_hand_and_restores():
@@ -34,6 +34,14 @@ def test_a_layer_that_does_not_run_keeps_its_place():
         assert second is stack[1]
         assert first("x", mask=1) == third("x") == ("x", None, None)
         assert repr(stack).startswith("LayerDropStack(")
+
+
+def test_a_layer_that_does_not_run_returns_what_stands_for_its_other_outputs():
+    stack = LayerDropStack([Layer() for _ in range(2)], Dropping(0.999), extra_outputs=((None, "nothing"),))
+    assert [layer(torch.ones(1))[1:] for layer in stack] == [((None, "nothing"),)] * 2  # dropped
+    with stack.eval().running([1]):
+        first, _ = stack
+        assert first("x", mask=1) == ("x", (None, "nothing"))
 
 
 def test_running_restores_after_an_error():

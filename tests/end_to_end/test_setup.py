@@ -46,7 +46,7 @@ def setup(tmp_path):
 
 
 def test_the_extras_are_asked_for_once_and_stay(setup):
-    nothing, extras = "setup: nothing to do\n", ",ctranslate2,huggingface,plot"
+    nothing, extras = "setup: nothing to do\n", ",ctranslate2,huggingface,plot,speech"
     assert setup() == ".[demo,recipes,test]"
     assert setup() == nothing
     assert setup("--all") == f".[demo,recipes,test{extras}]"
@@ -58,7 +58,7 @@ def test_they_stay_when_something_else_changed(setup, tmp_path):
     setup("--all")
     with open(tmp_path / "setup.py", "a") as file:
         file.write("# changed\n")
-    assert setup() == ".[demo,recipes,test,ctranslate2,huggingface,plot]"
+    assert setup() == ".[demo,recipes,test,ctranslate2,huggingface,plot,speech]"
 
 
 @pytest.mark.parametrize("arguments", [["--al"], ["--all", "now"]])

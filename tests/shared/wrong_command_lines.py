@@ -289,7 +289,7 @@ ROWS: list[Row] = [
         "fairseq-train",
         f"{{translation_data}} {OURS} --arch layerdrop_transformr",
         "argument --arch/-a: invalid choice: 'layerdrop_transformr' is none of {archs} names; did you mean "
-        "'layerdrop_transformer' or 'layerdrop_transformer_lm' or 'layerdrop_transformer_tiny'?",
+        "'layerdrop_transformer' or 'layerdrop_transformer_lm' or 'layerdrop_s2t_transformer'?",
     ),
     (
         "fairseq-train",

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ...families import Stack, place_of
-from ..options.config import ModelConfig, get
+from ..options.config import ModelConfig, get, has, name_in
 from ..options.declared import DROPS
 from ..options.family import beside_depth, row_of
 from . import parameters as checkpoint_parameters
@@ -82,7 +82,8 @@ def _stack(
     checkpoint: Checkpoint, stack: str, row: Stack, model: ModelConfig, layers: Sequence[Sequence[Parameter]]
 ) -> StackDescription:
     def option(name: str) -> Any:
-        return get(model, beside_depth(row, model, f"{stack}_{name}"))
+        here = name_in(model, f"{stack}_{name}")
+        return get(model, here if has(model, here) else beside_depth(row, model, here))
 
     ffn, embed = next((p.shape for p in layers[0] if p.name == "fc1.weight"), (None, None))
     drops = {kind: option(kind) or None for kind in DROPS}

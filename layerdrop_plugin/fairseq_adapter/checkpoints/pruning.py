@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import families, layer_spec, rates
 from ... import state_dict as names
-from ..options.config import ModelConfig, get, has
+from ..options.config import ModelConfig, get, has, name_in
 from ..options.declared import DROPS, KEEP
 from ..options.family import depth_option, depths_of, known, row_of, why_not
 from ..options.model_options import StackOptions, drop_rates
@@ -132,11 +132,12 @@ def changed_options(
     changes = {**layer_settings.changed_options(cfg, pruned), **trained_depths.changed_options(cfg, pruned)}
     for stack, p in pruned.items():
         for kind in DROPS:
-            spec = get(cfg, f"{stack}_{kind}")
+            name = name_in(cfg, f"{stack}_{kind}")
+            spec = get(cfg, name)
             if isinstance(spec, str):
                 of_stack = options.get(stack)
                 before = getattr(of_stack, kind) if of_stack else drop_rates(cfg, stack, kind, p.depth, spec)
-                changes[f"{stack}_{kind}"] = rates.describe([before[i] for i in p.kept])
+                changes[name] = rates.describe([before[i] for i in p.kept])
         changes[depth_option(row_of(cfg, stack), cfg)] = len(p.kept)
         if has(cfg, KEEP[stack]):
             changes[KEEP[stack]] = None

@@ -13,7 +13,7 @@ from ..options.declared import OPTIONS
 from ..reading.registered_fairseq import import_fairseq
 from .checkpoint import Checkpoint
 
-HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "user_dir": None}
+HARMLESS = {**{option.name: option.kind.off for option in OPTIONS}, "layerdrop": 0.0, "user_dir": None}
 """What takes the place of our options, and of the folder from which fairseq imports this package."""
 
 

@@ -6,6 +6,7 @@ strings, lists, tuples, dicts and their sums and products, as in '[(512, 3)] * 2
 expression is refused.
 
 Lists on the command line, `--lr` and `--update-freq`, go through `ast.literal_eval`, whose SyntaxError is a traceback.
+It also refuses fairseq's own default of HuBERT's `--labels`, a word: so words need no quotes here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import ast
 import contextlib
 import importlib
+import re
 from typing import Any, Callable
 
 from ... import message
@@ -73,6 +75,8 @@ def _list_of(original: Callable[..., Any], text: Any, kind: Callable[[Any], Any]
     try:
         return original(text, kind)
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
+        if kind is str and isinstance(text, str) and re.fullmatch(r"[\w.,-]+", text):
+            return text.split(",")
         known: dict[Any, str] = {float: "a number or a list of numbers", int: "a whole number or a list of them"}
         of = known.get(kind, "a list")
         raise argparse.ArgumentTypeError(f"must be {of}, but is {message.cut(repr(text))} instead") from None

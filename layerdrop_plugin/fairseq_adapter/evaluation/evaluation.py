@@ -207,6 +207,9 @@ def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callab
     if why_not is not None:
         raise ValueError(f"`--path` must be a model that can be pruned, but {why_not}.")
     model, task = _model_and_task(path, state, saved_cfg, changes)
+    if getattr(task, "target_dictionary", None) is None:
+        name = get(saved_cfg.task, "_name")
+        raise ValueError(f"`--path` must be a model that predicts words or classes, but this one's task is {name}.")
     with_stacks(model)
     model = model.half() if cfg.common.fp16 else model
     loaded = Evaluation(model.eval().to(device), task, cfg, saved_cfg, device)

@@ -13,7 +13,15 @@ from .sweep import Subject, total_losses
 
 
 def work(subjects: Sequence[Subject], swept: Sequence[str], samples: int) -> int:
-    """Return how many batches the models go through in `measure`, for a progress bar."""
+    """Return how many batches the models go through in `measure`, for a progress bar.
+
+    Raises:
+        ValueError: one line: a model reads sound, whose layers get another length than their input has.
+    """
+    for subject in subjects:
+        source = subject.batches[0]["net_input"].get("src_tokens")
+        if source is None or source.is_floating_point():
+            raise ValueError(f"`--importance` must be for models that read words, but {subject.label} reads sound.")
     return sum((1 + len(_candidates(s, swept, _networks(s, swept, samples)))) * len(s.batches) for s in subjects)
 
 

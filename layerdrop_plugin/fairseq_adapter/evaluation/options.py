@@ -76,6 +76,8 @@ def command_line(argv: Sequence[str], saved_cfg: Any, error: Callable[[str], NoR
         return options.parse_args_and_arch(parser, input_args=list(argv), **how)
 
     complete, given = parse(), vars(parse(suppress_defaults=True))
+    if complete.post_process is None:  # of generation; a criterion's option of this name has another default
+        del complete.post_process
     check_values(complete)
     _check(given, name)
     with refusals("the options"):

@@ -9,6 +9,7 @@ from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
     ARCH_MODEL_NAME_REGISTRY,
     ARCH_MODEL_REGISTRY,
+    MODEL_DATACLASS_REGISTRY,
     register_model_architecture,
 )
 
@@ -65,6 +66,8 @@ def check_names(cfg: Any, arch: str) -> None:
 
 def known_names(arch: str) -> set[str]:
     """Return the options of one of our architectures, with underscores."""
+    if arch in MODEL_DATACLASS_REGISTRY:
+        return set(MODEL_DATACLASS_REGISTRY[arch].__dataclass_fields__)
     parser = ArgumentParser(add_help=False)
     ARCH_MODEL_REGISTRY[arch].add_args(parser)
     defaults = Namespace()

@@ -8,84 +8,69 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from fairseq.models import FairseqMultiModel
-from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase, TransformerEncoderBase
 from torch import nn
 
 from ... import state_dict as names
 from ...dropping import NOTHING, Dropping, LayerDropStack
 from ...rates import Rates
-from ..options.config import ModelConfig, as_namespace, get, has
+from ..errors.one_line import one_line
+from ..options.config import ModelConfig, as_namespace, get, has, name_in, put
 from ..options.declared import STACKS
 from ..options.model_options import of
+from .parts import CLASSES, place_of
 from .sublayers import dropping
 
 Model = TypeVar("Model")
 
 
-class _EndsWithLastRunning:
-    """`num_layers` counts up to the last layer that runs, so that alignments come from that one."""
-
-    __constants__ = ["num_layers"]  # torch.jit.script takes the value
-    __jit_unused_properties__ = ["num_layers"]  # and leaves the code
-
-    @property
-    def num_layers(self) -> int:
-        layers = self.layers  # type: ignore[attr-defined]
-        return layers.running_layers[-1] + 1 if isinstance(layers, LayerDropStack) else len(layers)
-
-    @num_layers.setter
-    def num_layers(self, value: int) -> None:
-        pass  # fairseq sets it as it builds the layers
-
-
-class LayerDropDecoderBase(_EndsWithLastRunning, TransformerDecoderBase):
-    """The decoder of `layerdrop_transformer`."""
-
-
-class LayerDropDecoder(_EndsWithLastRunning, TransformerDecoder):
-    """The decoder of `layerdrop_transformer_lm`."""
-
-
-DECODERS = {TransformerDecoderBase: LayerDropDecoderBase, TransformerDecoder: LayerDropDecoder}
-
-
 def with_layerdrop(model: Model, cfg: ModelConfig) -> Model:
-    """Let a model that fairseq has built drop what its options ask for, in place, and return it."""
+    """Let a model that fairseq has built drop what its options ask for, in place, and return it.
+
+    Raises:
+        ValueError: one line: a stack's layers can't drop what they are asked to.
+    """
     parts = list(_parts(model))
-    options = of(cfg, {stack: len(part.layers) for part, stack in parts})
-    for part, stack in parts:
-        as_stack(part, stack, dropping(layers_of(part), stack, options))
+    options = of(cfg, {stack: len(layers_of(part)) for part, stack in parts})
+    with one_line():
+        droppings = [dropping(layers_of(part), stack, options) for part, stack in parts]
+    for (part, _), dropped in zip(parts, droppings):
+        as_stack(part, dropped)
     return model
 
 
 def with_stacks(model: Any) -> None:
     """Give a model of fairseq's own architectures, in place, the stacks that can run some of their layers."""
-    for part, stack in list(_parts(model)):
-        as_stack(part, stack)
+    for part, _ in list(_parts(model)):
+        as_stack(part)
 
 
 def _parts(model: Any) -> Iterator[tuple[Any, str]]:
-    """Yield fairseq's transformer encoders and decoders in a model that have no stack of ours yet, with its name."""
-    for part in model.modules():
-        for kind, stack in ((TransformerEncoderBase, "encoder"), (TransformerDecoderBase, "decoder")):
-            if isinstance(part, kind) and not isinstance(part.layers, LayerDropStack):
-                yield part, stack
+    """Yield fairseq's encoders and decoders in a model that have no stack of ours yet, with its name."""
+    for module in model.modules():
+        place = place_of(module)
+        if place is not None and not isinstance(getattr(module, place.layers), LayerDropStack):
+            yield module, place.stack
 
 
-def as_stack(part: Any, stack: str, dropped: Dropping = NOTHING) -> None:
-    """Put a `LayerDropStack` in the place of the layers of fairseq's transformer encoder or decoder, in place.
+def as_stack(part: Any, dropped: Dropping = NOTHING) -> None:
+    """Put a `LayerDropStack` in the place of the layers of one of fairseq's encoders and decoders, in place.
 
-    fairseq's loops over `part.layers` stay: `enumerate` counts layers too that are dropped or do
+    fairseq's loops over the layers stay: `enumerate` counts layers too that are dropped or do
     not run, so `alignment_layer` does not move, as it does with fairseq's own LayerDropModuleList.
     """
-    extra_outputs = 2 if stack == "decoder" else 0  # attention and incremental state
-    part.layers = LayerDropStack(layers_of(part), dropped, name=stack, extra_outputs=extra_outputs)
-    part.__class__ = DECODERS.get(type(part), type(part))  # fairseq names the class to build itself
+    place = place_of(part)
+    assert place is not None
+    stack = LayerDropStack(layers_of(part), dropped, name=place.stack, extra_outputs=place.extra_outputs)
+    setattr(part, place.layers, stack)
+    part.__class__ = CLASSES.get(type(part), type(part))
 
 
 def layers_of(part: Any) -> list[nn.Module]:
-    """Return the layers of a part; iterating might drop some."""
-    return [part.layers[i] for i in range(len(part.layers))]
+    """Return the layers of an encoder or decoder; iterating might drop some."""
+    place = place_of(part)
+    assert place is not None
+    layers = getattr(part, place.layers)
+    return [layers[i] for i in range(len(layers))]
 
 
 def stacks_of(model: Any, option: str) -> dict[str, LayerDropStack]:
@@ -116,13 +101,19 @@ def without_rates(cfg: ModelConfig) -> Iterator[Namespace]:
     in it what it decides.
     """
     options = as_namespace(cfg)
-    rates = {
-        f"{stack}_layerdrop": get(options, f"{stack}_layerdrop")
-        for stack in STACKS
-        if has(options, f"{stack}_layerdrop")
-    }
-    vars(options).update(dict.fromkeys(rates, 0.0))
-    try:
+    with rates_of_0(options):
         yield options
+
+
+@contextlib.contextmanager
+def rates_of_0(cfg: ModelConfig) -> Iterator[None]:
+    """Set the drop rates of layers to 0 for this time, in place."""
+    names_of = {name_in(cfg, f"{stack}_layerdrop") for stack in STACKS}
+    rates = {name: get(cfg, name) for name in names_of if has(cfg, name)}
+    for name in rates:
+        put(cfg, name, 0.0)
+    try:
+        yield
     finally:
-        vars(options).update(rates)
+        for name, rate in rates.items():
+            put(cfg, name, rate)

@@ -24,9 +24,13 @@ from torch import Tensor, nn
 
 from ...dropping import Dropping, Groups
 from ...masks import Mask
-from ...rates import Rates
+from ...rates import Rates, describe
 from ...unused import mark_used
+from ..options.declared import DROPS, flag_of
 from ..options.model_options import ModelOptions, StackOptions
+
+WITH_PARTS = (TransformerEncoderLayerBase, TransformerDecoderLayerBase)
+"""Layers of which parts can be dropped."""
 
 MODULES = {
     "self_attn": ("self_attn", "self_attn_layer_norm"),
@@ -42,8 +46,14 @@ SKIPPED = {"ffn": "ffn", **{f"{sublayer}.sublayer": sublayer for sublayer in MOD
 
 
 def dropping(layers: Sequence[nn.Module], stack: str, options: ModelOptions) -> Dropping:
-    """Return what is dropped of fairseq's layers of a stack."""
+    """Return what is dropped of fairseq's layers of a stack.
+
+    Raises:
+        ValueError: one line: a part of layers is to be dropped that are dropped as a whole only.
+    """
     of_stack = options.stacks[stack]
+    if layers and not any(isinstance(layer, WITH_PARTS) for layer in layers):
+        _check_whole(layers[0], stack, of_stack)
     return Dropping(
         rates=_of_layers(of_stack.layerdrop, layers),
         groups=tuple(_groups(layers, of_stack)) if layers else (),
@@ -53,6 +63,15 @@ def dropping(layers: Sequence[nn.Module], stack: str, options: ModelOptions) -> 
         learned=of_stack.layerdrop_learned,
         depths=options.trained_depths,
     )
+
+
+def _check_whole(layer: nn.Module, stack: str, options: StackOptions) -> None:
+    for kind in DROPS[1:]:
+        if any(getattr(options, kind)):
+            raise ValueError(
+                f"`{flag_of(f'{stack}_{kind}')}` must be left out: a {type(layer).__name__} is dropped as a whole only "
+                f"(got {describe(getattr(options, kind))!r})."
+            )
 
 
 def _of_layers(rates: Rates, layers: Sequence[nn.Module]) -> Rates:
@@ -79,7 +98,7 @@ def run_without(layer: nn.Module, dropped: dict[str, Mask], x: Tensor, *args: An
     Args:
         dropped: masks of the groups in this layer, by name, as in `HEADS` and `SKIPPED`.
     """
-    if not isinstance(layer, (TransformerEncoderLayerBase, TransformerDecoderLayerBase)):
+    if not isinstance(layer, WITH_PARTS):
         return layer(x, *args, **kwargs)
     skipped = {SKIPPED[name] for name in dropped if name in SKIPPED}
     heads = {HEADS[name]: mask for name, mask in dropped.items() if name in HEADS and HEADS[name] not in skipped}

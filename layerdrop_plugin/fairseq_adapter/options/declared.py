@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Callable, NamedTuple
 
 from ... import depths, layer_spec, rates
@@ -36,7 +38,16 @@ class Option(NamedTuple):
     @property
     def flag(self) -> str:
         """The name on the command line: `--encoder-layerdrop`."""
-        return "--" + self.name.replace("_", "-")
+        return flag_of(self.name)
+
+
+def flag_of(name: str) -> str:
+    """Return an option's name on the command line.
+
+    >>> flag_of("encoder_layerdrop")
+    '--encoder-layerdrop'
+    """
+    return "--" + name.replace("_", "-")
 
 
 def _read_rates(value: Any, option: str) -> Any:
@@ -166,14 +177,29 @@ DROPS = ("layerdrop", "headdrop", "ffndrop", "sublayerdrop")
 """What follows the stack in the names of the options that are rates."""
 
 
-def add_options(parser: Any, model: str, stacks: tuple[str, ...]) -> None:
-    """Put our options in the place of fairseq's own; those of a stack the model lacks are refused."""
+Refused = Mapping[str, str]
+"""Options that a model with a stack does not take, each with what is said of the model."""
+
+NONE: Refused = MappingProxyType({})
+WHOLE: Refused = {f"{stack}_{kind}": "drops its layers as a whole only" for stack in STACKS for kind in DROPS[1:]}
+
+
+def options_of(stacks: tuple[str, ...], refused: Refused = NONE) -> list[Option]:
+    """Return the options of a model with these stacks."""
+    return [o for o in OPTIONS if (o.stack is None or o.stack in stacks) and o.name not in refused]
+
+
+def add_options(
+    parser: Any, model: str, stacks: tuple[str, ...], refused: Refused = NONE, further: tuple[Option, ...] = ()
+) -> None:
+    """Put our options in the place of fairseq's own; those of a stack the model lacks are refused, as others may be."""
     group = parser.add_argument_group() if isinstance(parser, argparse.ArgumentParser) else parser
     handler, group.conflict_handler = group.conflict_handler, "resolve"
-    for option in OPTIONS:
-        if option.stack is not None and option.stack not in stacks:
+    taken = (*options_of(stacks, refused), *further)
+    for option in (*OPTIONS, *further):
+        if option not in taken:
             nargs = "?" if option.kind is SWITCH else None
-            refuse = _refused(option, model)
+            refuse = _refused(option, f"{model} {refused.get(option.name, f'has no {option.stack}')}")
             group.add_argument(option.flag, type=refuse, action=_Refuse, nargs=nargs, help=argparse.SUPPRESS)
         elif option.kind is SWITCH:
             group.add_argument(option.flag, action="store_true", default=None, help=option.help)
@@ -190,10 +216,10 @@ def _checked(option: Option) -> Callable[[str], Any]:
     return parse
 
 
-def _refused(option: Option, model: str) -> Callable[[Any], Any]:
+def _refused(option: Option, why: str) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:
         with one_line():
-            raise ValueError(f"`{option.flag}` must be left out: {model} has no {option.stack} (got {value!r}).")
+            raise ValueError(f"`{option.flag}` must be left out: {why} (got {value!r}).")
 
     return parse
 

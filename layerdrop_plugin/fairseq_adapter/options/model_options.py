@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from ... import depths as trained
 from ... import depths_left, layer_spec, rates
 from ...depths import Depth
-from .config import ModelConfig, get, has, put, root_option
-from .declared import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS, Option
+from .config import ModelConfig, get, has, name_in, put, root_option
+from .declared import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS, Option, flag_of
 from .family import architecture, depths_of, family_of, why_not
 
 
@@ -93,10 +93,18 @@ def being_built(cfg: ModelConfig, options: ModelOptions) -> Iterator[None]:
         _being_built.reset(token)
 
 
+def is_building() -> bool:
+    """Return whether a model is being built: another one is then a part of it."""
+    return _being_built.get() is not None
+
+
 def known(cfg: ModelConfig) -> ModelOptions | None:
-    """Return the options of a model that is being built; None for any other, or where its configuration was changed."""
+    """Return the options of a model that is being built; None for any other, or where its configuration was changed.
+
+    It may be a copy: fairseq completes the configuration of a model with a dataclass in another object.
+    """
     built = _being_built.get()
-    same = built is not None and built.cfg is cfg and built.values == _values(cfg)
+    same = built is not None and built.values == _values(cfg)
     return built.options if built is not None and same else None
 
 
@@ -116,28 +124,32 @@ def of(cfg: ModelConfig, depths: Mapping[str, int]) -> ModelOptions:
     return options
 
 
-def read(cfg: ModelConfig) -> ModelOptions:
+def read(cfg: ModelConfig, depths: Mapping[str, int] | None = None) -> ModelOptions:
     """Check the options in a complete configuration of a model, put their values in order, in place, and return them.
+
+    Args:
+        depths: how many layers each stack has, where the configuration does not say it.
 
     Raises:
         ValueError: one line with the option, the rule and the value.
     """
-    return _read(cfg, depths_of(cfg))
+    return _read(cfg, depths_of(cfg) if depths is None else depths)
 
 
 def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> ModelOptions:
-    values = {option.name: get(cfg, option.name) for option in OPTIONS if keep or option.kind is not LAYERS}
+    names = {option.name: name_in(cfg, option.name) for option in OPTIONS if keep or option.kind is not LAYERS}
+    values = {option: get(cfg, name) for option, name in names.items()}
     for option in OPTIONS if keep else ():
-        value = values[option.name]
+        value, name = values[option.name], names[option.name]
         if option.stack is not None and option.stack not in depths:
             if value or (option.kind is LAYERS and value is not None):
                 raise ValueError(f"`{option.name}` must be left out: {_without(cfg, option)} (got {value!r}).")
         elif value is not None:
-            values[option.name] = option.kind.read(value, option.flag)
+            values[option.name] = option.kind.read(value, flag_of(name))
             if option.kind is not LAYERS:
-                put(cfg, option.name, values[option.name])
-        elif option.kind is RATES and has(cfg, option.name):
-            put(cfg, option.name, 0.0)  # fairseq compares it with 0
+                put(cfg, name, values[option.name])
+        elif option.kind is RATES and has(cfg, name):
+            put(cfg, name, 0.0)  # fairseq compares it with 0
     warmup, cooldown = (int(values[f"layerdrop_{time}_updates"] or 0) for time in ("warmup", "cooldown"))
     max_update = int(root_option(cfg, "optimization", "max_update") or 0)
     return ModelOptions(
@@ -153,8 +165,8 @@ def _read(cfg: ModelConfig, depths: Mapping[str, int], keep: bool = True) -> Mod
 def _values(cfg: ModelConfig) -> dict[str, Any]:
     """Return all that `read` takes from a model's configuration, to compare it; what else is in it may not resolve."""
     heads = [f"{stack}_attention_heads" for stack in STACKS]
-    values = {name: get(cfg, name) for name in [*(option.name for option in OPTIONS), *heads, "_name", "arch"]}
-    return {**values, "depths": depths_of(cfg)}
+    ours = [name_in(cfg, option.name) for option in OPTIONS]
+    return {**{name: get(cfg, name) for name in [*ours, *heads, "_name", "arch"]}, "depths": depths_of(cfg)}
 
 
 def _trained_depths(cfg: ModelConfig, values: Mapping[str, Any], depths: Mapping[str, int]) -> tuple[Depth, ...]:
@@ -200,7 +212,7 @@ def drop_rates(cfg: ModelConfig, stack: str, kind: str, depth: int, spec: rates.
     if not spec:
         return (0.0,) * depth
     heads = int(get(cfg, f"{stack}_attention_heads") or 0) if kind == "headdrop" else None
-    return rates.parse(spec, depth, f"--{stack}-{kind}", heads)
+    return rates.parse(spec, depth, flag_of(name_in(cfg, f"{stack}_{kind}")), heads)
 
 
 def check_depths(cfg: ModelConfig) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import replace
 
 from fairseq import models
+from fairseq.dataclass import utils
 from omegaconf import DictConfig, open_dict
 
 from ... import depths
@@ -13,42 +14,66 @@ from ...message import did_you_mean
 from ..checkpoints import at_load, pruning, registered, trained_depths, usable
 from ..errors.one_line import in_command, one_line
 from ..hooks import wrap
+from ..modeling.architectures import check_names
+from ..modeling.config_class import completed
 from ..modeling.encoder_decoder import EncoderDecoder
+from ..modeling.fine_tuning import FineTuningModel
 from ..modeling.roberta import LayerDropRobertaModel
+from ..modeling.speech import SpeechModel
+from ..modeling.speech_to_text import SpeechToText
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
 from ..options import model_options
 from ..options.config import get, put
 from ..options.declared import KEEP
 from ..options.model_options import ModelOptions
-from . import start, steps, validation
+from . import pretrained, start, steps, validation
 
-OURS = (EncoderDecoder, LayerDropTransformerLanguageModel, LayerDropRobertaModel)
+OURS = (
+    *(EncoderDecoder, LayerDropTransformerLanguageModel, LayerDropRobertaModel),
+    *(SpeechModel, SpeechToText, FineTuningModel),
+)
 
 
 def install() -> None:
-    """Put this into fairseq's function that builds a model."""
+    """Put this into fairseq's function that builds a model, and into that which completes its configuration."""
     wrap(models, "build_model", _build_model)
+    wrap(utils, "merge_with_parent", _merge_with_parent)
+
+
+def _merge_with_parent(original, config, cfg, *args, **kwargs):
+    """Say which option in YAML is unknown, as for our models without a dataclass."""
+    arch = get(cfg, "_name")
+    if models.MODEL_DATACLASS_REGISTRY.get(arch) is config and issubclass(models.MODEL_REGISTRY[arch], OURS):
+        with one_line():
+            check_names(cfg, arch)
+    return original(config, cfg, *args, **kwargs)
 
 
 def _build_model(original, cfg, task, *args, **kwargs):
     arch = get(cfg, "_name") or get(cfg, "arch")
     owner = models.ARCH_MODEL_REGISTRY.get(arch) or models.MODEL_REGISTRY.get(arch)
     loading = at_load.is_loading()
+    trains = not loading and not model_options.is_building()  # a part of a model is told by that one
     with one_line():
         _check_known(arch)
-        if not loading:
+        if trains:
             start.check(cfg, arch)
-        options = _options(cfg, arch)
-        if not issubclass(owner or object, OURS):
+        if issubclass(owner or object, OURS):
+            cfg = completed(cfg, arch)
+            source = pretrained.read(cfg)
+            options = _options(cfg, arch, source)
+        else:
+            source, options = None, _options(cfg, arch)
             model_options.check_stock(cfg)
-        small, plan = _pruned(cfg, options, arch, loading)
+        small, plan = _pruned(cfg, options, arch, loading, source)
         if loading:  # pruning may have left full depth a share of 0, for it was not trained
             small = replace(small, trained_depths=depths.with_full_depth(small.trained_depths))
-        else:
+        elif trains:
             validation.check(cfg, options, small)
-    with model_options.being_built(cfg, small), usable.building(owner) if loading else contextlib.nullcontext():
+    building = usable.building(owner) if loading else contextlib.nullcontext()
+    with model_options.being_built(cfg, small), building, pretrained.pruned(cfg, plan, source):
         model = original(cfg, task, *args, **kwargs)
-    if not loading:
+    if trains:
         steps.log(model, small)
         if small.validate_depths:
             validation.install()
@@ -56,21 +81,25 @@ def _build_model(original, cfg, task, *args, **kwargs):
     return model
 
 
-def _pruned(cfg, options, arch, loading):
+def _pruned(cfg, options, arch, loading, source):
     """Prune a model's configuration as its options say, in place; return the options of what is left, and the plan."""
     specs, learned = options.layers_to_keep, {}
     if not loading:
         options.check_training()
-        specs, learned = start.with_learned(cfg, specs)
+        specs, learned = start.with_learned(cfg, specs) if source is None else (specs, source.learned_rates)
     plan = pruning.plan(specs, options.depths, learned, arch=arch)
     if not plan:
         return options, plan
-    for name, value in pruning.changed_options(cfg, plan, options.stacks).items():
+    kept = {stack: p.kept for stack, p in plan.items()}
+    small = options.pruned(kept)
+    if source is None:
+        changes = pruning.changed_options(cfg, plan, options.stacks)
+    else:
+        changes = pretrained.changed_options(cfg, small)
+    for name, value in changes.items():
         put(cfg, name, value)  # in place: fairseq shows and saves this very object
     _leave_out_unknown(cfg, arch, plan)
     pruning.log(plan)
-    kept = {stack: p.kept for stack, p in plan.items()}
-    small = options.pruned(kept)
     if options.trained_depths and not loading:  # the smaller full depth is trained now
         put(cfg, trained_depths.OPTION, depths.spec(small.trained_depths) or None)
         steps.warn_of_lost(options, kept)
@@ -94,10 +123,12 @@ def _check_known(arch):
         raise ValueError(f"`model._name` must be a registered architecture, but is {arch!r} instead{near or '.'}")
 
 
-def _options(cfg, arch):
+def _options(cfg, arch, source=None):
     """Complete a model's configuration, in place, as fairseq will do again: it sets the depths. Return our options."""
     options = None
     if arch in models.ARCH_CONFIG_REGISTRY and arch not in models.MODEL_DATACLASS_REGISTRY:
         with open_dict(cfg) if isinstance(cfg, DictConfig) else contextlib.nullcontext():
             options = models.ARCH_CONFIG_REGISTRY[arch](cfg)
-    return options if isinstance(options, ModelOptions) else model_options.read(cfg)
+    if isinstance(options, ModelOptions):
+        return options
+    return model_options.read(cfg, None if source is None else source.depths)

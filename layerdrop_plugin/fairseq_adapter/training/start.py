@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
@@ -25,6 +26,7 @@ def check(cfg, arch):
     folder, restore = (root_option(cfg, "checkpoint", name) for name in ("save_dir", "restore_file"))
     if not in_command():
         return
+    _check_packages(cfg)
     if not os.path.exists(save_dir.last_checkpoint(folder)):
         for name in ("restore_file", "finetune_from_model"):
             path = root_option(cfg, "checkpoint", name)
@@ -32,6 +34,16 @@ def check(cfg, arch):
                 reader.check_file(path, "--" + name.replace("_", "-"))
     elif restore == DEFAULT_RESTORE_FILE:
         save_dir.own_checkpoint(folder, restore)
+
+
+def _check_packages(cfg):
+    """Find what fairseq would miss only after the first epoch."""
+    criterion = root_option(cfg, "criterion", "_name") if isinstance(cfg, DictConfig) else cfg.criterion
+    if criterion == "ctc" and not root_option(cfg, "dataset", "disable_validation") and not find_spec("editdistance"):
+        raise ValueError(
+            "`--criterion ctc` must have the package editdistance to validate with, which is missing: "
+            "pip install editdistance, or give --disable-validation."
+        )
 
 
 def with_learned(cfg, specs):

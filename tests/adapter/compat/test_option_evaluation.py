@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 from pathlib import Path
 
 import fairseq
 import pytest
+from fairseq.dataclass import utils
 
 from layerdrop_plugin.fairseq_adapter.compat import option_evaluation
 
@@ -28,6 +30,20 @@ ROOT = Path(fairseq.__file__).parent
 )
 def test_values(text, value):
     assert option_evaluation.evaluate(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("km", ["km"]), ("km,ltr", ["km", "ltr"]), ("['km', 'ltr']", ["km", "ltr"]), ("", [])]
+)
+def test_words_in_a_list_need_no_quotes(text, value):
+    """As fairseq's own default of HuBERT's labels has none."""
+    assert utils.eval_str_list(text, str) == value
+
+
+@pytest.mark.parametrize(("text", "kind"), [("km;ltr", str), ("['km'", str), ("km", float)])
+def test_what_is_no_list_is_one_line(text, kind):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"must be a .*list.*, but is"):
+        utils.eval_str_list(text, kind)
 
 
 @pytest.mark.parametrize(

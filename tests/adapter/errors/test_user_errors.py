@@ -41,6 +41,10 @@ def raised(code, error=None, **names):
             RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
             "`--max-tokens` or `--batch-size` must be smaller, or the model: CUDA out of memory",
         ),
+        (
+            ModuleNotFoundError("Caught ModuleNotFoundError in worker 0.\nNo module named 'soundfile'"),
+            "the package 'soundfile' must be installed for this, but is missing: pip install soundfile",
+        ),
         (BrokenPipeError(32, "Broken pipe"), None),
         (FloatingPointError("gradients are Nan/Inf"), None),
     ],

@@ -9,10 +9,8 @@ import pytest
 import torch
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from shared.single_layers import HEADS, assert_equal, calls_in, inputs, make
-from torch import nn
 
 from layerdrop_plugin.dropping import Groups, LayerDropStack
-from layerdrop_plugin.fairseq_adapter.modeling.stacks import as_stack
 from layerdrop_plugin.fairseq_adapter.modeling.sublayers import dropping
 from layerdrop_plugin.fairseq_adapter.options import model_options
 from layerdrop_plugin.learned_rates import LearnedRate
@@ -28,13 +26,11 @@ OPTIONS["all"] = {name: 0.3 for options in list(OPTIONS.values()) for name in op
 
 def stack_of(kind, depth=4, options=(), **layers):
     """A stack of layers of one model, as it is built for options."""
-    part = nn.Module()
-    part.layers = nn.ModuleList([make(kind, **layers) for _ in range(depth)])
+    made = [make(kind, **layers) for _ in range(depth)]
     sizes = {f"{stack}_layers": depth for stack in ("encoder", "decoder")}
     heads = {f"{stack}_attention_heads": HEADS for stack in ("encoder", "decoder")}
     options = model_options.read(Namespace(**sizes, **heads, **dict(options)))
-    as_stack(part, kind, dropping(part.layers, kind, options))
-    return part.layers
+    return LayerDropStack(made, dropping(made, kind, options), kind, extra_outputs=2 if kind == "decoder" else 0)
 
 
 def forward(stack, x, kwargs):

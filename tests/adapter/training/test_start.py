@@ -6,8 +6,12 @@ import logging
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from layerdrop_plugin.fairseq_adapter.errors.one_line import UserError
+from layerdrop_plugin.fairseq_adapter.training import start
+
+ARCH = "layerdrop_wav2vec_ctc"
 
 
 @pytest.fixture
@@ -52,4 +56,23 @@ def test_an_architecture_that_is_not_registered_is_one_line():
     assert str(error.value) == (
         "`model._name` must be a registered architecture, but is 'layerdrop_nope' instead; did you mean "
         "'layerdrop_roberta' or 'layerdrop_transformer' or 'layerdrop_xlm'?"
+    )
+
+
+def test_what_validation_needs_is_asked_for_before_a_training(monkeypatch, in_fairseq_train):
+    """Fairseq would miss it only as the first epoch ends."""
+
+    def check(found, disabled):
+        monkeypatch.setattr(start, "find_spec", {"editdistance": found}.__getitem__)
+        groups = {"checkpoint": {"save_dir": "nowhere"}, "criterion": {"_name": "ctc"}}
+        cfg = OmegaConf.create({**groups, "dataset": {"disable_validation": disabled}, "model": {"_name": ARCH}})
+        in_fairseq_train(start.check, cfg.model, ARCH)
+
+    check(found=True, disabled=False)
+    check(found=None, disabled=True)
+    with pytest.raises(ValueError) as error:
+        check(found=None, disabled=False)
+    assert str(error.value) == (
+        "`--criterion ctc` must have the package editdistance to validate with, which is missing: "
+        "pip install editdistance, or give --disable-validation."
     )
