@@ -6,7 +6,6 @@ either.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from fairseq.models import register_model
@@ -19,15 +18,19 @@ from ..errors.one_line import one_line
 from .architectures import register_architectures
 from .encoder_decoder import RepeatedDecoder
 
-logger = logging.getLogger(__name__)
-
 ATTENTION = "encoder_attn.sublayer"
 """The sub-layer whose weights are the alignments."""
 
 
 @register_model("layerdrop_transformer_align")
 class LayerDropTransformerAlignModel(RepeatedDecoder, TransformerAlignModel):
-    """Takes every option of fairseq's `transformer_align`."""
+    """Takes every option of fairseq's `transformer_align`.
+
+    Attributes:
+        overruled: whether the options ask for a rate of the layer that aligns, which is never dropped.
+    """
+
+    overruled = False
 
     @classmethod
     def build_model(cls, args, task):
@@ -36,7 +39,7 @@ class LayerDropTransformerAlignModel(RepeatedDecoder, TransformerAlignModel):
         model = cls(built.encoder, built.decoder, built.args)
         with one_line():
             check_alignment_layer(model.decoder.layers, model.alignment_layer)
-        never_drop(model.decoder.layers, model.alignment_layer)
+        model.overruled = never_drop(model.decoder.layers, model.alignment_layer)
         return model
 
 
@@ -62,17 +65,16 @@ def check_alignment_layer(stack: LayerDropStack, layer: int) -> None:
             )
 
 
-def never_drop(stack: LayerDropStack, layer: int) -> None:
-    """Set the rates of one layer, and of its attention to the encoder, to 0, in place."""
+def never_drop(stack: LayerDropStack, layer: int) -> bool:
+    """Set the rates of one layer, and of its attention to the encoder, to 0, in place; return whether one was not 0."""
 
     def spared(rates: Rates) -> Rates:
         return tuple(0.0 if i == layer else rate for i, rate in enumerate(rates))
 
     groups = tuple(g._replace(rates=spared(g.rates)) if g.name == ATTENTION else g for g in stack.dropping.groups)
-    changed = replace(stack.dropping, rates=spared(stack.rates), groups=groups)
-    if (changed.rates, groups) != (stack.rates, stack.dropping.groups):
-        logger.info("decoder layer %d, the --alignment-layer, is never dropped", layer)
-    stack.dropping = changed
+    before = stack.rates, stack.dropping.groups
+    stack.dropping = replace(stack.dropping, rates=spared(stack.rates), groups=groups)
+    return (stack.rates, groups) != before
 
 
 register_architectures("transformer_align")

@@ -16,6 +16,7 @@ from ...forward_pass import Passes
 from ...selection import Kept
 from ..errors import user_errors
 from ..hooks import wrap
+from ..modeling.transformer_align import LayerDropTransformerAlignModel
 from ..options.model_options import ModelOptions
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ def log(model: nn.Module, options: ModelOptions) -> None:
     for stack in model.modules():
         if isinstance(stack, LayerDropStack):
             _log_rates(stack)
+    if isinstance(model, LayerDropTransformerAlignModel) and model.overruled:
+        logger.info("decoder layer %d, the --alignment-layer, is never dropped", model.alignment_layer)
     if options.trained_depths:
         _log_depths(options)
 
