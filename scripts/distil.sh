@@ -17,6 +17,7 @@
 set -euo pipefail
 NAME=distil
 source "$(dirname "$0")/recipes/stages.sh"
+[ -z "$TINY" ] || [ -z "${TEACHER:-}${BIN:-}" ] || die "TEACHER and BIN must be left out with TINY=1, which makes its own."
 : "${TEACHER:=$(sized "" "$OUT/teacher/checkpoint_last.pt")}" "${BIN:=$(sized "" "$OUT/raw/bin")}" "${MODEL:=}"
 : "${KEEP:=$(sized every_other:3+every_other:3 every_other:2+every_other:2)}"
 : "${PAIR:=en-de}" "${REMOVE_BPE:=subword_nmt}"

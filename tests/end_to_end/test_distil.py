@@ -98,3 +98,12 @@ def test_a_dry_run_prints_every_command(recipe, tmp_path):
 def test_settings_that_do_not_fit_are_one_line(settings, message, recipe, tmp_path):
     failed = recipe("distil", tmp_path / "new", status=2, TINY="", **settings)
     assert failed.stderr.splitlines() == [f"distil: {message}"]
+
+
+@pytest.mark.parametrize("name", ["TEACHER", "BIN"])
+def test_in_miniature_nothing_of_the_users_is_taken_which_its_own_would_replace(name, recipe, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    failed = recipe("distil", tmp_path / "new", status=2, **{name: str(theirs)})
+    assert failed.stderr.splitlines() == ["distil: TEACHER and BIN must be left out with TINY=1, which makes its own."]
+    assert theirs.exists()
