@@ -84,6 +84,21 @@ def test_a_dry_run_prints_every_command(recipe, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_another_teacher_in_the_same_place_translates_anew(recipe, tmp_path):
+    """A stage is done again where its commands are others."""
+    teacher = tmp_path / "t.pt"
+    settings = {"TINY": "", "TEACHER": str(teacher), "BIN": "/data", "MODEL": MODEL, "GPUS": "1"}
+
+    def commands():
+        return recipe("distil", tmp_path / "new", DRY_RUN="1", STAGE="translate", **settings).stdout
+
+    teacher.write_text("one")
+    before = commands()
+    assert commands() == before
+    teacher.write_text("two")
+    assert commands() != before
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
