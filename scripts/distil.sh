@@ -17,6 +17,7 @@
 set -euo pipefail
 NAME=distil
 source "$(dirname "$0")/recipes/stages.sh"
+[ -z "$TINY" ] || [ -z "${TEACHER:-}${BIN:-}" ] || die "TEACHER and BIN must be left out with TINY=1, which makes its own."
 : "${TEACHER:=$(sized "" "$OUT/teacher/checkpoint_last.pt")}" "${BIN:=$(sized "" "$OUT/raw/bin")}" "${MODEL:=}"
 : "${KEEP:=$(sized every_other:3+every_other:3 every_other:2+every_other:2)}"
 : "${PAIR:=en-de}" "${REMOVE_BPE:=subword_nmt}"
@@ -47,8 +48,10 @@ prepare() {
 }
 check_file() { [ -f "$1" ] || die "TEACHER and BIN must be there, but $1 is not."; } # FILE
 translate() { # not to standard output, where logs cut lines in two
-  local how=($SEARCH --num-shards "$SHARDS") shard file
-  [ -n "$DRY_RUN" ] || same_settings "$OUT/translate" "$TEACHER $(cksum <"$TEACHER") $BIN ${how[*]}"
+  local how=($SEARCH --num-shards "$SHARDS") shard file teacher=$TEACHER
+  [ ! -f "$TEACHER" ] || teacher+=" $(cksum <"$TEACHER")"
+  echo "# with $teacher" # another model in the same place translates anew
+  [ -n "$DRY_RUN" ] || same_settings "$OUT/translate" "$teacher $BIN ${how[*]}"
   for ((shard = 0; shard < SHARDS; shard++)); do
     file=$OUT/translate/$shard.txt
     if [ -z "$DRY_RUN" ] && [ -e "$file" ]; then say "shard $shard: there already" && continue; fi

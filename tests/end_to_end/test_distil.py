@@ -84,6 +84,21 @@ def test_a_dry_run_prints_every_command(recipe, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_another_teacher_in_the_same_place_translates_anew(recipe, tmp_path):
+    """A stage is done again where its commands are others."""
+    teacher = tmp_path / "t.pt"
+    settings = {"TINY": "", "TEACHER": str(teacher), "BIN": "/data", "MODEL": MODEL, "GPUS": "1"}
+
+    def commands():
+        return recipe("distil", tmp_path / "new", DRY_RUN="1", STAGE="translate", **settings).stdout
+
+    teacher.write_text("one")
+    before = commands()
+    assert commands() == before
+    teacher.write_text("two")
+    assert commands() != before
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -98,3 +113,12 @@ def test_a_dry_run_prints_every_command(recipe, tmp_path):
 def test_settings_that_do_not_fit_are_one_line(settings, message, recipe, tmp_path):
     failed = recipe("distil", tmp_path / "new", status=2, TINY="", **settings)
     assert failed.stderr.splitlines() == [f"distil: {message}"]
+
+
+@pytest.mark.parametrize("name", ["TEACHER", "BIN"])
+def test_in_miniature_nothing_of_the_users_is_taken_which_its_own_would_replace(name, recipe, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    failed = recipe("distil", tmp_path / "new", status=2, **{name: str(theirs)})
+    assert failed.stderr.splitlines() == ["distil: TEACHER and BIN must be left out with TINY=1, which makes its own."]
+    assert theirs.exists()

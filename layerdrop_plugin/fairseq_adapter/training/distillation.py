@@ -18,14 +18,12 @@ from torch import Tensor
 from ...distillation import divergence, mixed
 from ..errors.one_line import one_line
 from ..hooks import wrap
-from ..options.config import architecture_beside
+from ..options.config import architecture_beside, get
 from . import distillation_options as options
-from .distillation_options import DistillationConfig
+from .distillation_options import LOSS, DistillationConfig
 from .teacher import Teacher, load, scores
 
 logger = logging.getLogger(__name__)
-
-LOSS = "distill_loss"
 
 
 def install() -> None:
@@ -48,7 +46,7 @@ class LayerDropDistillation(FairseqCriterion):
         weight, temperature = cfg.layerdrop_distill_weight, cfg.layerdrop_distill_temperature
         with one_line():
             options.check(cfg)
-            head = (cfg.classification_head_name, task.cfg.num_classes) if name == "sentence_prediction" else None
+            head = (cfg.classification_head_name, _classes(task)) if name == "sentence_prediction" else None
             teacher = load(cfg.layerdrop_teacher, cfg.layerdrop_teacher_overrides, task, architecture_beside(cfg), head)
         logger.info("the loss: %.4g %s, %.4g distillation at temperature %.4g", 1 - weight, name, weight, temperature)
         own = CRITERION_REGISTRY[name]
@@ -56,6 +54,19 @@ class LayerDropDistillation(FairseqCriterion):
         criterion = taught.build_criterion(cfg, task)
         criterion.lesson = Lesson(teacher, weight, temperature, COUNTED[name])
         return criterion
+
+
+def _classes(task: Any) -> int:
+    """Return how many classes the sentences of a task are of.
+
+    Raises:
+        ValueError: one line: it has none.
+    """
+    classes = get(task.cfg, "num_classes")
+    if classes is None:
+        found = f"sentence_prediction needs classes, and {type(task).__name__} has none"
+        raise ValueError(f"`--layerdrop-distill-criterion` must fit the task, but {found}.")
+    return int(classes)
 
 
 class Lesson(NamedTuple):

@@ -16,11 +16,14 @@ from fairseq.criterions.sentence_prediction import SentencePredictionConfig
 
 from ... import distillation
 from ..options.config import root_option
+from .best_metric import METRIC
 from .teacher import TEACHER
 
 NAME = "layerdrop_distillation"
 CRITERIA = ("cross_entropy", "label_smoothed_cross_entropy", "adaptive_loss", "masked_lm", "sentence_prediction")
 """What it goes with."""
+LOSS = "distill_loss"
+"""The teacher's part of the loss in the log."""
 
 
 @dataclass
@@ -68,6 +71,8 @@ def check(cfg: Any) -> None:
     if not cfg.layerdrop_teacher:
         raise ValueError(f"`{TEACHER}` must be the checkpoint of a model to learn from, but is missing.")
     _check_place(cfg)
+    if root_option(cfg, "checkpoint", METRIC) == LOSS:
+        raise ValueError(f"`--best-checkpoint-metric` must be one of validation, which has no {LOSS}.")
 
 
 def own_options(options: Mapping[str, Any]) -> dict[str, Any]:

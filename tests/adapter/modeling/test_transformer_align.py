@@ -38,6 +38,15 @@ def test_without_drop_rates_nothing_is_said_of_it(build, caplog):
     assert not any("never dropped" in message for message in caplog.messages)
 
 
+def test_an_evaluation_says_nothing_of_drop_rates(build, load_model, tmp_path, caplog):
+    build(*RATES, "--no-save-optimizer-state").save_checkpoint(str(tmp_path / "saved.pt"), {})
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        model, _ = load_model(tmp_path / "saved.pt")
+    assert model.decoder.layers.rates == (0.5, 0.5, 0.0, 0.5)
+    assert not any("drop" in message for message in caplog.messages)
+
+
 def test_every_pass_has_alignments_and_their_loss(build):
     trainer = build("--encoder-layerdrop", 0.95, "--decoder-layerdrop", 0.95)
     model = trainer._model.train()

@@ -57,6 +57,15 @@ REFUSED = [
         "`--layerdrop-teacher` must lie outside of `--save-dir`, where this training would write over it, "
         "but is {full}.",
     ),
+    (
+        [*TAUGHT, "--best-checkpoint-metric", "distill_loss"],
+        "`--best-checkpoint-metric` must be one of validation, which has no distill_loss.",
+    ),
+    (
+        [*OURS, "--layerdrop-distill-criterion", "sentence_prediction", "--layerdrop-teacher", "{full}"],
+        "`--layerdrop-distill-criterion` must fit the task, but sentence_prediction needs classes, and TranslationTask "
+        "has none.",
+    ),
 ]
 """Options, and what is said of them."""
 
