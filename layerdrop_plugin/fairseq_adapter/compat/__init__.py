@@ -27,6 +27,7 @@ from . import (
     reading_ahead,
     repeated_ngrams,
     safe_loading,
+    seeds_between_threads,
     spawned_worker_errors,
     user_dir_lookup,
 )
@@ -47,6 +48,7 @@ PATCHES = (
     gather_between_workers,
     process_group_end,
     reading_ahead,
+    seeds_between_threads,
     repeated_ngrams,
     last_batch,
     pretrained_bart_task,
