@@ -24,6 +24,7 @@ def loss(make_trainer, tiny, aligned):
     return run
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_training_does_not_depend_on_the_beam_of_its_bleu(loss, monkeypatch):
     expected = loss()
     assert loss(*BLEU) == expected

@@ -60,6 +60,7 @@ def scores_and_alignment(path, **overrides):
     return torch.log_softmax(logits, -1)[0].gather(1, wanted.T)[:, 0], extra["attn"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "kept"), [({}, {}), (OVERRIDES, KEPT)], ids=["whole", "pruned"])
 @pytest.mark.parametrize("family", ["bart", "transformer_align"])
 def test_ctranslate2_scores_and_aligns_as_fairseq_does(family, overrides, kept, lively, tmp_path):
@@ -79,6 +80,7 @@ def test_ctranslate2_scores_and_aligns_as_fairseq_does(family, overrides, kept, 
         assert torch.allclose(torch.tensor(translated.attention[0]), attention[0, :4, :5], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "file"), [("bart", True), ("transformer", False)])
 def test_a_model_of_several_languages_translates_with_their_tokens(family, file, lively, aligned, tmp_path):
     ctranslate2 = pytest.importorskip("ctranslate2")

@@ -76,6 +76,7 @@ def trained(tiny, aligned, train, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_hub_interface_extracts_predicts_and_generates_pruned_or_not(trained, aligned, load_model):
     from fairseq.models.bart import BARTModel
 

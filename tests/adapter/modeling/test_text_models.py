@@ -231,6 +231,7 @@ def test_pruned_at_load_it_is_the_model_without_those_layers_bit_for_bit(family,
     assert torch.equal(small, running)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_started_again_ends_as_one_that_was_not(train, tiny, aligned, tmp_path):
     argv = [aligned, *argv_of(tiny, "iterative_nonautoregressive_transformer"), *RATES, "--save-dir"]
     train(*argv, tmp_path / "whole", "--max-update", 5)

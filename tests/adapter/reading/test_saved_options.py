@@ -164,6 +164,7 @@ def test_the_users_own_choice_is_taken(hostile, precious, data, tmp_path):
     assert (own.read_text(), precious.read_text()) == ("", "years of work\n")
 
 
+@pytest.mark.slow
 def test_a_caller_of_fairseqs_function_gets_no_names_either_but_its_own(full, tmp_path):
     path = shutil.copy(full["transformer"], str(tmp_path / "model.pt"))
     cfg = checkpoint_utils.load_checkpoint_to_cpu(path)["cfg"]

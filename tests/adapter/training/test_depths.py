@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from layerdrop_plugin import depths
@@ -30,6 +31,7 @@ def test_one_call_of_a_criterion_is_at_one_depth_whatever_it_calls(make_trainer,
         drawn.clear()
 
 
+@pytest.mark.slow
 def test_a_model_that_was_trained_at_depths_can_be_scripted(make_trainer, tiny, data):
     options = ["--layerdrop-depths", "2"]
     trainer = make_trainer(data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], *options)

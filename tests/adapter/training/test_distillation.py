@@ -78,6 +78,7 @@ def test_the_loss_is_that_of_the_definition(name, teachers, make_trainer, argume
     assert (in_validation[0], in_validation[2]) == (expected, log)
 
 
+@pytest.mark.slow
 def test_classes_of_sentences(classifier, tiny, make_trainer, load_model):
     data, teacher = classifier
     model = tiny["roberta"][tiny["roberta"].index("--encoder-layers") :]
@@ -132,6 +133,7 @@ def test_a_stock_teacher_with_layerdrop_draws_nothing_of_the_students_numbers(ru
     assert_same_training(tmp_path / "a", tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(run, full, tmp_path):
     """The weight of the task's own loss is 0, so nothing moves but by rounding."""
     ours = distilling("label_smoothed_cross_entropy", full["transformer"], "--layerdrop-distill-weight", 1)
@@ -147,6 +149,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(run, full, tmp_path)
 DISTILLED = ["--layerdrop-distill-weight", "0.7", "--layerdrop-distill-temperature", "2", "--disable-validation"]
 
 
+@pytest.mark.slow
 def test_a_pruned_student_goes_on_from_the_teacher_with_its_optimizer(run, full, tmp_path):
     """For that, fairseq wants the criterion of the checkpoint. Started again, it ends as if it never was stopped."""
     prune = ["--encoder-layers-to-keep", "0,2", "--decoder-layers-to-keep", "0,2"]
@@ -161,6 +164,7 @@ def test_a_pruned_student_goes_on_from_the_teacher_with_its_optimizer(run, full,
     assert f"the teacher is {full['transformer']}: 4+4 layers" in once.messages
 
 
+@pytest.mark.slow
 def test_it_goes_with_depths_and_with_groups_that_are_dropped(run, full, tmp_path):
     ours = distilling("label_smoothed_cross_entropy", full["transformer"], *DISTILLED)
     more = ["--layerdrop-depths", "3+1,2", "--encoder-headdrop", "0.2", "--decoder-sublayerdrop", "0.2"]
@@ -195,6 +199,7 @@ def test_the_teacher_is_in_the_students_type(make_trainer, arguments, full):
     assert list(criterion.parameters()) == []
 
 
+@pytest.mark.slow
 def test_bleu_in_validation_is_the_students(make_trainer, arguments, full):
     """The task keeps a generator for the model that it built last."""
     bleu = ["--eval-bleu", "--eval-bleu-args", '{"beam": 1}', "--eval-bleu-detok", "space", *QUIET]
