@@ -83,6 +83,12 @@ def test_a_pretrained_model_is_pruned_as_it_is_fine_tuned(model, arguments, trai
     assert len(stack) == 2
     assert stack.rates == {"wav2vec_ctc": (0.0, 0.6), "hubert_ctc": (0.3, 0.3)}[model]
     assert cfg.w2v_args.model["_name"] == PRETRAINED[model]
+    full = ["--restore-file", tmp_path / "checkpoint_last.pt", "--save-dir", tmp_path / "full"]
+    with pytest.raises(ValueError) as error:
+        train(*arguments(model, *full))
+    assert (
+        str(error.value) == f"`--w2v-path` must fit the checkpoint, but gives it 4 encoder layers, and {full[1]} has 2."
+    )
 
 
 def test_rates_that_pretraining_has_learned_choose_the_layers(arguments, train, tmp_path):

@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from ...families import Stack, place_of
-from ..options.config import ModelConfig, get, has, name_in
+from ..options.config import ModelConfig, get, has
 from ..options.declared import DROPS
-from ..options.family import beside_depth, row_of
+from ..options.family import beside_depth, name_in, row_of
 from . import parameters as checkpoint_parameters
 from . import trained_depths
 from .checkpoint import Checkpoint

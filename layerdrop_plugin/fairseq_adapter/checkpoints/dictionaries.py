@@ -63,8 +63,12 @@ def _check_words(theirs: list[str], ours: list[str], path: str, option: str) -> 
 
 
 def _of(task: Any, stack: str, stacks: Any) -> Any:
-    """Return the dictionary of what a stack embeds; a decoder alone, of a language model, embeds its source."""
-    return task.target_dictionary if stack == "decoder" and "encoder" in stacks else task.source_dictionary
+    """Return the dictionary of what a stack embeds; a decoder alone, of a language model, embeds its source.
+
+    What reads sound has words in its target only.
+    """
+    source = None if stack == "decoder" and "encoder" in stacks else task.source_dictionary
+    return task.target_dictionary if source is None else source
 
 
 def _task(saved_task: Any) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 
 from ... import families, layer_spec, rates
 from ... import state_dict as names
-from ..options.config import ModelConfig, get, has, name_in
+from ..options.config import ModelConfig, get, has
 from ..options.declared import DROPS, KEEP
-from ..options.family import depth_option, depths_of, known, row_of, why_not
+from ..options.family import depth_option, depths_of, known, name_in, row_of, why_not
 from ..options.model_options import StackOptions, drop_rates
 from . import best_value, fine_tuned, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint

@@ -113,7 +113,7 @@ def told(error: Exception, user_dir: str | None) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if any(getattr(frame.f_locals.get("trainer"), TRAINED, False) for frame in frames) or _own(frames, user_dir):
         return None
-    package = re.search(r"No module named '([\w.]+)'", str(error)) if isinstance(error, ImportError) else None
+    package = re.search(r"No module named '(\w+)'", str(error)) if isinstance(error, ImportError) else None
     if package is not None:
         return f"the package {package[1]!r} must be installed for this, but is missing: pip install {package[1]}"
     if "out of memory" in str(error):

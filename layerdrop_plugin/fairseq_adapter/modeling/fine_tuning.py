@@ -65,7 +65,7 @@ class FineTuningModel(BaseFairseqModel):
         with rates_of_0(cfg):
             model = super().build_model(cfg, task)
         model.w2v_encoder.__class__ = cls.encoder  # fairseq names the class to build itself
-        return with_layerdrop(model, cfg)
+        return with_layerdrop(model, cfg, anew=True)  # a user's pretrained model may be one of ours
 
 
 @register_model("layerdrop_wav2vec_ctc", dataclass=config_class(Wav2Vec2CtcConfig, FIELDS))

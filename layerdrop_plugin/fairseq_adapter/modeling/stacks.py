@@ -14,8 +14,9 @@ from ... import state_dict as names
 from ...dropping import NOTHING, Dropping, LayerDropStack
 from ...rates import Rates
 from ..errors.one_line import one_line
-from ..options.config import ModelConfig, as_namespace, get, has, name_in, put
+from ..options.config import ModelConfig, as_namespace, get, has, put
 from ..options.declared import STACKS
+from ..options.family import name_in
 from ..options.model_options import of
 from .parts import CLASSES, place_of
 from .sublayers import dropping
@@ -23,13 +24,16 @@ from .sublayers import dropping
 Model = TypeVar("Model")
 
 
-def with_layerdrop(model: Model, cfg: ModelConfig) -> Model:
+def with_layerdrop(model: Model, cfg: ModelConfig, anew: bool = False) -> Model:
     """Let a model that fairseq has built drop what its options ask for, in place, and return it.
+
+    Args:
+        anew: also the layers of a model inside that drops some already.
 
     Raises:
         ValueError: one line: a stack's layers can't drop what they are asked to.
     """
-    parts = list(_parts(model))
+    parts = list(_parts(model, anew))
     options = of(cfg, {stack: len(layers_of(part)) for part, stack in parts})
     with one_line():
         droppings = [dropping(layers_of(part), stack, options) for part, stack in parts]
@@ -44,11 +48,11 @@ def with_stacks(model: Any) -> None:
         as_stack(part)
 
 
-def _parts(model: Any) -> Iterator[tuple[Any, str]]:
-    """Yield fairseq's encoders and decoders in a model that have no stack of ours yet, with its name."""
+def _parts(model: Any, all_: bool = False) -> Iterator[tuple[Any, str]]:
+    """Yield fairseq's encoders and decoders in a model, or those that have no stack of ours yet, with its name."""
     for module in model.modules():
         place = place_of(module)
-        if place is not None and not isinstance(getattr(module, place.layers), LayerDropStack):
+        if place is not None and (all_ or not isinstance(getattr(module, place.layers), LayerDropStack)):
             yield module, place.stack
 
 

@@ -57,12 +57,6 @@ def put(cfg: Any, name: str, value: Any) -> None:
         setattr(cfg, head, value)
 
 
-def name_in(cfg: ModelConfig, name: str) -> str:
-    """Return the name of an option in this configuration: ours that fine-tune have `layerdrop`, as fairseq's do."""
-    ours = str(get(cfg, "_name") or get(cfg, "arch")).startswith("layerdrop_")
-    return "layerdrop" if ours and name == "encoder_layerdrop" and has(cfg, "layerdrop") else name
-
-
 def as_namespace(cfg: ModelConfig) -> Namespace:
     """Return the options as a Namespace; a Namespace is passed on as it is."""
     return Namespace(**as_dict(cfg)) if isinstance(cfg, DictConfig) else cfg

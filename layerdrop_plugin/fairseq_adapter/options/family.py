@@ -21,19 +21,35 @@ def known(arch: str | None) -> Family | None:
     A user's own model is of the family of the nearest class that it inherits from. As long as fairseq is not imported,
     only names of models are known.
     """
-    found = families.of(arch) if arch else None
-    registries = sys.modules.get("fairseq.models")
-    if found is not None or registries is None:
-        return found
-    model = registries.ARCH_MODEL_REGISTRY.get(arch) or registries.MODEL_REGISTRY.get(arch)
-    names = {of: name for name, of in registries.MODEL_REGISTRY.items()}
-    for base in getattr(model, "__mro__", ()):
-        found = families.of(names.get(base, ""))
-        if found is not None:
-            return found
-    if getattr(model, "__module__", "").partition(".")[0] == "fairseq":  # the table has none of it
+    name = _model(arch)
+    if name is not None:
+        return families.of(name)
+    if getattr(_class(arch), "__module__", "").partition(".")[0] == "fairseq":  # the table has none of it
         return Family((), {})
     return None
+
+
+def is_ours(arch: str | None) -> bool:
+    """Return whether an architecture is of a model of this package, or of a user's that inherits from one."""
+    return (_model(arch) or "").startswith("layerdrop_")
+
+
+def _model(arch: str | None) -> str | None:
+    """Return the model whose family the table has: an architecture's own, or the nearest that it inherits from."""
+    if arch and families.of(arch) is not None:
+        return arch
+    models = getattr(sys.modules.get("fairseq.models"), "MODEL_REGISTRY", {})
+    names = {of: name for name, of in models.items()}
+    bases = (names.get(base, "") for base in getattr(_class(arch), "__mro__", ()))
+    return next((name for name in bases if families.of(name) is not None), None)
+
+
+def _class(arch: str | None) -> Any:
+    """Return the class of an architecture's model; None where none is registered."""
+    registries = sys.modules.get("fairseq.models")
+    if registries is None:
+        return None
+    return registries.ARCH_MODEL_REGISTRY.get(arch) or registries.MODEL_REGISTRY.get(arch)
 
 
 def family_of(cfg: ModelConfig) -> Family:
@@ -63,6 +79,12 @@ def refusal(arch: str | None) -> str | None:
 def depth_option(row: Stack, cfg: ModelConfig) -> str:
     """Return the option that holds the depth of a stack."""
     return next((name for name in row.depth if has(cfg, name)), row.depth[0])
+
+
+def name_in(cfg: ModelConfig, name: str) -> str:
+    """Return the name of an option in this configuration: ours that fine-tune have `layerdrop`, as fairseq's do."""
+    fine_tunes = name == "encoder_layerdrop" and has(cfg, "layerdrop")
+    return "layerdrop" if fine_tunes and is_ours(architecture(cfg)) else name
 
 
 def beside_depth(row: Stack, cfg: ModelConfig, name: str) -> str:

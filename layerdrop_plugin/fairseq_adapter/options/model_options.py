@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from ... import depths as trained
 from ... import depths_left, layer_spec, rates
 from ...depths import Depth
-from .config import ModelConfig, get, has, name_in, put, root_option
+from .config import ModelConfig, get, has, put, root_option
 from .declared import DEPTHS, DROPS, KEEP, LAYERS, OPTIONS, RATES, STACKS, Option, flag_of
-from .family import architecture, depths_of, family_of, why_not
+from .family import architecture, depths_of, family_of, name_in, why_not
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from ..checkpoints import at_load, pruning
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.provenance import Pruned
 from ..modeling.architectures import PREFIX
-from ..options.config import ModelConfig, get, has, name_in, put
+from ..options.config import ModelConfig, get, has, put
 from ..options.declared import KEEP, OPTIONS
+from ..options.family import architecture, is_ours, name_in
 from ..options.model_options import ModelOptions
 from ..reading import reader
 
@@ -70,11 +71,14 @@ def pruned(cfg: ModelConfig, plan: Mapping[str, Pruned], source: Checkpoint | No
 
 
 def _as_fairseqs(cfg: ModelConfig) -> dict[str, Any]:
-    """Return the options that must change to be those of fairseq's own model of the same layers."""
+    """Return the options that must change to be those of fairseq's own model of the same layers.
+
+    A user's model that inherits from ours stays one, with our options off.
+    """
     names = {key: str(get(cfg, key)) for key in ("_name", "arch") if get(cfg, key) is not None}
     fairseqs = {key: name[len(PREFIX) :] for key, name in names.items() if name.startswith(PREFIX)}
     ours = {option.name: option.kind.off for option in OPTIONS if has(cfg, option.name)}
-    return {**ours, **fairseqs} if fairseqs else {}
+    return {**ours, **fairseqs} if is_ours(architecture(cfg)) else {}
 
 
 def changed_options(cfg: ModelConfig, small: ModelOptions) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
 
-from ... import layer_spec, learned_rates
+from ... import families, layer_spec, learned_rates
 from ... import state_dict as names
 from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, trained_depths, usable
 from ..checkpoints.checkpoint import Checkpoint
@@ -26,7 +26,7 @@ from ..checkpoints.provenance import Pruned
 from ..errors.one_line import one_line
 from ..hooks import wrap
 from ..options.config import put
-from ..options.declared import KEEP
+from ..options.declared import KEEP, flag_of
 from ..reading import reader
 from . import save_dir
 from .save_dir import DEFAULT_RESTORE_FILE
@@ -191,10 +191,13 @@ def _is_done(checkpoint: Checkpoint, stack: str, planned: Pruned, path: str) -> 
 def _check_depths(checkpoint: Checkpoint, run: TrainingRun, path: str) -> None:
     """Say plainly what fairseq would report as missing keys."""
     for stack, depth in checkpoint.depths.items():
-        if run.depths.get(stack, depth) != depth:
-            raise ValueError(
-                f"`--{stack}-layers` must fit the checkpoint, but is {run.depths[stack]}, and {path} has {depth}."
-            )
+        there = run.depths.get(stack, depth)
+        if there != depth:
+            option = checkpoint.family.stacks.get(stack, families.PLAIN.stacks[stack]).depth[0]
+            words = f"`--w2v-path` must fit the checkpoint, but gives it {there} {stack} layers"
+            if "." not in option:  # of the model itself, not of one inside
+                words = f"`{flag_of(option)}` must fit the checkpoint, but is {there}"
+            raise ValueError(f"{words}, and {path} has {depth}.")
 
 
 def _carried_over(

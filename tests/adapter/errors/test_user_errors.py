@@ -42,6 +42,10 @@ def raised(code, error=None, **names):
             "`--max-tokens` or `--batch-size` must be smaller, or the model: CUDA out of memory",
         ),
         (
+            ModuleNotFoundError("No module named 'torchaudio.models'"),  # it is installed, but too old
+            "fairseq refuses what it was given: No module named 'torchaudio.models'",
+        ),
+        (
             ModuleNotFoundError("Caught ModuleNotFoundError in worker 0.\nNo module named 'soundfile'"),
             "the package 'soundfile' must be installed for this, but is missing: pip install soundfile",
         ),

@@ -10,7 +10,19 @@ import torch
 from fairseq import models
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY, ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
-from shared.speech import DEPTH, MODELS, batch, build, loss_of, output, stacks, watch, without_layers
+from shared.speech import (
+    DEPTH,
+    MODELS,
+    WAV2VEC2,
+    batch,
+    build,
+    loss_of,
+    output,
+    pretrained,
+    stacks,
+    watch,
+    without_layers,
+)
 from torch.nn.parallel import DistributedDataParallel
 
 from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_stacks
@@ -227,6 +239,28 @@ def test_parts_of_layers_are_dropped_where_fairseqs_layers_have_them():
     found = {name: [group.name for group in stack.dropping.groups] for name, stack in stacks(model).items()}
     assert found == {"encoder": ["self_attn.heads"], "decoder": ["ffn"]}
     loss_of(output(model, "s2t_transformer")).backward()
+
+
+@pytest.mark.parametrize("case", ["wav2vec_ctc", "hubert_ctc"])
+def test_a_users_model_that_inherits_from_one_that_fine_tunes_has_its_rates(case, monkeypatch):
+    ours = models.MODEL_REGISTRY[f"layerdrop_{case}"]
+    monkeypatch.setitem(models.MODEL_REGISTRY, "mine", type("Mine", (ours,), {}))
+    monkeypatch.setitem(models.ARCH_MODEL_REGISTRY, "mine", models.MODEL_REGISTRY["mine"])
+    monkeypatch.setitem(models.MODEL_DATACLASS_REGISTRY, "mine", models.MODEL_DATACLASS_REGISTRY[f"layerdrop_{case}"])
+    (stack,) = stacks(build(case, _name="mine", layerdrop="linear:0:0.6")).values()
+    assert stack.rates == pytest.approx((0.0, 0.2, 0.4, 0.6))
+
+
+def test_what_is_fine_tuned_may_be_a_users_model_that_inherits_from_ours(monkeypatch):
+    """Its own rates are those of its pretraining."""
+    monkeypatch.setitem(models.MODEL_REGISTRY, "mine", type("Mine", (models.MODEL_REGISTRY["layerdrop_wav2vec2"],), {}))
+    monkeypatch.setitem(models.ARCH_MODEL_REGISTRY, "mine", models.MODEL_REGISTRY["mine"])
+    monkeypatch.setitem(models.MODEL_DATACLASS_REGISTRY, "mine", models.MODEL_DATACLASS_REGISTRY["layerdrop_wav2vec2"])
+    inner = pretrained({"_name": "mine", **WAV2VEC2, "encoder_layerdrop": 0.1}, _name="audio_pretraining")
+    model = build("wav2vec_ctc", w2v_args=inner, layerdrop=0.5)
+    (stack,) = stacks(model).values()
+    assert type(model.w2v_encoder.w2v_model).__name__ == "Mine"
+    assert stack.rates == (0.5, 0.5, 0.5, 0.5)
 
 
 def test_a_program_may_leave_out_options_or_give_a_namespace():
