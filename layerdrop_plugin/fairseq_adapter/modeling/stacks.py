@@ -87,7 +87,10 @@ def stacks_of(model: Any, option: str) -> dict[str, LayerDropStack]:
     depths = names.depths_or_none(dict(model.named_parameters()))
     several = isinstance(model, FairseqMultiModel)  # say, one for each language
     if several or not stacks or {name: len(stack) for name, stack in stacks.items()} != depths:
-        raise ValueError(f"`{option}` must be a transformer, language model or RoBERTa, but is {type(model).__name__}.")
+        raise ValueError(
+            f"`{option}` must be a model with one encoder or decoder of transformer layers, or one of each, "
+            f"but is {type(model).__name__}."
+        )
     return {name: stacks[name] for name in ("encoder", "decoder") if name in stacks}
 
 

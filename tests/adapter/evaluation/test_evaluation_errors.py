@@ -203,7 +203,7 @@ def test_paths_that_are_no_checkpoint(full, data, tmp_path):
 
 def test_a_model_of_another_family():
     assert message(stacks_of, torch.nn.LSTM(1, 1), "--path") == (
-        "`--path` must be a transformer, language model or RoBERTa, but is LSTM."
+        "`--path` must be a model with one encoder or decoder of transformer layers, or one of each, but is LSTM."
     )
 
 
