@@ -47,7 +47,7 @@ def evaluate(trained, data, monkeypatch):
     monkeypatch.setattr(validate, "reset_logging", lambda: None)  # fairseq-validate would take the log from caplog
 
     def run(command, parser, *argv):
-        argv = [data["transformer"], "--path", trained, *MBART, "--cpu", "--max-tokens", 400, *argv]
+        argv = [data["transformer"], "--path", trained, *MBART, "--cpu", "--num-workers", 0, "--max-tokens", 400, *argv]
         args = options.parse_args_and_arch(parser, [str(word) for word in argv])
         command.main(convert_namespace_to_omegaconf(args))
 

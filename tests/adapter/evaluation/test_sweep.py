@@ -23,6 +23,7 @@ OVERRIDES = {
 }
 FAMILIES = list(OVERRIDES)
 MASKS = ["--seed", "1"]
+CPU = ["--cpu", "--num-workers", 0]
 
 
 def load(full, data, family, overrides="{}"):
@@ -65,7 +66,7 @@ def test_the_loss_is_that_of_fairseq_eval_lm(overrides, subjects, full, data, mo
 
     evaluate, results = eval_lm.eval_lm, []
     monkeypatch.setattr(eval_lm, "eval_lm", lambda **how: results.append(evaluate(**how)) or results[0])
-    argv = [data["transformer_lm"], "--path", full["transformer_lm"], "--cpu", "--gen-subset", "valid"]
+    argv = [data["transformer_lm"], "--path", full["transformer_lm"], *CPU, "--gen-subset", "valid"]
     argv += ["--tokens-per-sample", 32, "--model-overrides", overrides]
     by_fairseq(options.get_eval_lm_parser, eval_lm.main, *argv)
     candidate = subjects["transformer_lm"].candidates[0 if overrides == "{}" else 1]
@@ -82,7 +83,7 @@ def test_the_loss_is_that_of_fairseq_validate(family, subjects, full, data, monk
     logs = []
     for criterion in (LabelSmoothedCrossEntropyCriterion, MaskedLmLoss):
         monkeypatch.setattr(criterion, "reduce_metrics", staticmethod(logs.extend))
-    argv = [data[family], "--path", full[family], "--cpu", *MASKS, "--max-tokens", 4000, "--valid-subset", "valid"]
+    argv = [data[family], "--path", full[family], *CPU, *MASKS, "--max-tokens", 4000, "--valid-subset", "valid"]
     argv += ["--task", subjects[family].evaluation.cfg.task._name, "--model-overrides", OVERRIDES[family]]
     by_fairseq(options.get_validation_parser, validate.main, *argv, overriding=True)
     name, count = ("nll_loss", "ntokens") if family == "transformer" else ("loss", "sample_size")

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 COMMON = [
     *("--optimizer", "adam", "--lr", "1e-3", "--max-tokens", "500", "--max-update", "1", "--cpu"),
-    "--disable-validation",
+    *("--disable-validation", "--num-workers", "0"),
 ]
 NARROW = ["--encoder-embed-dim", "16", "--decoder-embed-dim", "16"]
 SMALL = {

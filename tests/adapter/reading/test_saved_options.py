@@ -134,7 +134,7 @@ def hostile(request, full, precious, tmp_path):
 
 
 def run_validate(*argv):
-    words = [str(word) for word in (*argv, "--task", "masked_lm", "--batch-size", 8, "--cpu")]
+    words = [str(word) for word in (*argv, "--task", "masked_lm", "--batch-size", 8, "--cpu", "--num-workers", 0)]
     complete, given = (
         options.parse_args_and_arch(options.get_validation_parser(), words, suppress_defaults=suppress)
         for suppress in (False, True)
