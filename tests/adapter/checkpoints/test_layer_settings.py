@@ -339,7 +339,8 @@ def test_why_a_stack_can_not_be_pruned_is_true(arch):
         (
             "multilingual_transformer",
             ["--task", "multilingual_translation", "--lang-pairs", "en-de"],
-            "a transformer, language model or RoBERTa, but is MultilingualTransformerModel.",
+            "a model with one encoder or decoder of transformer layers, or one of each, "
+            "but is MultilingualTransformerModel.",
         ),
         (
             "roberta_enc_dec",
