@@ -5,6 +5,7 @@ What only their pretraining needs has no place there: quantizer, projections to 
 
 from __future__ import annotations
 
+import warnings
 from argparse import Namespace
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +47,9 @@ def fairseqs(model: Source) -> Any:
 
     options = Namespace(**{**vars(model.options), "label_rate": 1.0, "encoder_layerdrop": 0.0})
     labels = SimpleNamespace(cfg=SimpleNamespace(sample_rate=1), dictionaries=[None])  # HuBERT then has none of them
-    ours = build_model(options, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch, for the weight norm that fairseq calls
+        ours = build_model(options, labels)
     ours.remove_pretraining_modules()
     with source.fitting():
         ours.load_state_dict({k: w for k, w in model.checkpoint.weights.items() if not k.startswith(PRETRAINING)})
