@@ -13,7 +13,8 @@ from .command import Parser, add_stack_options, load_fairseq, stack_specs
 DESCRIPTION = """\
 Write a model, with all its layers or some of them, as a folder for another library:
   ctranslate2  translation and language models for CTranslate2, which is fast on CPUs, with weights of fewer bits
-  huggingface  RoBERTa, with its masked LM's or a classification head, and BART, for AutoModel....from_pretrained
+  huggingface  RoBERTa, with its masked LM's or a classification head, BART, wav2vec 2.0 and HuBERT, for
+               AutoModel....from_pretrained
 What that library can't express, say adaptive input, is refused."""
 
 EXAMPLES = """\
@@ -21,6 +22,7 @@ EXAMPLES = """\
   layerdrop-export checkpoint_best.pt --to ctranslate2 out --quantization int8 --data data-bin/wmt16 --force
   layerdrop-export roberta/checkpoint_best.pt --to huggingface out --encoder every_other:6
   layerdrop-export roberta/checkpoint_best.pt --to huggingface out --head masked_lm
+  layerdrop-export wav2vec2/checkpoint_best.pt --to huggingface out --encoder every_other:2
 """
 PACKAGES = {"ctranslate2": ("ctranslate2",), "huggingface": ("transformers", "safetensors")}
 OPTIONS = {"ctranslate2": ("data", "source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
@@ -30,6 +32,7 @@ NO_TOKENIZER = (
     "it has no tokenizer: the indices of words are their lines in the checkpoint's dict.txt, "
     "after <s>, <pad>, </s> and <unk>."
 )
+NO_LABELS = "it gives hidden states, of sound as AutoFeatureExtractor.from_pretrained prepares it."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,11 +76,11 @@ def _export(args: Namespace, specs: dict[str, str]) -> None:
     else:
         from ..fairseq_adapter.export import to_huggingface
 
-        kind, _, kept = to_huggingface.export(args.checkpoint, args.out, specs, args.head, args.force)
+        kind, head, kept = to_huggingface.export(args.checkpoint, args.out, specs, args.head, args.force)
     layers = "; ".join(f"{stack} layers {pruned}" for stack, pruned in kept.items()) or "all layers"
     print(message.printable(f"{args.out}: {kind}, {layers}"))
     if args.to == "huggingface":
-        print(message.printable(f"{args.out}: {NO_TOKENIZER}"))
+        print(message.printable(f"{args.out}: {NO_TOKENIZER if head else NO_LABELS}"))
 
 
 def _parser() -> Parser:

@@ -93,6 +93,17 @@ def named_by(option: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def used(path: str) -> Iterator[None]:
+    """Let fairseq build, inside, a model of this file's options to be used: nothing of its training is looked for.
+
+    Raises:
+        ValueError: one line: there are options that fairseq can't build a model of.
+    """
+    with _now(replace(_reading.get(Reading()), to_use=True)), usable.taken(path):
+        yield
+
+
+@contextlib.contextmanager
 def mapping(*paths: str, dropped: frozenset[str] = EVALUATED) -> Iterator[None]:
     """Let fairseq map these files inside this context; the caller drops these entries of them at its end."""
     token = _dropped.set(dict.fromkeys(paths, dropped))

@@ -49,6 +49,7 @@ CTRANSLATE2_LANGUAGE_MODEL = (
     *off("character_embeddings", "self_target", "past_target"),
     Rule("output_dictionary_size", (-1,)),
 )
+CTRANSLATE2_PAIRS = off("encoder_langtok", "decoder_langtok")  # they take the place of </s>, which CTranslate2 puts
 CTRANSLATE2_MULTILINGUAL = off("lang_tok_replacing_bos_eos", "source_dict", "target_dict", "fixed_dictionary")
 """`ctranslate2.converters.FairseqConverter` (4.8) itself refuses some of these, fails at others, and converts
 models with OTHER_LAYERS, QUANT_NOISE or cross_self_attention as if they had none."""
@@ -76,6 +77,14 @@ BART = (
     *off("encoder_normalize_before", "decoder_normalize_before", "no_token_positional_embeddings"),
     *off("encoder_xformers_att_config", "decoder_xformers_att_config", "cross_self_attention", "no_cross_attention"),
     *off("merge_src_tgt_embed"),  # of fairseq-fixed
+    Rule("activation_fn", ("gelu", "relu", "gelu_accurate", "gelu_fast", "tanh")),
+)
+
+SPEECH = (
+    *off("quantize_input", "conv_pos_batch_norm"),  # the latter of fairseq's main
+    Rule("layer_type", ("transformer",)),
+    Rule("pos_conv_depth", (1,)),
+    Rule("crop_seq_to_multiple", (1,)),
     Rule("activation_fn", ("gelu", "relu", "gelu_accurate", "gelu_fast", "tanh")),
 )
 
@@ -116,7 +125,9 @@ def refuse(option: str, wanted: str, target: str, value: Any) -> None:
 
 
 def _wanted(rule: Rule) -> str:
-    return {(True,): "on", (None,): "off"}.get(rule.allowed) or " or ".join(map(str, rule.allowed))
+    if rule.allowed[0] is True:  # 1 equals it
+        return "on"
+    return "off" if rule.allowed == (None,) else " or ".join(map(str, rule.allowed))
 
 
 def _flag(option: str) -> str:

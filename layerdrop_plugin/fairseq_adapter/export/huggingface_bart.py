@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..options.config import get
 from .huggingface_names import ACTIVATIONS
 
 OUTPUT = "decoder.output_projection.weight"
@@ -49,7 +50,7 @@ def config(options: Namespace, ours: Any) -> dict[str, Any]:
         "scale_embedding": not options.no_scale_embedding,
         "dropout": options.dropout,
         "attention_dropout": options.attention_dropout,
-        "activation_dropout": options.activation_dropout,
+        "activation_dropout": get(options, "activation_dropout", 0.0),
         "classifier_dropout": options.pooler_dropout,
         "bos_token_id": 0,
         "pad_token_id": positions.padding_idx,

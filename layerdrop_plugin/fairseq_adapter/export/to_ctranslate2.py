@@ -16,14 +16,18 @@ import torch
 
 from ... import atomic, atomic_folder
 from ...layer_spec import LayerSpec
+from ..checkpoints import at_load
 from ..checkpoints.provenance import Pruned
 from . import MARKS, expressible, source
 from .source import Source
 
 TARGET = "CTranslate2"
 MULTILINGUAL = "translation_multi_simple_epoch"
+PAIRS = "multilingual_transformer"
+"""It has an encoder and a decoder for each pair of languages, one pair of which is exported."""
 TASKS = {
     **dict.fromkeys(("transformer", "bart", "transformer_align"), ("translation", MULTILINGUAL)),
+    PAIRS: ("multilingual_translation",),
     "transformer_lm": ("language_modeling",),
 }
 """The families that the converter knows and LayerDrop is made for, with the tasks that each may have."""
@@ -63,14 +67,17 @@ def export(
     check(model)
     folder = _data_folder(model.options, data)
     atomic_folder.check_apart(out, folder, "--data")
-    if model.family != "transformer_lm":
+    if model.family == PAIRS:
+        _set_pair(model, languages)
+    elif model.family != "transformer_lm":
         _set_languages(model.options, languages, folder)
     _check_dictionaries(model, folder)
     with _work_folder() as work, atomic_folder.write_folder(out, force, MARKS) as temporary:
         checkpoint = os.path.join(work, "checkpoint.pt")
         with atomic.write_file(checkpoint, option="TMPDIR") as file:  # its errors are one line
             torch.save(replace(model.checkpoint, args=model.options, cfg=None).as_state(), file)
-        _convert(checkpoint, folder, temporary, quantization)
+        with at_load.used(path):
+            _convert(checkpoint, folder, temporary, quantization)
     return model.kept
 
 
@@ -93,6 +100,8 @@ def check(model: Source) -> None:
         expressible.refuse("task", " or ".join(TASKS[model.family]), TARGET, options.task)
     if options.task == MULTILINGUAL:
         expressible.check(options, expressible.CTRANSLATE2_MULTILINGUAL, TARGET)
+    if model.family == PAIRS:
+        expressible.check(options, expressible.CTRANSLATE2_PAIRS, TARGET)
     if model.family == "transformer_lm":
         expressible.check(options, expressible.CTRANSLATE2_LANGUAGE_MODEL, TARGET)
         _check_projections(options)
@@ -145,6 +154,20 @@ def _set_languages(options: Namespace, given: tuple[str | None, str | None], fol
     options.source_lang, options.target_lang = known
 
 
+def _set_pair(model: Source, given: tuple[str | None, str | None]) -> None:
+    """Set the pair of languages, in place, as the only one: of others, the dictionaries need not be there."""
+    names = (name.split(".") for name in model.checkpoint.weights)  # models.en-de.encoder. ...
+    pairs = dict.fromkeys(parts[1] for parts in names if parts[0] == "models")
+    fitting = [pair for pair in pairs if all(one in (None, other) for one, other in zip(given, pair.split("-")))]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"`--source-lang` and `--target-lang` must name a pair of the model, {' or '.join(pairs)}, "
+            f"but are {given[0]!r} and {given[1]!r}."
+        )
+    model.options.lang_pairs = fitting
+    model.options.source_lang, model.options.target_lang = fitting[0].split("-")
+
+
 def _named(given: Iterable[str | None], known_elsewhere: Iterable[str | None], who: str) -> list[str | None]:
     """Return the language that either source names.
 
@@ -168,6 +191,7 @@ def _check_dictionaries(model: Source, folder: str) -> None:
 
     if model.options.task == MULTILINGUAL:
         _language_file(model.options, folder)
+    within = f"models.{model.options.lang_pairs[0]}." if model.family == PAIRS else ""
     for stack, name in _dictionaries(model).items():
         file = os.path.join(folder, name)
         if not os.path.isfile(file):
@@ -176,7 +200,7 @@ def _check_dictionaries(model: Source, folder: str) -> None:
             words = len(_with_languages(Dictionary.load(file), model.options, folder))
         except Exception as error:  # fairseq's are of no class of their own
             raise ValueError(f"`--data` must hold dictionaries, but {file} is not one: {error}.") from None
-        rows = len(source.weight(model, f"{stack}.embed_tokens.weight"))
+        rows = len(source.weight(model, f"{within}{stack}.embed_tokens.weight"))
         if words != rows:
             raise ValueError(
                 f"`--data` must hold the dictionaries of the model, whose {stack} knows {rows} words, "

@@ -1,4 +1,4 @@
-"""Export RoBERTa and BART to Hugging Face's transformers, which build and write the model."""
+"""Export RoBERTa, BART, wav2vec 2.0 and HuBERT to Hugging Face's transformers, which build and write the model."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ... import atomic_folder
 from ...layer_spec import LayerSpec
+from ..checkpoints import at_load
 from ..checkpoints.provenance import Pruned
-from . import MARKS, expressible, huggingface_bart, huggingface_names, source
+from . import MARKS, expressible, huggingface_bart, huggingface_names, huggingface_speech, source
 from .huggingface_names import MASKED_LM
 from .source import Source
 
@@ -24,10 +25,10 @@ GENERATION = "BartForConditionalGeneration"
 
 
 class Exported(NamedTuple):
-    """The class of transformers that the folder is for, the head in it, and what was pruned."""
+    """The class of transformers that the folder is for, the head in it, if any, and what was pruned."""
 
     kind: str
-    head: str
+    head: str | None
     kept: dict[str, Pruned]
 
 
@@ -50,29 +51,44 @@ def export(
     atomic_folder.check_folder(out, force, MARKS)
     atomic_folder.check_apart(out, path, "CKPT")
     model = source.read(path, specs)
-    if model.family not in ("roberta", "bart"):
-        raise ValueError(f"`CKPT` must be a RoBERTa or BART for Hugging Face, but is a {model.family}.")
-    theirs, head = _checked_bart(model, head) if model.family == "bart" else _checked_roberta(model, head)
+    with at_load.used(path):
+        theirs, head = _checked(model, head)
     with atomic_folder.write_folder(out, force, MARKS) as temporary:
         _save(theirs, temporary)
+        if model.family in huggingface_speech.NAMES:
+            huggingface_speech.extractor(model.options).save_pretrained(temporary)
     return Exported(type(theirs).__name__, head, model.kept)
 
 
+def _checked(model: Source, head: str | None) -> tuple[Any, str | None]:
+    """Return Hugging Face's model, which gives the same logits or hidden states, and the name of the head in it."""
+    if model.family == "roberta":
+        return _checked_roberta(model, head)
+    if model.family == "bart":
+        _check_no_head("BART", GENERATION, head)
+        return _checked_bart(model), "lm_head"
+    if model.family in huggingface_speech.NAMES:
+        _check_no_head(model.family, f"{huggingface_speech.NAMES[model.family]}Model", head)
+        return _checked_speech(model), None
+    raise ValueError(f"`CKPT` must be a RoBERTa, BART, wav2vec2 or hubert for Hugging Face, but is a {model.family}.")
+
+
+def _check_no_head(name: str, kind: str, head: str | None) -> None:
+    if head is not None:
+        raise ValueError(f"`--head` must be left out for {name}, which is exported as {kind}, but is {head!r}.")
+
+
 def _checked_roberta(model: Source, wanted: str | None) -> tuple[Any, str]:
-    """Return Hugging Face's model, which gives the same logits, and the name of the head in it."""
     head = _head(model, wanted)
     check(model, head)
     ours = _fairseqs(model)
     config, weights = huggingface_names.config(model.options, ours, head), huggingface_names.weights(ours, head)
     theirs = _theirs("RobertaConfig", config, KINDS[head == MASKED_LM], weights)
-    _check_equal(*_logits(ours, theirs, head), TARGET)
+    _check_equal(*_logits(ours, theirs, head), f"the logits of {TARGET}")
     return theirs, head
 
 
-def _checked_bart(model: Source, head: str | None) -> tuple[Any, str]:
-    """The same of BART, whose only head is the output layer."""
-    if head is not None:
-        raise ValueError(f"`--head` must be left out for BART, which is exported as {GENERATION}, but is {head!r}.")
+def _checked_bart(model: Source) -> Any:
     expressible.check(model.options, expressible.BART, BART)
     for one, other in (
         ("max_target_positions", "max_source_positions"),
@@ -83,8 +99,19 @@ def _checked_bart(model: Source, head: str | None) -> tuple[Any, str]:
     ours = _fairseqs(model)
     config, weights = huggingface_bart.config(model.options, ours), huggingface_bart.weights(ours)
     theirs = _theirs("BartConfig", config, GENERATION, weights)
-    _check_equal(*_logits_of_bart(ours, theirs), BART)
-    return theirs, "lm_head"
+    _check_equal(*_logits_of_bart(ours, theirs), f"the logits of {BART}")
+    return theirs
+
+
+def _checked_speech(model: Source) -> Any:
+    name = huggingface_speech.NAMES[model.family]
+    target = f"Hugging Face's {name}"
+    expressible.check(model.options, expressible.SPEECH, target)
+    ours = huggingface_speech.fairseqs(model)
+    config, weights = huggingface_speech.config(model, ours), huggingface_speech.weights(ours)
+    theirs = _theirs(f"{name}Config", config, f"{name}Model", weights)
+    _check_equal(*huggingface_speech.hidden_states(ours, theirs), f"the hidden states of {target}")
+    return theirs
 
 
 def check(model: Source, head: str) -> None:
@@ -172,11 +199,11 @@ def _logits_of_bart(ours: Any, theirs: Any) -> tuple[Tensor, Tensor]:
     return before, theirs(tokens, attention_mask=words.long(), decoder_input_ids=targets).logits
 
 
-def _check_equal(before: Tensor, after: Tensor, target: str) -> None:
+def _check_equal(before: Tensor, after: Tensor, what: str) -> None:
     """Refuse what differs: a version of transformers may come to compute something else."""
     difference = float((before - after).abs().max() / before.abs().max().clamp(min=1))
     if not difference < 1e-3:
-        raise ValueError(f"`CKPT` can't be exported: the logits of {target} differ from fairseq's by {difference:.2g}.")
+        raise ValueError(f"`CKPT` can't be exported: {what} differ from fairseq's by {difference:.2g}.")
 
 
 def _save(model: Any, folder: str) -> None:

@@ -286,7 +286,9 @@ def test_weights_of_another_model(to_huggingface, full, tmp_path):
 def test_other_models(to_huggingface, full, tmp_path):
     with pytest.raises(ValueError) as error:
         to_huggingface.export(str(full["transformer_lm"]), str(tmp_path / "out"), {})
-    assert str(error.value) == "`CKPT` must be a RoBERTa or BART for Hugging Face, but is a transformer_lm."
+    assert str(error.value) == (
+        "`CKPT` must be a RoBERTa, BART, wav2vec2 or hubert for Hugging Face, but is a transformer_lm."
+    )
 
 
 def test_a_model_that_computes_something_else(to_huggingface, full, lively, tmp_path, monkeypatch):
