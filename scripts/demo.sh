@@ -7,7 +7,7 @@
 # The first lines are settings: RATE=0.5 DEMO_DIR=demo-0.5 bash scripts/demo.sh
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-: "${DEMO_DIR:=$root/demo}" "${RATE:=0.2}" "${UPDATES:=2400}" "${PAIRS:=60000}" "${DEPTHS:=6 5 4 3 2}" "${SEED:=1}"
+: "${DEMO_DIR:=$root/demo}" "${RATE:=0.2}" "${UPDATES:=2000}" "${PAIRS:=60000}" "${DEPTHS:=6 5 4 3 2}" "${SEED:=1}"
 : "${LM_DEPTHS:=6 4 3}"
 SIZE="--encoder-layers 6 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --encoder-attention-heads 4
   --decoder-layers 6 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
