@@ -30,6 +30,7 @@ def lively(configure, tiny, aligned, full, tmp_path_factory):
     def make(family, *options):
         usual = [word for word in argv_of(tiny, family) if word != "--full-context-alignment"]
         cfg = configure(aligned, *usual, *options)
+        torch.manual_seed(1)
         model = tasks.setup_task(cfg.task).build_model(cfg.model)
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():

@@ -39,6 +39,7 @@ def lively(configure, tiny, data, full, tmp_path_factory):
         usual = [option for option in tiny[family] if option != joined]
         cfg = configure(data[family], "--arch", f"layerdrop_{family}", *usual, *options)
         task = tasks.setup_task(cfg.task)
+        torch.manual_seed(1)
         model = task.build_model(cfg.model).eval()
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
