@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from fairseq import checkpoint_utils, tasks
-from omegaconf import OmegaConf
+from shared.big_weights import save_with_big_weights
 from shared.text_models import aligned, argv_of  # noqa: F401  a fixture
 
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
@@ -32,13 +32,8 @@ def lively(configure, tiny, aligned, full, tmp_path_factory):
         cfg = configure(aligned, *usual, *options)
         torch.manual_seed(1)
         model = tasks.setup_task(cfg.task).build_model(cfg.model)
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight += 0.4 * torch.randn(weight.shape, generator=generator)
         path = str(tmp_path_factory.mktemp("lively") / "checkpoint.pt")
-        saved = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-        torch.save({**torch.load(full["transformer"]), "cfg": saved, "model": model.state_dict()}, path)
+        save_with_big_weights(model, cfg, full["transformer"], path)
         return path
 
     return make

@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from shared.big_weights import save_with_big_weights
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 
@@ -32,7 +33,6 @@ def to_ctranslate2(full):
 def lively(configure, tiny, data, full, tmp_path_factory):
     """A function from a family and options to a checkpoint whose random weights are big, its model and task."""
     from fairseq import tasks
-    from omegaconf import OmegaConf
 
     def make(family, *options):
         joined = "--share-all-embeddings" if "--encoder-embed-dim" in options else None
@@ -41,13 +41,8 @@ def lively(configure, tiny, data, full, tmp_path_factory):
         task = tasks.setup_task(cfg.task)
         torch.manual_seed(1)
         model = task.build_model(cfg.model).eval()
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight += 0.4 * torch.randn(weight.shape, generator=generator)
         path = str(tmp_path_factory.mktemp("lively") / "checkpoint.pt")
-        saved = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-        torch.save({**torch.load(full[family]), "cfg": saved, "model": model.state_dict()}, path)
+        save_with_big_weights(model, cfg, full[family], path)
         return path, model, task
 
     return make
