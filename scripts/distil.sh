@@ -15,6 +15,10 @@
 #   WEIGHT=0.5 TEMPERATURE=1               learns from the teacher's distributions, too (layerdrop_distillation)
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
+case ${1-} in
+  -h | --help) sed -n '2,17s/^# //p' "$0" && exit ;;
+  ?*) echo "distil.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
+esac
 NAME=distil
 source "$(dirname "$0")/recipes/stages.sh"
 [ -z "$TINY" ] || [ -z "${TEACHER:-}${BIN:-}" ] || die "TEACHER and BIN must be left out with TINY=1, which makes its own."
@@ -30,6 +34,7 @@ small="--arch layerdrop_transformer_tiny --share-all-embeddings --encoder-layers
 [ -z "$TINY" ] || : "${MODEL:=$small}"
 [ -n "$TEACHER" ] && [ -n "$BIN" ] && [ -n "$MODEL" ] || die "TEACHER, BIN and MODEL must be set: see its head."
 [[ $MODEL == *--arch* ]] || die "MODEL must have the teacher's --arch, but is '$MODEL'."
+[[ $KEEP =~ ^[^+]+\+[^+]+$ ]] || die "KEEP must be encoder+decoder layers, as in every_other:3+0-2, but is '$KEEP'."
 case $SHARDS in 0* | *[!0-9]*) die "SHARDS must be a whole number of at least 1, but is '$SHARDS'." ;; esac
 
 prepare() {

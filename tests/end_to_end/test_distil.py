@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,11 +110,24 @@ def test_another_teacher_in_the_same_place_translates_anew(recipe, tmp_path):
             {"TEACHER": "t", "BIN": "b", "MODEL": MODEL, "SHARDS": "0"},
             "SHARDS must be a whole number of at least 1, but is '0'.",
         ),
+        (
+            {"TEACHER": "t", "BIN": "b", "MODEL": MODEL, "KEEP": "every_other:3"},
+            "KEEP must be encoder+decoder layers, as in every_other:3+0-2, but is 'every_other:3'.",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line(settings, message, recipe, tmp_path):
     failed = recipe("distil", tmp_path / "new", status=2, TINY="", **settings)
     assert failed.stderr.splitlines() == [f"distil: {message}"]
+
+
+def test_an_unknown_option_is_refused_and_help_is_its_head():
+    script = ["bash", str(Path(__file__).parents[2] / "scripts" / "distil.sh")]
+    failed = subprocess.run([*script, "--nope"], capture_output=True, text=True)
+    assert failed.returncode == 2
+    assert failed.stderr == "distil.sh: the only option is --help, but one is '--nope'.\n"
+    shown = subprocess.run([*script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("Distils a translation model into a part of itself")
 
 
 @pytest.mark.parametrize("name", ["TEACHER", "BIN"])
