@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .. import atomic_folder, message
 from ..fairseq_adapter.export import MARKS
+from . import card
 from .command import Parser, add_stack_options, load_fairseq, stack_specs
+
+if TYPE_CHECKING:
+    from ..fairseq_adapter.checkpoints.description import Description
+    from ..fairseq_adapter.checkpoints.provenance import Pruned
 
 DESCRIPTION = """\
 Write a model, with all its layers or some of them, as a folder for another library:
@@ -41,13 +47,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with parser.errors():
         specs = stack_specs(args)
-        _check(args)
+        search = _check(args)
         load_fairseq()
-        _export(args, specs)
+        from ..fairseq_adapter.checkpoints.describe import describe
+
+        origin = describe(args.checkpoint) if args.card else None
+        scores = {} if origin is None else card.scores(args, search, specs, origin.stacks)
+        kept, kind = _export(args, specs)
+        if origin is not None:
+            properties = {"kind": (origin.architecture or "", kind), **_layers(origin, kept)}
+            card.write(args, parser.prog, argv, args.out, properties, scores)
 
 
-def _check(args: Namespace) -> None:
-    """Refuse what is wrong with any checkpoint."""
+def _check(args: Namespace) -> Any:
+    """Refuse what is wrong with any checkpoint; return the search of `--scores`."""
     for target, options in OPTIONS.items():
         for option in options:
             value, flag = getattr(args, option), "--" + option.replace("_", "-")
@@ -62,9 +75,21 @@ def _check(args: Namespace) -> None:
                 f'`--to {args.to}` needs {package}: pip install "layerdrop_plugin[{args.to}]", '
                 "or in a checkout: bash scripts/setup.sh --all."
             )
+    return card.check(args, args.out)
 
 
-def _export(args: Namespace, specs: dict[str, str]) -> None:
+def _layers(origin: Description, kept: Mapping[str, Pruned]) -> dict[str, tuple[str, str]]:
+    """Return the layers of each stack, and the parameters with all layers and with these."""
+    rows, parameters = {}, origin.parameters
+    for name, stack in origin.stacks.items():
+        here = kept[name].kept if name in kept else tuple(range(stack.depth))
+        rows[f"{name} layers"] = (str(stack.depth), f"{len(here)} ({kept[name]})" if name in kept else str(len(here)))
+        parameters -= sum(count for number, count in enumerate(stack.layer_parameters) if number not in here)
+    return {**rows, "parameters, as a checkpoint": (f"{origin.parameters:,}", f"{parameters:,}")}
+
+
+def _export(args: Namespace, specs: dict[str, str]) -> tuple[dict[str, Pruned], str]:
+    """Write the folder, say so, and return what was pruned, and what kind of a folder that is."""
     if args.to == "ctranslate2":
         from ..fairseq_adapter.export import to_ctranslate2
 
@@ -81,6 +106,7 @@ def _export(args: Namespace, specs: dict[str, str]) -> None:
     print(message.printable(f"{args.out}: {kind}, {layers}"))
     if args.to == "huggingface":
         print(message.printable(f"{args.out}: {NO_TOKENIZER if head else NO_LABELS}"))
+    return kept, kind
 
 
 def _parser() -> Parser:
@@ -105,5 +131,6 @@ def _parser() -> Parser:
         help="of a RoBERTa: a classification head of the checkpoint, or masked_lm (default: the only classification "
         "head, masked_lm if there is none)",
     )
+    card.add_options(parser)
     parser.add_argument("--force", action="store_true", help="replace the files of an earlier export in OUT")
     return parser

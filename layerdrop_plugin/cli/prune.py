@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
-from . import description_text, results
+from . import card, description_text, results
 from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """\
   layerdrop-prune checkpoint_best.pt --output small.pt --encoder every_other:3 --decoder 0,2,4
   layerdrop-prune checkpoint_best.pt --output small.pt --decoder drop:0.5 --stock --dtype float16
   layerdrop-prune checkpoint_last.pt --output small.pt --decoder 0-3,8 --keep-optimizer --json small.json
+  layerdrop-prune checkpoint_best.pt --output small.pt --decoder 0,2,5 --card --scores search.json
 """
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -32,27 +33,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with parser.errors():
         specs = stack_specs(args)
-        _check(args, specs)
+        search = _check(args, specs)
         with needing_fairseq():
             from ..fairseq_adapter.checkpoints.describe import describe  # torch takes a second to import
             from ..fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 
         before = describe(args.checkpoint)
+        scores = card.scores(args, search, specs, before.stacks)
         load_fairseq()
         how = (args.stock, args.dtype, args.keep_optimizer, args.force, parser.warn)
         prune_checkpoint(args.checkpoint, args.output, specs, *how)
         after = describe(args.output)
-        print(results.table(_rows(before, after), dict.fromkeys(("before", "after"), _shown)))
+        rows = _rows(before, after)
+        print(results.table(rows, dict.fromkeys(("before", "after"), _shown)))
         data = {"before": before.as_json(), "after": after.as_json()}
         results.write(args, data, [description_text.row(before), description_text.row(after)])
+        properties = {row[""]: (_shown(row["before"]), _with_kept(row)) for row in rows}
+        card.write(args, parser.prog, argv, args.output, properties, scores)
 
 
-def _check(args: Namespace, specs: Mapping[str, str]) -> None:
-    """Refuse what is wrong with any checkpoint."""
+def _check(args: Namespace, specs: Mapping[str, str]) -> Any:
+    """Refuse what is wrong with any checkpoint; return the search of `--scores`."""
     if not specs and not args.stock and args.dtype is None:
         raise ValueError("one of `--encoder`, `--decoder`, `--stock` and `--dtype` must be given, but none is.")
     atomic.check_file(args.output, args.force)
     results.check(args, args.checkpoint, args.output)
+    return card.check(args, args.output)
 
 
 def _rows(before: Description, after: Description) -> list[dict[str, Any]]:
@@ -83,6 +89,11 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _with_kept(row: Mapping[str, Any]) -> str:
+    kept = row.get("kept")
+    return _shown(row["after"]) + (f" ({kept})" if kept else "")
+
+
 def _parser() -> Parser:
     parser = Parser("layerdrop-prune", DESCRIPTION, EXAMPLES)
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
@@ -99,5 +110,6 @@ def _parser() -> Parser:
         action="store_true",
         help="keep the optimizer's state and the moving average (EMA), to continue the training",
     )
+    card.add_options(parser)
     results.add_options(parser)
     return parser

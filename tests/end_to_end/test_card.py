@@ -1,0 +1,81 @@
+"""`--card` of layerdrop-prune and layerdrop-export: the model card beside what they write."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+
+import layerdrop_plugin
+
+SEARCH = {"stacks": {"decoder": 4}, "ranking": [{"rank": "1", "decoder": "0,2", "loss": 4.5, "perplexity": 22.63}]}
+
+
+@pytest.fixture
+def search(tmp_path):
+    (tmp_path / "search.json").write_text(json.dumps(SEARCH), encoding="utf-8")
+    return tmp_path / "search.json"
+
+
+def test_of_a_pruned_checkpoint(full, command, search, tmp_path):
+    argv = [full["transformer_lm"], "-o", tmp_path / "small.pt", "--decoder", "every_other:2", "--card"]
+    done = command("layerdrop-prune", *argv, "--scores", search)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    card = (tmp_path / "small.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# small.pt\n\nMade of `{full['transformer_lm']}` on {datetime.date.today()}:\n\n```sh\n")
+    assert f"layerdrop-prune {' '.join(map(str, argv))} --scores {search}  # layerdrop_plugin" in card
+    assert f"# layerdrop_plugin {layerdrop_plugin.__version__}\n```" in card
+    assert "| decoder layers | 4 | 2 (0,2 of 4) |\n" in card
+    (parameters,) = [row for row in rows if row[0] == "parameters"]
+    assert f"| parameters | {parameters[1]} | {parameters[2]} |\n" in card
+    assert card.endswith("| data | loss | perplexity |\n| --- | --- | --- |\n| searched on | 4.5 | 22.63 |\n")
+
+
+def test_of_an_exported_model(full, command, tmp_path):
+    pytest.importorskip("ctranslate2")
+    argv = ["--to", "ctranslate2", tmp_path / "out", "--decoder", "first:1", "--quantization", "int8"]
+    command("layerdrop-export", full["transformer_lm"], *argv, "--card")
+    command("layerdrop-prune", full["transformer_lm"], "-o", tmp_path / "small.pt", "--decoder", "0", "--card")
+    card, pruned = ((tmp_path / name).read_text(encoding="utf-8").splitlines() for name in ("out.md", "small.md"))
+    assert card[0] == "# out"
+    assert card[-3:-1] == [
+        "| kind | layerdrop_transformer_lm | CTranslate2, int8 |",
+        "| decoder layers | 4 | 1 (0 of 4) |",
+    ]
+    (parameters,) = [line for line in pruned if line.startswith("| parameters |")]
+    assert card[-1] == parameters.replace("parameters", "parameters, as a checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scores", "search.json"], "`--scores` must go with `--card`, but is 'search.json' without it."),
+        (
+            ["--card", "--scores", "none.json"],
+            "`--scores` must be what layerdrop-search wrote with --json for this checkpoint and these layers, "
+            "but none.json can't be read: [Errno 2] No such file or directory: 'none.json'.",
+        ),
+        (
+            ["--card", "--scores", "search.json"],
+            "`--scores` must be what layerdrop-search wrote with --json for this checkpoint and these layers, "
+            "but search.json has not scored decoder layers 1.",
+        ),
+    ],
+)
+def test_a_wrong_option_writes_nothing(options, message, full, command, search, tmp_path):
+    argv = [full["transformer_lm"], "-o", "small.pt", "--decoder", "1", *options]
+    done = command("layerdrop-prune", *argv, cwd=tmp_path, status=2)
+    assert done.stderr == f"layerdrop-prune: error: {message}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
+
+
+def test_a_card_that_is_there_is_kept(full, command, tmp_path):
+    (tmp_path / "small.md").write_text("mine", encoding="utf-8")
+    argv = [full["transformer_lm"], "-o", "small.pt", "--decoder", "1", "--card"]
+    done = command("layerdrop-prune", *argv, cwd=tmp_path, status=2)
+    assert (
+        done.stderr
+        == "layerdrop-prune: error: `--card` must be a new file, but small.md exists; --force replaces it.\n"
+    )
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["mine"]
