@@ -22,6 +22,9 @@ GRAMMAR = (
 )
 """What a specification may look like, for help texts and errors."""
 
+WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBERS = dict(enumerate(WORDS, start=2))
+
 
 def parse(
     spec: LayerSpec, depth: int, option: str = "layers_to_keep", learned_rates: Sequence[float] | None = None
@@ -88,6 +91,30 @@ def describe(kept: Sequence[int]) -> str:
     '0,2,4'
     """
     return ",".join(map(str, kept))
+
+
+def kept_of(kept: Sequence[int], depth: int) -> str:
+    """Write which layers are kept of how many; the brackets tell indices from a number of layers.
+
+    >>> kept_of((3,), 6)
+    '[3] of 6'
+    """
+    return f"[{describe(kept)}] of {depth}"
+
+
+def single_layer_note(spec: LayerSpec, depth: int) -> str | None:
+    """Return a note on a specification that is one number, which may have been meant as a number of layers; else None.
+
+    A list of one, '[3]', says that it is an index. No number of layers is 0.
+
+    >>> single_layer_note("3", depth=6)
+    'layer 3 of 6: one layer; for three layers, every_other:3'
+    """
+    text = str(spec).strip()
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) == 0:
+        return None
+    layers = "one layer" if int(text) == 1 else f"{NUMBERS.get(int(text), int(text))} layers"
+    return f"layer {int(text)} of {depth}: one layer; for {layers}, every_other:{int(text)}"
 
 
 def _parse(spec: LayerSpec, depth: int | None, option: str) -> Kept | None:

@@ -64,8 +64,9 @@ class Parser(argparse.ArgumentParser):
         SIGTERM and SIGHUP end it after the code inside has removed its temporary files. `load_fairseq` silences
         fairseq's log and torch's warnings; at the end they are as before, for a program that calls `main`.
         """
-        fairseq = logging.getLogger("fairseq")
-        level = fairseq.level
+        fairseq, ours = logging.getLogger("fairseq"), logging.getLogger(__name__.partition(".")[0])
+        level, warnings_of_ours = fairseq.level, _Warnings(self)
+        ours.addHandler(warnings_of_ours)
         try:
             with warnings.catch_warnings(), stopping.cleanly():
                 yield
@@ -78,7 +79,20 @@ class Parser(argparse.ArgumentParser):
         except KeyboardInterrupt:
             self.exit(130, f"{self.prog}: interrupted\n")
         finally:
+            ours.removeHandler(warnings_of_ours)
             fairseq.setLevel(level)
+
+
+class _Warnings(logging.Handler):
+    """Shows what the package warns of as a command's warnings."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(logging.WARNING)
+        self._parser = parser
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message on a line."""
+        self._parser.warn(record.getMessage())
 
 
 def _values(value: Any) -> list[str]:

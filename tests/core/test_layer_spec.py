@@ -185,3 +185,25 @@ def test_a_check_at_a_depth_is_that_of_parse():
 )
 def test_which_specifications_need_learned_rates(spec, learned):
     assert layer_spec.is_learned(spec) == learned
+
+
+@pytest.mark.parametrize(
+    ("spec", "depth", "note"),
+    [
+        ("3", 6, "layer 3 of 6: one layer; for three layers, every_other:3"),
+        (3, 6, "layer 3 of 6: one layer; for three layers, every_other:3"),
+        (" 03 ", 6, "layer 3 of 6: one layer; for three layers, every_other:3"),
+        ("1", 6, "layer 1 of 6: one layer; for one layer, every_other:1"),
+        ("12", 16, "layer 12 of 16: one layer; for twelve layers, every_other:12"),
+        ("13", 16, "layer 13 of 16: one layer; for 13 layers, every_other:13"),
+        ("0", 6, None),  # nobody keeps no layer
+        (0, 6, None),
+        ("[3]", 6, None),
+        ([3], 6, None),
+        ("3-3", 6, None),
+        ("0,3", 6, None),
+        ("first:3", 6, None),
+    ],
+)
+def test_a_lone_index_may_have_been_meant_as_a_number_of_layers(spec, depth, note):
+    assert layer_spec.single_layer_note(spec, depth) == note

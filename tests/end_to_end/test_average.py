@@ -88,7 +88,8 @@ def test_generate_prunes_it(averaged, run, command, data, cut, tmp_path):
     assert len(hypotheses(whole)) == 24
     assert hypotheses(pruned) == hypotheses(small) != hypotheses(whole)
     line = (
-        "Pruning model to specified layer configuration: encoder keeps layers 0,3 of 4; decoder keeps layers 1,2 of 4"
+        "Pruning model to specified layer configuration: "
+        "encoder keeps layers [0,3] of 4; decoder keeps layers [1,2] of 4"
     )
     assert line in pruned.stdout + pruned.stderr
 

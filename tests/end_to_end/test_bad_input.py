@@ -63,8 +63,8 @@ AFTER_DATA = [  # the first three are beginnings: why torch finds a file broken 
     (
         "transformer_lm",
         ["--restore-file", "{pruned}", "--decoder-layers-to-keep", "0,3"],
-        "`decoder_layers_to_keep` must fit the checkpoint, but asks for layers 0,3 of 4, "
-        "and {pruned} was pruned before and holds layers 0,2 of 4.",
+        "`decoder_layers_to_keep` must fit the checkpoint, but asks for layers [0,3] of 4, "
+        "and {pruned} was pruned before and holds layers [0,2] of 4.",
     ),
 ]
 PATH = ["--path", "{full}", "--model-overrides"]
@@ -86,7 +86,7 @@ OVERRIDES = [  # command, family, options, message
         "transformer_lm",
         ["--path", "{pruned}", "--model-overrides", "{{'decoder_layers_to_keep': '0,2'}}"],
         "`decoder_layers_to_keep` must name layers from 0 to 1, but has 2 in '0,2'. "
-        "The checkpoint was pruned before and holds decoder layers 0,2 of 4.",
+        "The checkpoint was pruned before and holds decoder layers [0,2] of 4.",
     ),
     (
         "fairseq-generate",

@@ -246,7 +246,7 @@ def test_checkpointed_activations_change_no_mask_and_no_rate(trained):
 
 def test_workers_pick_up_from_a_checkpoint_that_is_pruned_and_once_more(trained):
     first, again = trained["pruned"][1], trained["pruned once more"][1]
-    assert "decoder keeps layers 0,2 of 4" in first
+    assert "decoder keeps layers [0,2] of 4" in first
     assert "Loaded checkpoint" in first
     assert "@ 12 updates" in first
     assert "@ 14 updates" in again

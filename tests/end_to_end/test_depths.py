@@ -159,7 +159,7 @@ def test_depths_that_pruning_loses_are_named_once(trained_lm, run, tmp_path):
     options = ["--decoder-layers-to-keep", "first:3", "--restore-file", path, "--reset-dataloader"]
     log = run("transformer_lm", *options, "--layerdrop-depths", "2,1", "--max-update", 13, "--save-dir", tmp_path)
     assert [line.split(" | ")[-1] for line in log.messages.splitlines() if "WARNING" in line and "trained" in line] == [
-        "not trained, as pruning leaves decoder layers 0,1,2: 2 of --layerdrop-depths",
+        "not trained, as pruning leaves decoder layers [0,1,2]: 2 of --layerdrop-depths",
         f"{path}: the layers that are kept are none of the depths that were trained, 4, 2, 1",
     ]
     assert state_of(tmp_path)["cfg"]["model"].layerdrop_depths == "3=0.7,1=0.3"
@@ -271,7 +271,7 @@ def test_describe_and_sweep_take_the_depths_that_were_trained(trained_lm, data, 
         ),
         (
             ["--layerdrop-depths", "2", "--decoder-layers-to-keep", "first:3"],
-            "`--layerdrop-depths` must name a depth that is left after pruning to decoder layers 0,1,2, but has 2; "
+            "`--layerdrop-depths` must name a depth that is left after pruning to decoder layers [0,1,2], but has 2; "
             "depths count the layers before pruning.",
         ),
         (

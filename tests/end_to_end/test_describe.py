@@ -54,6 +54,6 @@ def test_a_pruned_model_of_another_family(command, tmp_path):
     torch.save({"model": weights, "cfg": {"model": options}, "layerdrop": {"encoder": origin}}, tmp_path / "small.pt")
     lines = command("layerdrop-describe", tmp_path / "small.pt").stdout.splitlines()
     assert lines[3:5] == [
-        "  encoder       2 layers, pruned to 0,6 of 12, embed 16, ffn 24, 4 heads, 384 parameters a layer",
+        "  encoder       2 layers, pruned to [0,6] of 12, embed 16, ffn 24, 4 heads, 384 parameters a layer",
         "  decoder       1 layer, embed 16, ffn 24, 384 parameters a layer",
     ]

@@ -42,7 +42,7 @@ def test_generate(trained_by, command, full, stock_full, data, cut, tmp_path):
     whole = command("fairseq-generate", *argv, path)
     assert len(results(pruned, "H")) == 24
     assert results(pruned) == results(small) != results(whole)
-    kept = LINE + "encoder keeps layers 0,3 of 4; decoder keeps layers 1,2 of 4"
+    kept = LINE + "encoder keeps layers [0,3] of 4; decoder keeps layers [1,2] of 4"
     assert (pruned.stdout + pruned.stderr).count(kept) == 1
     assert LINE not in whole.stdout + whole.stderr
     assert parameters(pruned)[-1] == size(by_hand) < size(path)
@@ -55,7 +55,7 @@ def test_interactive(command, full, data, text, cut, tmp_path):
     small = command("fairseq-interactive", *argv, cut(full["transformer"], tmp_path / "cut.pt", KEPT), stdin=words)
     assert len(results(pruned, "H")) == 24
     assert results(pruned) == results(small)
-    assert LINE + "encoder keeps layers 0,3 of 4" in pruned.stdout + pruned.stderr
+    assert LINE + "encoder keeps layers [0,3] of 4" in pruned.stdout + pruned.stderr
 
 
 def test_eval_lm(command, full, data, cut, tmp_path):
@@ -66,7 +66,7 @@ def test_eval_lm(command, full, data, cut, tmp_path):
     small, whole = command("fairseq-eval-lm", *argv, by_hand), command("fairseq-eval-lm", *argv, path)
     losses = [loss(process) for process in (pruned, small, whole)]
     assert losses[0] == losses[1] != losses[2]
-    assert LINE + "decoder keeps layers 0,2 of 4" in pruned.stdout + pruned.stderr
+    assert LINE + "decoder keeps layers [0,2] of 4" in pruned.stdout + pruned.stderr
     assert parameters(pruned)[-1] == size(by_hand)
 
 

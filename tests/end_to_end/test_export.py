@@ -31,7 +31,7 @@ def test_translations(trained, command, data, tmp_path):
     found = {}
     for depth, kept in KEPT.items():
         done = command("layerdrop-export", trained, "--to", "ctranslate2", *kept, tmp_path / depth)
-        layers = "encoder layers 0,3 of 4; decoder layers 0,2 of 4" if kept else "all layers"
+        layers = "encoder layers [0,3] of 4; decoder layers [0,2] of 4" if kept else "all layers"
         assert (done.stdout, done.stderr) == (f"{tmp_path}/{depth}: CTranslate2, float32, {layers}\n", "")
         argv = [data["transformer"], "--user-dir", "layerdrop_plugin", "--cpu", "--path", trained, "--beam", 1]
         argv += ["--max-len-b", 12, "--batch-size", 24, "--model-overrides", OVERRIDES[depth]]
@@ -51,7 +51,7 @@ def test_a_language_model(full, command, tmp_path):
     ctranslate2 = pytest.importorskip("ctranslate2")
     argv = ["--to", "ctranslate2", "--decoder", "first:1", "--quantization", "int8", tmp_path / "out"]
     done = command("layerdrop-export", full["transformer_lm"], *argv)
-    assert done.stdout == f"{tmp_path}/out: CTranslate2, int8, decoder layers 0 of 4\n"
+    assert done.stdout == f"{tmp_path}/out: CTranslate2, int8, decoder layers [0] of 4\n"
     (found,) = ctranslate2.Generator(str(tmp_path / "out")).score_batch([["</s>", "w1", "w2", "</s>"]])
     assert found.tokens == ["w1", "w2", "</s>"]
 
@@ -62,7 +62,7 @@ def test_roberta(full, command, tmp_path):
         pytest.skip(f"transformers {transformers.__version__} need a newer torch")
     done = command("layerdrop-export", full["roberta"], "--to", "huggingface", tmp_path / "out", "--encoder", "0,3")
     assert done.stdout == (
-        f"{tmp_path}/out: RobertaForMaskedLM, encoder layers 0,3 of 4\n"
+        f"{tmp_path}/out: RobertaForMaskedLM, encoder layers [0,3] of 4\n"
         f"{tmp_path}/out: it has no tokenizer: the indices of words are their lines in the checkpoint's dict.txt, "
         "after <s>, <pad>, </s> and <unk>.\n"
     )

@@ -122,7 +122,7 @@ def test_training_prunes_to_the_lowest_rates_and_goes_on_when_started_again(star
     )  # fmt: skip
     first = run("transformer_lm", *options, *KEEP, "--max-update", begun + 2, "--save-dir", tmp_path / "two")
     again = run("transformer_lm", *options, *KEEP, *ends, "--save-dir", tmp_path / "two")
-    line = f"configuration: decoder keeps layers {kept['transformer_lm']['decoder']} of 4"
+    line = f"configuration: decoder keeps layers [{kept['transformer_lm']['decoder']}] of 4"
     assert first.messages.count(line) == again.messages.count(line) == 1
     assert "WARNING | layerdrop_plugin" not in first.messages + again.messages
     assert sorted(again.updates) == [begun + 3, begun + 4]
@@ -151,9 +151,9 @@ def test_the_rates_of_the_checkpoint_that_is_restored_count(learned, kept, oppos
     assert own != others
     ends = ["--max-update", 17, "--no-save", "--save-dir", tmp_path / "run"]
     restored = run("transformer_lm", *LM, *KEEP, "--restore-file", learned["transformer_lm"], *ends)
-    assert f"configuration: decoder keeps layers {own} of 4" in restored.messages
+    assert f"configuration: decoder keeps layers [{own}] of 4" in restored.messages
     went_on = run("transformer_lm", *LM, *KEEP, *ends)
-    assert f"configuration: decoder keeps layers {others} of 4" in went_on.messages
+    assert f"configuration: decoder keeps layers [{others}] of 4" in went_on.messages
 
 
 def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, arguments, tmp_path, monkeypatch, capfd):
@@ -166,7 +166,7 @@ def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, ar
         f"and {tmp_path / 'checkpoint_last.pt'} has 2."
     )
     log = run("transformer_lm", *LM, "--restore-file", path, *more, "--no-save")
-    assert f"configuration: decoder keeps layers {lowest(rates_in(path), 3)} of 4" in log.messages
+    assert f"configuration: decoder keeps layers [{lowest(rates_in(path), 3)}] of 4" in log.messages
 
 
 def test_the_pruned_file_is_the_same_and_trains_on_with_its_optimizer(learned, kept, run, tmp_path):

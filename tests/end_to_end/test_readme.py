@@ -54,9 +54,9 @@ def test_block_runs_as_printed(number, folder, run):
     output = run(block, folder)
     pruned = re.findall("Pruning model to specified layer configuration: ([^(\n]*[0-9])", output)
     expected = {
-        "'decoder_layers_to_keep': '0,2,4'": ["encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6"],
-        "--encoder-layers-to-keep": ["encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6"],
-        "'drop:0.5'": ["decoder keeps layers 0,2,4 of 6"],
+        "'decoder_layers_to_keep': '0,2,4'": ["encoder keeps layers [0,2,4] of 6; decoder keeps layers [0,2,4] of 6"],
+        "--encoder-layers-to-keep": ["encoder keeps layers [0,2,4] of 6; decoder keeps layers [0,2,4] of 6"],
+        "'drop:0.5'": ["decoder keeps layers [0,2,4] of 6"],
     }
     assert pruned == next((lines for text, lines in expected.items() if text in block), [])
 

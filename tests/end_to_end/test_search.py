@@ -73,7 +73,7 @@ def test_fairseq_generate_takes_the_overrides(translation, full, data, command):
     argv = [data["transformer"], *USER, "--path", full["transformer"], "--max-tokens", 300, "--max-len-b", 5]
     process = command("fairseq-generate", *argv, "--model-overrides", best["model_overrides"])
     assert process.stdout.count("\nH-") == 24
-    kept = "; ".join(f"{stack} keeps layers {layers} of 4" for stack, layers in best["best"].items())
+    kept = "; ".join(f"{stack} keeps layers [{layers}] of 4" for stack, layers in best["best"].items())
     assert f"Pruning model to specified layer configuration: {kept}" in process.stdout + process.stderr
 
 

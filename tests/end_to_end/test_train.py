@@ -70,18 +70,18 @@ def test_masks_and_losses_are_those_of_the_same_command_again(family, command, a
         (
             "transformer",
             ["--encoder-layers-to-keep", "1-3", "--decoder-layers-to-keep", "every_other:2"],
-            "encoder keeps layers 1,2,3 of 4; decoder keeps layers 0,2 of 4",
+            "encoder keeps layers [1,2,3] of 4; decoder keeps layers [0,2] of 4",
             {"encoder": 3, "decoder": 2},
             True,
         ),
         (
             "transformer_lm",
             ["--decoder-layers-to-keep", "last:1"],
-            "decoder keeps layers 3 of 4",
+            "decoder keeps layers [3] of 4",
             {"decoder": 1},
             False,
         ),
-        ("roberta", ["--encoder-layers-to-keep", "0,2"], "encoder keeps layers 0,2 of 4", {"encoder": 2}, True),
+        ("roberta", ["--encoder-layers-to-keep", "0,2"], "encoder keeps layers [0,2] of 4", {"encoder": 2}, True),
     ],
 )
 def test_pick_up_from_a_pruned_checkpoint(family, options, kept, depths, repeated, command, argv, full, tmp_path):
@@ -123,7 +123,8 @@ def test_fine_tuning_started_again_by_the_same_command_is_not_pruned_twice(comma
     assert torch.load(path)["layerdrop"] == {"decoder": entry}
     third = [*argv("transformer_lm"), "--restore-file", path, "--save-dir", tmp_path / "third"]
     third += ["--decoder-layers", "2", "--decoder-layers-to-keep", "1", "--max-update", 5]
-    command("fairseq-train", *third)
+    log = command("fairseq-train", *third).stdout
+    assert "`decoder_layers_to_keep` 1 keeps layer 1 of 2: one layer; for one layer, every_other:1\n" in log
     entry = {"depth": 4, "kept": [2], "last": {"depth": 2, "kept": [1]}}
     assert torch.load(tmp_path / "third" / "checkpoint_last.pt")["layerdrop"] == {"decoder": entry}
 
@@ -132,7 +133,7 @@ def test_a_pruned_stock_checkpoint_stands_on_its_own_in_stock_fairseq(command, s
     arguments = [*argv("transformer", arch="transformer"), "--encoder-layerdrop", 0, "--decoder-layerdrop", 0]
     arguments += ["--encoder-layers-to-keep", "0,3", "--decoder-layers-to-keep", "1", "--restore-file", stock_full]
     process = command("fairseq-train", *arguments, "--max-update", 6, "--save-dir", tmp_path)
-    assert LINE + "encoder keeps layers 0,3 of 4; decoder keeps layers 1 of 4" in process.stdout
+    assert LINE + "encoder keeps layers [0,3] of 4; decoder keeps layers [1] of 4" in process.stdout
     path = tmp_path / "checkpoint_last.pt"
     code = """
 import torch
@@ -182,7 +183,7 @@ def test_yaml_trains_prunes_and_goes_on(command, data, full, tmp_path):
 
     first = hydra(full["transformer_lm"], 14, "decoder_layers_to_keep: '0,2'")
     log = first.stdout + first.stderr
-    assert log.count(LINE + "decoder keeps layers 0,2 of 4") == 1
+    assert log.count(LINE + "decoder keeps layers [0,2] of 4") == 1
     path = save / "checkpoint_last.pt"
     assert depth(path, "decoder") == 2
     assert torch.load(path)["layerdrop"]["decoder"]["kept"] == [0, 2]

@@ -136,8 +136,8 @@ def _load_checkpoint_to_cpu(original, path, arg_overrides=None, *args, **kwargs)
         elif specs:
             small, kept = pruning.prune(checkpoint, specs)
             pruning.log(kept, path)
-            note = trained_depths.note(checkpoint, kept)
-            if note is not None:
+            depth_note = trained_depths.note(checkpoint, kept)
+            for note in (*pruning.single_layer_notes(specs, kept), *filter(None, [depth_note])):
                 logger.warning("%s: %s", path, note)
             checkpoint = small
     state = checkpoint.as_state()

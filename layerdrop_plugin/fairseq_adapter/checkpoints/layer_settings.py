@@ -60,7 +60,7 @@ def alignment_layer(cfg: ModelConfig, depth: int) -> Any:
 def _place(alignment: int, pruned: Pruned) -> int:
     if alignment not in pruned.kept:
         raise ValueError(
-            f"`{ALIGNMENT}` must be one of the decoder layers that are kept, {layer_spec.describe(pruned.kept)}, "
+            f"`{ALIGNMENT}` must be one of the decoder layers that are kept, [{layer_spec.describe(pruned.kept)}], "
             f"but is {alignment} instead."
         )
     return pruned.kept.index(alignment)

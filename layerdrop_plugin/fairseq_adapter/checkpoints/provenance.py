@@ -18,7 +18,7 @@ class Pruned(NamedTuple):
     kept: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{layer_spec.describe(self.kept)} of {self.depth}"
+        return layer_spec.kept_of(self.kept, self.depth)
 
 
 class Origin(NamedTuple):

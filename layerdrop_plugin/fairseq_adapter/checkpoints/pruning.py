@@ -57,9 +57,17 @@ def plan(
 
 def log(pruned: Mapping[str, Pruned], path: str | None = None) -> None:
     """Say once which layers of which stack are kept, and of which file, as a command may read several."""
-    parts = (f"{stack} keeps layers {layer_spec.describe(p.kept)} of {p.depth}" for stack, p in pruned.items())
+    parts = (f"{stack} keeps layers {p}" for stack, p in pruned.items())
     of_file = "" if path is None else f" ({path})"
     logger.info("Pruning model to specified layer configuration: %s%s", "; ".join(parts), of_file)
+
+
+def single_layer_notes(
+    specs: Mapping[str, layer_spec.LayerSpec], pruned: Mapping[str, Pruned], options: Mapping[str, str] = KEEP
+) -> list[str]:
+    """Return a line for each specification that keeps one layer, and may have been meant as a number of layers."""
+    notes = {stack: layer_spec.single_layer_note(spec, pruned[stack].depth) for stack, spec in specs.items()}
+    return [f"`{options[stack]}` {specs[stack]} keeps {note}" for stack, note in notes.items() if note is not None]
 
 
 def prune(

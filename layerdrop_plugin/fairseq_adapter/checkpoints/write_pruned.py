@@ -96,8 +96,7 @@ def pruned(
     import_fairseq()  # whose registry tells which model an architecture is of
     full = read_whole(path)
     small, kept = pruning.prune(full, specs, OPTIONS) if specs else (full, {})
-    note = trained_depths.note(full, kept)
-    if note is not None:
+    for note in (*pruning.single_layer_notes(specs, kept, OPTIONS), *filter(None, [trained_depths.note(full, kept)])):
         warn(note)
     if stock:
         small = as_stock(small)

@@ -59,7 +59,7 @@ def check_alignment_layer(stack: LayerDropStack, layer: int) -> None:
         if layer not in depth.kept[stack.name]:
             raise ValueError(
                 f"`--layerdrop-depths` must keep decoder layer {layer}, the --alignment-layer, at each depth, "
-                f"but {depth.name} keeps {layer_spec.describe(depth.kept[stack.name])}."
+                f"but {depth.name} keeps [{layer_spec.describe(depth.kept[stack.name])}]."
             )
 
 

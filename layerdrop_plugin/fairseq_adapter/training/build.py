@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import replace
 
 from fairseq import models
@@ -27,6 +28,8 @@ from ..options.config import get, put
 from ..options.declared import KEEP
 from ..options.model_options import ModelOptions
 from . import pretrained, start, steps, validation
+
+logger = logging.getLogger(__name__)
 
 OURS = (
     *(EncoderDecoder, LayerDropTransformerLanguageModel, LayerDropRobertaModel),
@@ -100,6 +103,8 @@ def _pruned(cfg, options, arch, loading, source):
         put(cfg, name, value)  # in place: fairseq shows and saves this very object
     _leave_out_unknown(cfg, arch, plan)
     pruning.log(plan)
+    for note in pruning.single_layer_notes(options.layers_to_keep, plan):
+        logger.warning("%s", note)
     if options.trained_depths and not loading:  # the smaller full depth is trained now
         put(cfg, trained_depths.OPTION, depths.spec(small.trained_depths) or None)
         steps.warn_of_lost(options, kept)

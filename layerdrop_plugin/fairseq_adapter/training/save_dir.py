@@ -77,7 +77,7 @@ class _Layers(NamedTuple):
         return bool(self.origin or other.origin) and self.depth != other.depth
 
     def __str__(self) -> str:
-        return str(self.origin or f"0-{self.depth - 1} of {self.depth}")
+        return str(self.origin or f"[0-{self.depth - 1}] of {self.depth}")
 
 
 def _held(checkpoint: Checkpoint, plan: Mapping[str, Pruned]) -> Mapping[str, _Layers]:

@@ -76,7 +76,7 @@ def warn_of_lost(options: ModelOptions, kept: Mapping[str, Kept]) -> None:
 
 
 def _layers(kept: Mapping[str, Kept]) -> str:
-    return "; ".join(f"{stack} layers {layer_spec.describe(layers)}" for stack, layers in kept.items())
+    return "; ".join(f"{stack} layers [{layer_spec.describe(layers)}]" for stack, layers in kept.items())
 
 
 def _log_rates(stack: LayerDropStack) -> None:

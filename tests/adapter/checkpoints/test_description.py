@@ -159,7 +159,7 @@ TEXT = """\
 a.pt
   architecture  layerdrop_roberta_base
   task          masked_lm
-  encoder       2 layers, pruned to 0,2 of 4, layer-drop 0.2, embed 4, ffn 8, 12 heads, 32 parameters a layer
+  encoder       2 layers, pruned to [0,2] of 4, layer-drop 0.2, embed 4, ffn 8, 12 heads, 32 parameters a layer
   parameters    64 in all (float32)
   training      12,345 updates, best validation loss 3.25
   file          {a}: weights 256 bytes, optimizer's state 4 kB ({share})
@@ -201,7 +201,7 @@ def test_the_data(save, tmp_path):
         "encoder_ffndrop,encoder_sublayerdrop,encoder_embed_dim,encoder_ffn_embed_dim,encoder_attention_heads,"
         "encoder_layer_parameters,encoder_layers,trained_depths,classification_heads,parameters,dtype,"
         "updates,best,best_metric,file_bytes,weights_bytes,optimizer_bytes",
-        'a.pt,layerdrop_roberta_base,masked_lm,2,0.2,,,,,4,8,12,32,"0,2 of 4",,,64,float32,12345,3.25,loss,'
+        'a.pt,layerdrop_roberta_base,masked_lm,2,0.2,,,,,4,8,12,32,"[0,2] of 4",,,64,float32,12345,3.25,loss,'
         f"{a},256,4000",
         f"b.pt,,,1,,,,,,,,,32,,,x,33,float32,,,,{b},132,0",
     ]
@@ -326,7 +326,7 @@ def test_one_that_is_wrong_among_others(save, tmp_path, capsys):
 def test_what_was_pruned_must_fit_the_weights(save, error_of):
     save("a.pt", layerdrop={"encoder": {"depth": 4, "kept": [3], "last": {"depth": 4, "kept": [3]}}})
     assert error_of(main, "a.pt") == (
-        "`layerdrop` of a checkpoint must fit its weights, but says that it holds encoder layers 3 of 4, "
+        "`layerdrop` of a checkpoint must fit its weights, but says that it holds encoder layers [3] of 4, "
         "and there are 2."
     )
 

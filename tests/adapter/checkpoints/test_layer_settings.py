@@ -30,7 +30,7 @@ from layerdrop_plugin.fairseq_adapter.options.config import get
 from layerdrop_plugin.fairseq_adapter.options.declared import STACKS
 from layerdrop_plugin.fairseq_adapter.options.model_options import read
 
-DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 3 instead."
+DROPPED = "`alignment_layer` must be one of the decoder layers that are kept, [0,2], but is 3 instead."
 SIZE = [
     *("--encoder-layers", "4", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "24", "--decoder-layers", "4"),
     *("--decoder-ffn-embed-dim", "24", "--encoder-attention-heads", "2", "--decoder-attention-heads", "2"),
@@ -213,7 +213,7 @@ def test_a_pruned_pointer_generator_points_with_the_same_layer(pointing, load_mo
     with pytest.raises(UserError) as error:
         load_model(pointing, decoder_layers_to_keep="0,2")
     assert str(error.value) == (
-        "`alignment_layer` must be one of the decoder layers that are kept, 0,2, but is 1 instead."
+        "`alignment_layer` must be one of the decoder layers that are kept, [0,2], but is 1 instead."
     )
 
 

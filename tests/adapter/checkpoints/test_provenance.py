@@ -41,4 +41,4 @@ def test_keeping_every_layer_is_no_pruning():
 
 
 def test_a_pruning_reads_as_in_messages():
-    assert str(Pruned(6, (0, 2, 4))) == "0,2,4 of 6"
+    assert str(Pruned(6, (0, 2, 4))) == "[0,2,4] of 6"

@@ -93,7 +93,9 @@ def test_one_line_says_what_is_kept_and_the_count_is_that_of_the_small_model(ful
         model, _ = load_model(full["transformer"], **SPECS["transformer"])
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("layerdrop_plugin")]
     count = sum(p.numel() for p in model.parameters())
-    kept = "encoder keeps layers 0,3 of 4; decoder keeps layers 1 of 4"
+    kept = "encoder keeps layers [0,3] of 4; decoder keeps layers [1] of 4"
+    note = "layer 1 of 4: one layer; for one layer, every_other:1"
+    assert lines.pop(1) == f"{full['transformer']}: `decoder_layers_to_keep` 1 keeps {note}"
     assert lines == [
         f"Pruning model to specified layer configuration: {kept} ({full['transformer']})",
         f"num. model params: {count:,}",

@@ -213,7 +213,7 @@ def test_what_does_not_fit_a_pruned_checkpoint_is_refused_with_what_it_holds():
         pruning.prune(Checkpoint.of(state), {"decoder": "0,2"})
     assert str(error.value) == (
         "`decoder_layers_to_keep` must name layers from 0 to 1, but has 2 in '0,2'. "
-        "The checkpoint was pruned before and holds decoder layers 0,2 of 3."
+        "The checkpoint was pruned before and holds decoder layers [0,2] of 3."
     )
     assert state == before
 

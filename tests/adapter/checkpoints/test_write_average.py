@@ -73,8 +73,8 @@ def test_models_of_the_same_layers_keep_their_origin(folder):
 @pytest.mark.parametrize(
     ("other", "layers"),
     [
-        ({"decoder": {"depth": 4, "kept": [0, 3], "last": {"depth": 4, "kept": [0, 3]}}}, "decoder layers 0,3 of 4"),
-        ({**ORIGIN, "encoder": ORIGIN["decoder"]}, "decoder layers 0,2 of 4; encoder layers 0,2 of 4"),
+        ({"decoder": {"depth": 4, "kept": [0, 3], "last": {"depth": 4, "kept": [0, 3]}}}, "decoder layers [0,3] of 4"),
+        ({**ORIGIN, "encoder": ORIGIN["decoder"]}, "decoder layers [0,2] of 4; encoder layers [0,2] of 4"),
         (None, "all layers"),
     ],
 )
@@ -83,7 +83,7 @@ def test_models_of_different_layers_have_no_mean(folder, error_of, other, layers
     save("b.pt", 2.0, layerdrop=other)
     assert error_of(main, "--inputs", "a.pt", "b.pt", "--output", "out.pt") == (
         "checkpoints to average must hold the same layers, "
-        f"but a.pt holds decoder layers 0,2 of 4, and b.pt holds {layers}."
+        f"but a.pt holds decoder layers [0,2] of 4, and b.pt holds {layers}."
     )
     assert not os.path.exists("out.pt")
 

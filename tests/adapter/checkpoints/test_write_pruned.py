@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from shared.pruned_files import (
     saved,  # noqa: F401  fixtures
 )
 
+from layerdrop_plugin.cli.prune import main
 from layerdrop_plugin.fairseq_adapter.checkpoints.provenance import Pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 from layerdrop_plugin.fairseq_adapter.compat import ACTIVE
@@ -199,3 +201,11 @@ def test_no_more_is_written_than_is_kept(saved):
     source = saved(weights, last_optimizer_state={"state": {0: {"exp_avg": torch.zeros(300_000)}}})
     prune_checkpoint(source, "small.pt", {"decoder": "5"})
     assert 200_000 < os.path.getsize("small.pt") < 210_000
+
+
+def test_a_lone_index_is_kept_with_a_warning(full, tmp_path, capsys):
+    main([str(full["transformer_lm"]), "-o", str(tmp_path / "small.pt"), "--decoder", "2"])
+    shown = capsys.readouterr()
+    line = "`--decoder` 2 keeps layer 2 of 4: one layer; for two layers, every_other:2"
+    assert shown.err == f"layerdrop-prune: warning: {line}\n"
+    assert re.search(r"^decoder layers +4 +1 +\[2\] of 4$", shown.out, re.MULTILINE)

@@ -65,7 +65,7 @@ TWO_GROUPS = {"state": {}, "param_groups": [{"params": [0]}] * 2}
         (
             ["half.pt", "-o", "out.pt", "--decoder", "0,1"],
             "`--decoder` must name layers from 0 to 0, but has 1 in '0,1'. "
-            "The checkpoint was pruned before and holds decoder layers 1 of 2.",
+            "The checkpoint was pruned before and holds decoder layers [1] of 2.",
         ),
         (
             ["model.pt", "-o", "out.pt", "--decoder", "learned:1"],

@@ -64,7 +64,7 @@ def test_a_model_is_pruned_at_load_and_generates(evaluate, caplog, capsys):
     caplog.set_level(logging.INFO)
     argv = ["--model-overrides", PRUNED, "--beam", 2, "--max-len-b", 9]
     evaluate(generate, options.get_generation_parser(default_task=NAME), *argv)
-    assert "encoder keeps layers 0,2 of 4; decoder keeps layers 3 of 4" in caplog.text
+    assert "encoder keeps layers [0,2] of 4; decoder keeps layers [3] of 4" in caplog.text
     assert len(re.findall("^H-", capsys.readouterr().out, re.MULTILINE)) == 24
 
 

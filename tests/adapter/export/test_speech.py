@@ -142,7 +142,7 @@ def test_the_command_looks_for_nothing_of_the_training(tmp_path, capsys):
     path = changed(lively("wav2vec2", tmp_path / "c.pt"), finetune_from_model="gone.pt", save_dir="gone")
     export.main([path, "--to", "huggingface", str(tmp_path / "out"), "--encoder", "last:1"])
     assert capsys.readouterr().out == (
-        f"{tmp_path}/out: Wav2Vec2Model, encoder layers 3 of 4\n"
+        f"{tmp_path}/out: Wav2Vec2Model, encoder layers [3] of 4\n"
         f"{tmp_path}/out: it gives hidden states, of sound as AutoFeatureExtractor.from_pretrained prepares it.\n"
     )
 

@@ -76,11 +76,11 @@ def test_every_pass_has_alignments_and_their_loss(build):
         ),
         (
             ["--layerdrop-depths", "4+3,2+1"],
-            "`--layerdrop-depths` must keep decoder layer 2, the --alignment-layer, at each depth, but 2+1 keeps 0.",
+            "`--layerdrop-depths` must keep decoder layer 2, the --alignment-layer, at each depth, but 2+1 keeps [0].",
         ),
         (
             ["--decoder-layers-to-keep", "0,1"],
-            "`alignment_layer` must be one of the decoder layers that are kept, 0,1, but is 2 instead.",
+            "`alignment_layer` must be one of the decoder layers that are kept, [0,1], but is 2 instead.",
         ),
     ],
 )

@@ -94,6 +94,6 @@ def test_other_layers_are_refused():
     with pytest.raises(ValueError) as error:
         prepare(prepare(full()).as_state(), plan=Pruned(4, (1, 2)))
     assert str(error.value) == (
-        "`decoder_layers_to_keep` must fit the checkpoint, but asks for layers 1,2 of 4, "
-        "and a.pt was pruned before and holds layers 0,2 of 3."
+        "`decoder_layers_to_keep` must fit the checkpoint, but asks for layers [1,2] of 4, "
+        "and a.pt was pruned before and holds layers [0,2] of 3."
     )

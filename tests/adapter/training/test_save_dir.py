@@ -33,10 +33,10 @@ def contents(folder):
 @pytest.mark.parametrize(
     ("keep", "holds", "ours"),
     [
-        (["--decoder-layers-to-keep", "0,3"], "decoder layers 0,2 of 4", "0,3 of 4"),
-        (["--decoder-layers-to-keep", "first:1"], "decoder layers 0,2 of 4", "0 of 4"),
-        (["--encoder-layers-to-keep", "0,2"], "encoder layers 0-3 of 4", "0,2 of 4"),
-        ([], "decoder layers 0,2 of 4", "0-3 of 4"),
+        (["--decoder-layers-to-keep", "0,3"], "decoder layers [0,2] of 4", "[0,3] of 4"),
+        (["--decoder-layers-to-keep", "first:1"], "decoder layers [0,2] of 4", "[0] of 4"),
+        (["--encoder-layers-to-keep", "0,2"], "encoder layers [0-3] of 4", "[0,2] of 4"),
+        ([], "decoder layers [0,2] of 4", "[0-3] of 4"),
     ],
 )
 def test_checkpoints_of_other_layers_are_not_replaced(keep, holds, ours, arguments, pruned, train):
@@ -57,8 +57,8 @@ def test_the_full_model_is_not_replaced(arguments, train, tmp_path):
     with pytest.raises(UserError) as error:
         train(*arguments, "--restore-file", own, "--encoder-layers-to-keep", "1-3", "--save-dir", tmp_path)
     assert str(error.value) == (
-        f"`--save-dir` must be a folder without checkpoints of other layers, but {own} holds encoder layers 0-3 of 4, "
-        "and this run 1,2,3 of 4."
+        f"`--save-dir` must be a folder without checkpoints of other layers, but {own} holds encoder layers [0-3] of 4"
+        ", and this run [1,2,3] of 4."
     )
     train(*arguments, "--save-dir", tmp_path)  # as fairseq does
 
