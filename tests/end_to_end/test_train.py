@@ -122,9 +122,12 @@ def test_fine_tuning_started_again_by_the_same_command_is_not_pruned_twice(comma
     entry = {"depth": 4, "kept": [0, 2], "last": {"depth": 4, "kept": [0, 2]}}
     assert torch.load(path)["layerdrop"] == {"decoder": entry}
     third = [*argv("transformer_lm"), "--restore-file", path, "--save-dir", tmp_path / "third"]
-    third += ["--decoder-layers", "2", "--decoder-layers-to-keep", "1", "--max-update", 5]
-    log = command("fairseq-train", *third).stdout
-    assert "`decoder_layers_to_keep` 1 keeps layer 1 of 2: one layer; for one layer, every_other:1\n" in log
+    third += ["--decoder-layers", "2", "--decoder-layers-to-keep", "1", "--max-update", 4]
+    log = command("fairseq-train", *third)
+    assert "`decoder_layers_to_keep` 1 keeps layer 1 of 2: one layer; for one layer, every_other:1\n" in log.stdout
+    line = f"`--max-update` counts the updates of {path}, too, which has 4: with 4, the training ends after one more"
+    assert log.stdout.count(line) == 1
+    assert list(losses(log)) == [5]
     entry = {"depth": 4, "kept": [2], "last": {"depth": 2, "kept": [1]}}
     assert torch.load(tmp_path / "third" / "checkpoint_last.pt")["layerdrop"] == {"decoder": entry}
 

@@ -28,7 +28,7 @@ from ..errors.one_line import in_command, one_line
 from ..hooks import wrap
 from ..options.declared import KEEP
 from ..reading import reader
-from . import pruning, registered, trained_depths, usable
+from . import misspelled, pruning, registered, trained_depths, usable
 from .checkpoint import Checkpoint
 from .whole import refuse_shard
 
@@ -43,6 +43,8 @@ class Reading:
 
     option: str = "--path"
     """What names the file."""
+    overrides: str | None = None
+    """What holds the options to override; None for those of every command."""
     prepare: Prepare | None = None
     """What the trainer wants done to its checkpoint."""
     to_use: bool = False
@@ -86,9 +88,9 @@ def prepared_by(prepare: Prepare, path: str, option: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def named_by(option: str) -> Iterator[None]:
-    """Let errors of what is loaded inside say that this option names the file."""
-    with _now(Reading(option=option)):
+def named_by(option: str, overrides: str) -> Iterator[None]:
+    """Let errors of what is loaded inside say that these options name the file and its overrides."""
+    with _now(Reading(option=option, overrides=overrides)):
         yield
 
 
@@ -123,6 +125,8 @@ def _load_checkpoint_to_cpu(original, path, arg_overrides=None, *args, **kwargs)
     reading = _reading.get(Reading())
     if reading.to_use and not dropped:
         logger.info("also reading %s, which the options of the model or the task name", path)
+    if arg_overrides:
+        _check_names(overrides, path, reading)
     with safe_loading.reading(reading.option, mapped), usable.taken(path):
         state = original(path, overrides if arg_overrides is not None else None, *args, **kwargs)
     with one_line():
@@ -146,6 +150,16 @@ def _load_checkpoint_to_cpu(original, path, arg_overrides=None, *args, **kwargs)
     return state
 
 
+def _check_names(overrides: Mapping[str, object], path: str, reading: Reading) -> None:
+    """Refuse what looks like an option of ours, but is none of the checkpoint's."""
+    suspects = misspelled.suspects(overrides)
+    if suspects:
+        with one_line():
+            saved = Checkpoint.of(reader.read(path, reading.option))
+            option = reading.overrides or ("--model-overrides" if in_command() else "arg_overrides")
+            misspelled.check(suspects, {"cfg": saved.cfg, "args": saved.args}, option)
+
+
 def _load_model_ensemble_and_task(original, *args, **kwargs):
     given = inspect.signature(original).bind(*args, **kwargs)
     given.apply_defaults()
@@ -167,7 +181,8 @@ def _load_model_ensemble_and_task(original, *args, **kwargs):
     built = ("model",) if options["task"] is not None else ("model", "task")
     named = ", ".join(map(str, options["filenames"]))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_now(Reading(option=_reading.get(Reading()).option, to_use=True, built=built, kinds={})))
+        before = _reading.get(Reading())
+        stack.enter_context(_now(Reading(before.option, before.overrides, to_use=True, built=built, kinds={})))
         stack.enter_context(mapping(*itertools.chain(*paths)))
         if options["state"] is None:
             if in_command():

@@ -183,7 +183,7 @@ def load(path: str, model_overrides: str, argv: Sequence[str], error: Callable[[
 
 
 def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:
-    with at_load.mapping(path):
+    with at_load.mapping(path), at_load.named_by("--path", "--model-overrides"):
         state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
     checkpoint = Checkpoint.of(state)
     refuse_shard(path, "--path", checkpoint.weights)

@@ -123,7 +123,22 @@ def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_l
         if not reset_lr_scheduler:
             trainer.lr_scheduler.load_state_dict(last["lr_scheduler_state"])
         trainer.set_num_updates(last["num_updates"])
+    _warn_of_the_end(trainer, filename)
     return extra_state
+
+
+def _warn_of_the_end(trainer, filename):
+    """Say that the training ends at once, as the updates before it count, too."""
+    made, most = trainer.get_num_updates(), trainer.cfg.optimization.max_update
+    if 0 < most <= made:
+        logger.warning(
+            "`--max-update` counts the updates of %s, too, which has %s: with %s, the training ends after one more; "
+            "--max-update %s makes as many more, and --finetune-from-model counts from 0",
+            filename,
+            f"{made:,}",
+            f"{most:,}",
+            made + most,
+        )
 
 
 def _state_dict(original, trainer):

@@ -86,7 +86,7 @@ def load(path: str, changes_text: str, task: Any, arch: str | None, head: tuple[
     changes = overrides(changes_text, OVERRIDES)
     refuse_shard(path, TEACHER)
     reader.read(path, TEACHER)  # what is wrong with the file is not for its overrides to answer for
-    with reader.unchanged(path), same_random_state(), at_load.named_by(TEACHER):
+    with reader.unchanged(path), same_random_state(), at_load.named_by(TEACHER, OVERRIDES):
         with at_load.mapping(path), _overriding(changes, path):
             state = checkpoint_utils.load_checkpoint_to_cpu(path, changes)
         checkpoint = Checkpoint.of(state)
@@ -115,7 +115,7 @@ def _overriding(changes: Mapping[str, Any], path: str) -> Iterator[None]:
         with raising(), overriding(changes, [path], OVERRIDES):
             yield
     except UserError as error:
-        if not changes:
+        if not changes or str(error).startswith(f"`{OVERRIDES}`"):
             raise
         raise ValueError(f"`{OVERRIDES}` must fit {path}, but is {str(dict(changes))!r}: {error}") from None
 

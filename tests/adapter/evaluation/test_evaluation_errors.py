@@ -151,6 +151,11 @@ def test_options_that_do_not_fit(family, arguments, said, full, data):
             "`encoder_layers_to_keep` must be left out: the model has no encoder (got '0').",
         ),
         (
+            "{'decoder_layer_to_keep': '0'}",
+            "`--model-overrides` must name options that there are, but has 'decoder_layer_to_keep'; "
+            "did you mean 'decoder_layers_to_keep'?",
+        ),
+        (
             "{'decoder_ffn_embed_dim': 32}",
             "`--model-overrides` must fit {path}, but is \"{'decoder_ffn_embed_dim': 32}\": size mismatch for "
             "decoder.layers.0.fc1.weight: copying a param with shape torch.Size([24, 16]) from checkpoint, "

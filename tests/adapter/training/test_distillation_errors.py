@@ -53,6 +53,11 @@ REFUSED = [
         "name layers from 0 to 3, but has 9 in '0,9'.",
     ),
     (
+        [*TAUGHT, "--layerdrop-teacher-overrides", "{{'decoder_layer_to_keep': '0'}}"],
+        f"{CHANGES} name options that there are, but has 'decoder_layer_to_keep'; did you mean "
+        "'decoder_layers_to_keep'?",
+    ),
+    (
         [*TAUGHT, "--save-dir", "{folder}"],
         "`--layerdrop-teacher` must lie outside of `--save-dir`, where this training would write over it, "
         "but is {full}.",
