@@ -18,6 +18,12 @@ from . import stopping
 
 STACKS = ("encoder", "decoder")
 
+BLEU = (
+    "by sacrebleu with its signature, as one quotes it; the BLEU4 of fairseq-generate differs, as it counts the words "
+    "of the data, which sacrebleu splits by rules of its own, but --scoring sacrebleu gives this one there, too"
+)
+"""What the options for BLEU say of the score."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors, also those after parsing, are one line with exit status 2.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import message
 from . import results, search_state, search_text
-from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
+from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, progress
 from .workers import workers
 
 DESCRIPTION = """\
@@ -94,7 +94,7 @@ def _parser() -> Parser:
     parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
     parser.add_argument("--report-subset", metavar="SPLIT", help="also score the winner and Every Other on this split")
-    parser.add_argument("--bleu", action="store_true", help="also give the ten best a BLEU score")
+    parser.add_argument("--bleu", action="store_true", help=f"also give the ten best BLEU: {BLEU}")
     parser.add_argument("--state", metavar="FILE", help="the file that keeps an interrupted search")
     parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
     results.add_options(parser)

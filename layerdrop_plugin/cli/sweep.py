@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .. import layer_spec, sweep
 from ..sweep_report import SweepReport
 from . import results, sweep_plots, sweep_tables
-from .command import Parser, add_evaluation_options, at_least_1, evaluating, progress
+from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, progress
 from .sweep_subjects import labels_of, subjects_of
 
 DESCRIPTION = """\
@@ -102,7 +102,7 @@ def _parser() -> Parser:
         choices=("both", "encoder", "decoder"),
         help="the stack that loses layers; the other keeps all (default: all stacks of the model)",
     )
-    parser.add_argument("--bleu", action="store_true", help="also translate, and score the translations with sacrebleu")
+    parser.add_argument("--bleu", action="store_true", help=f"also translate, and give BLEU: {BLEU}")
     parser.add_argument("--gen-subset", default="test", metavar="SPLIT", help="data to measure on (default: test)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="take N batches, drawn by --seed")
     parser.add_argument("--repeats", type=at_least_1, default=3, metavar="N", help="timings of each depth (default: 3)")
