@@ -17,9 +17,6 @@ FINALISTS = 10
 ROUNDS_FROM = 128
 """The first round of a race runs on one in this many batches, so a race costs at most a tenth of a full search."""
 
-LONG = 20_000
-"""Racing is the default if an exhaustive search would run more candidates times batches than this."""
-
 TOO_MANY = 1_000_000
 """An exhaustive search takes at most this many candidates."""
 
@@ -88,8 +85,7 @@ def racing(measure: Measure, candidates: Sequence[Candidate], batches: int, metr
         done = size
         ranked = rank(alive, numpy.stack([known[c] for c in alive]), metric)
         if size < batches:
-            left = min(len(alive), max(FINALISTS, math.ceil(len(alive) / 2)))
-            alive = sorted(r.candidate for r in ranked[:left])
+            alive = sorted(r.candidate for r in ranked[: left(len(alive))])
     return ranked
 
 
@@ -105,6 +101,15 @@ def rounds(batches: int) -> list[int]:
     return sizes
 
 
+def left(alive: int) -> int:
+    """Return how many of the candidates are left after a round of a race.
+
+    >>> left(400), left(15), left(6)
+    (200, 10, 6)
+    """
+    return min(alive, max(FINALISTS, math.ceil(alive / 2)))
+
+
 def greedy(
     measure: Measure, depths: Sequence[int], keep: Sequence[int], batches: int, metric: str, needed: Sequence[Kept] = ()
 ) -> list[Ranked]:
@@ -118,13 +123,14 @@ def greedy(
     current = Ranked(tuple(tuple(range(depth)) for depth in depths), numpy.zeros((2, 3)))
     ranked: list[Ranked] = []
     while any(len(kept) > k for kept, k in zip(current.candidate, keep)):
-        smaller = sorted(_without_one(current.candidate, keep, needed))
+        smaller = sorted(without_one(current.candidate, keep, needed))
         ranked = rank(smaller, measure(smaller, range(batches)), metric)
         current = ranked[0]
     return ranked or rank([current.candidate], measure([current.candidate], range(batches)), metric)
 
 
-def _without_one(candidate: Candidate, keep: Sequence[int], needed: Sequence[Kept]) -> list[Candidate]:
+def without_one(candidate: Candidate, keep: Sequence[int], needed: Sequence[Kept]) -> list[Candidate]:
+    """Return the candidates with one layer less, of the stacks that have too many and not of those that are needed."""
     return [
         (*candidate[:stack], tuple(i for i in kept if i != layer), *candidate[stack + 1 :])
         for stack, kept in enumerate(candidate)

@@ -36,29 +36,30 @@ class Cost:
     """What the search took, and how many layers other ways to search would evaluate on each batch.
 
     Attributes:
-        exhaustive: with all sets, which share their beginnings; None where there are too many to count.
+        exhaustive: with all sets, which share their beginnings.
         one_by_one: with each set by itself.
     """
 
     layer_evaluations: int
     seconds: float
     candidates: int
-    exhaustive: int | None = None
-    one_by_one: int | None = None
+    exhaustive: int
+    one_by_one: int
 
     def as_json(self) -> dict[str, Any]:
         """Return the numbers by name."""
-        cost = {"layer_evaluations": self.layer_evaluations, "seconds": self.seconds, "candidates": self.candidates}
-        if self.exhaustive is not None:
-            cost["exhaustive_layer_evaluations_a_batch"] = self.exhaustive
-        if self.one_by_one is not None:
-            cost["one_by_one_layer_evaluations_a_batch"] = self.one_by_one
-        return cost
+        return {
+            "layer_evaluations": self.layer_evaluations,
+            "seconds": self.seconds,
+            "candidates": self.candidates,
+            "exhaustive_layer_evaluations_a_batch": self.exhaustive,
+            "one_by_one_layer_evaluations_a_batch": self.one_by_one,
+        }
 
 
 @dataclass(frozen=True)
 class SecondSplit:
-    """The winner and Every Other on data that was not searched on."""
+    """The winner beside Every Other, the learned set and full depth, on data that was not searched on."""
 
     split: str
     rows: Sequence[Row]
@@ -73,7 +74,7 @@ class SearchReport:
         keep: how many layers to keep of each.
         best: the specification of each stack in the best set.
         model_overrides: what to give to `--model-overrides` for the best set.
-        ranking: the best sets, then the references.
+        ranking: the best sets, then the references, then full depth.
         second: None where nobody asked for it.
     """
 

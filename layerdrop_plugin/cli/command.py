@@ -59,6 +59,10 @@ class Parser(argparse.ArgumentParser):
                     self.error(f"`{name}` must be in UTF-8, but is {value!r} instead.")
         return known, others
 
+    def say(self, text: str) -> None:
+        """Print a line about the work on standard error."""
+        print(f"{self.prog}: {message.one_line(text)}", file=sys.stderr, flush=True)
+
     def warn(self, text: str) -> None:
         """Print a line on standard error."""
         print(f"{self.prog}: warning: {message.one_line(text)}", file=sys.stderr)

@@ -15,6 +15,12 @@ from .. import atomic, message
 
 Row = Mapping[str, Any]
 
+WIDTH = 80
+"""The most characters of a line of a table, without --wide."""
+
+LEAST = 8
+"""Text is not wrapped to fewer characters."""
+
 
 def add_options(parser: ArgumentParser) -> None:
     """Add --json, --csv and --force to a command."""
@@ -77,8 +83,39 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]]) -> str:
+def add_wide(parser: ArgumentParser) -> None:
+    """Add --wide to a command whose table may have more columns than a terminal shows."""
+    parser.add_argument("--wide", action="store_true", help=f"all columns of the table (default: {WIDTH} characters)")
+
+
+def fitting(
+    rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], spare: Sequence[str]
+) -> tuple[str, list[str]]:
+    """Return a table of at most `WIDTH` characters, and which columns were left out for that.
+
+    Args:
+        spare: columns that may be left out, the first of them first. Where that is not enough, text is wrapped.
+
+    >>> print(*fitting([{"kept": "0,2", "loss": 2.5, "more": 1}], {}, ["more"]), sep=chr(10))
+    kept  loss  more
+    0,2    2.5     1
+    []
+    """
+    left_out: list[str] = []
+    for name in [None, *(name for name in spare if name in columns(rows))]:
+        left_out += [] if name is None else [name]
+        kept = [{n: value for n, value in row.items() if n not in left_out} for row in rows]
+        text = table(kept, show)
+        if _width(text) <= WIDTH:
+            return text, left_out
+    return table(kept, show, WIDTH), left_out
+
+
+def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], width: int | None = None) -> str:
     """Return aligned columns, numbers to the right; `show` formats a column's values, None is a dash.
+
+    Args:
+        width: wrap text so that no line is longer, as far as that goes.
 
     >>> print(table([{"kept": "0,2", "loss": 2.5}, {"kept": "0", "loss": None}], {"loss": "{:.2f}".format}))
     kept  loss
@@ -90,15 +127,44 @@ def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]]) -> str:
     def cell(row: Row, name: str) -> str:
         return "-" if row.get(name) is None else message.printable(show.get(name, str)(row[name]))
 
-    cells = [[cell(row, name) for name in names] for row in rows]
+    cells = [list(names), *([cell(row, name) for name in names] for row in rows)]
     numeric = [any(isinstance(row.get(n), (int, float)) for row in rows) for n in names]
-    widths = [max(map(len, column)) for column in zip(names, *cells)]
+    text = _aligned(cells, numeric)
+    while width is not None and _width(text) > width:
+        widths = [0 if right else max(map(len, column)) for column, right in zip(zip(*cells), numeric)]
+        longest = max(widths)
+        if longest <= LEAST:
+            break
+        cells = _wrapped(cells, widths.index(longest), max(LEAST, longest - (_width(text) - width)))
+        text = _aligned(cells, numeric)
+    return text
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()), default=0)
+
+
+def _aligned(cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
+    widths = [max(map(len, column)) for column in zip(*cells)]
 
     def line(values: Sequence[str]) -> str:
         placed = (v.rjust(w) if right else v.ljust(w) for v, w, right in zip(values, widths, numeric))
         return "  ".join(placed).rstrip()
 
-    return "\n".join(map(line, [names, *cells]))
+    return "\n".join(map(line, cells))
+
+
+def _wrapped(cells: Sequence[Sequence[str]], column: int, width: int) -> list[list[str]]:
+    """Return the lines of a table, more of them where a column's text goes on below, if possible after a comma."""
+    lines: list[list[str]] = []
+    for row in cells:
+        values, rest = list(row), row[column]
+        while len(rest) > width:
+            end = rest.rfind(",", 0, width) + 1 or width
+            lines.append([*values[:column], rest[:end], *values[column + 1 :]])
+            values, rest = [""] * len(values), rest[end:]
+        lines.append([*values[:column], rest, *values[column + 1 :]])
+    return lines
 
 
 def columns(rows: Sequence[Row]) -> Sequence[str]:

@@ -6,7 +6,7 @@ import contextlib
 from argparse import Namespace
 from collections.abc import Sequence
 
-from .. import message
+from ..message import counted
 from . import results, search_state, search_text
 from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, progress
 from .workers import workers
@@ -19,7 +19,7 @@ Ctrl-C prints the best set so far and keeps a state file; the same command with 
 
 EXAMPLES = """\
   layerdrop-search data-bin/wikitext-103 --path checkpoint_best.pt --keep 8 --report-subset test
-  layerdrop-search data-bin/wmt16 --path checkpoint_best.pt --keep 6,3 --strategy racing --bleu --beam 5
+  layerdrop-search data-bin/wmt16 --path checkpoint_best.pt --keep 6+3 --strategy racing --bleu --beam 5
   layerdrop-search data-bin/RTE --path checkpoint_best.pt --keep 6 --strategy greedy --metric accuracy
   python -m torch.distributed.run --nproc_per_node 4 -m layerdrop_plugin.cli.search DATA --path CKPT --keep 8
 """
@@ -53,10 +53,12 @@ def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: boo
     if args.bleu:
         generation.check(model)
     if first and args.num_batches is not None and len(batches) < args.num_batches:
-        parser.warn(f"{args.gen_subset} has only {message.counted(len(batches), 'batch', 'batches')}")
+        parser.warn(f"{args.gen_subset} has only {counted(len(batches), 'batch', 'batches')}")
     scoring = layer_search.Scoring(model, plan, batches)
     settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
     measure = search_state.measuring(args, settings, scoring)
+    if first:
+        parser.say(search_text.estimate(plan.strategy, plan.estimates, counted(len(batches), "batch", "batches")))
     with search_state.interruptible(parser, plan, measure, first):
         with progress(layer_search.work(plan, len(batches)), "set") if first else contextlib.nullcontext() as bar:
             measure.progress = bar.update if bar is not None else measure.progress
@@ -67,36 +69,46 @@ def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: boo
             try:
                 results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
             finally:
-                search_text.show(parser, report)
+                search_text.show(parser, report, args.wide)
             measure.forget()
 
 
 def _keep(text: str) -> tuple[int, ...]:
-    return tuple(at_least_1(part) for part in text.split(","))
+    return tuple(at_least_1(part) for part in text.replace("+", ",").split(","))
 
 
 def _parser() -> Parser:
     parser = Parser("layerdrop-search", DESCRIPTION, EXAMPLES)
     add_evaluation_options(parser)
     parser.add_argument(
-        "--keep", required=True, type=_keep, metavar="K", help="layers to keep of each stack; ENCODER,DECODER for both"
+        "--keep",
+        required=True,
+        type=_keep,
+        metavar="K",
+        help="how many layers to keep of each stack: 3, or 6+3 for encoder and decoder",
     )
     parser.add_argument("--stack", choices=("encoder", "decoder", "both"), help="default: all that the model has")
     parser.add_argument(
         "--strategy",
         choices=("exhaustive", "greedy", "racing"),
         help="exhaustive: all sets; greedy: drop the layer that is missed least, again and again; racing: all sets on "
-        "a few batches, the better half on twice as many, and so on (default: exhaustive if it is short, else racing)",
+        "a few batches, the better half on twice as many, and so on (default: exhaustive if it is short, or if racing "
+        "would take more than half as long, else racing; what each would take is printed at the start)",
     )
     parser.add_argument(
         "--metric", choices=("loss", "perplexity", "accuracy"), default="loss", help="what to rank by (default: loss)"
     )
     parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
-    parser.add_argument("--report-subset", metavar="SPLIT", help="also score the winner and Every Other on this split")
-    parser.add_argument("--bleu", action="store_true", help=f"also give the ten best BLEU: {BLEU}")
+    parser.add_argument(
+        "--report-subset",
+        metavar="SPLIT",
+        help="also score the winner on this split, beside Every Other, the learned set and full depth",
+    )
+    parser.add_argument("--bleu", action="store_true", help=f"also give the sets that are shown BLEU: {BLEU}")
     parser.add_argument("--state", metavar="FILE", help="the file that keeps an interrupted search")
     parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
+    results.add_wide(parser)
     results.add_options(parser)
     return parser
 

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
 
 from ..message import counted
-from ..search_report import SearchReport
+from ..search_report import Row, SearchReport
 from . import results
 from .command import Parser
 
+HEADERS = {"loss_1st_half": "1st half", "loss_2nd_half": "2nd half", "bleu": "BLEU"}
+"""Headers of the table's columns, where they differ from the names in the data."""
 
-def show(parser: Parser, report: SearchReport) -> None:
+EXPLAINED = "(one layer, one batch)"
+
+SHOW: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("loss", "1st half", "2nd half"), "{:.4f}".format),
+    **dict.fromkeys(("perplexity", "accuracy", "BLEU"), "{:.2f}".format),
+}
+
+
+def estimate(strategy: str, estimates: Mapping[str, int], batches: str) -> str:
+    """Say, before a search, what it and the other strategies are estimated to cost.
+
+    >>> estimate("greedy", {"exhaustive": 9000, "greedy": 4000, "racing": 5432}, "40 batches")
+    'greedy search on 40 batches: about 4,000 layer evaluations (one layer, one batch); exhaustive 9,000, racing 5,430'
+    """
+    numbers = {name: f"{_rounded(number):,}" for name, number in estimates.items()}
+    others = ", ".join(f"{name} {number}" for name, number in numbers.items() if name != strategy)
+    return f"{strategy} search on {batches}: about {numbers[strategy]} layer evaluations {EXPLAINED}; {others}"
+
+
+def _rounded(number: int) -> int:
+    """Return the number with three digits that count."""
+    return round(number, 3 - len(str(number)))
+
+
+def show(parser: Parser, report: SearchReport, wide: bool) -> None:
     """Print the results, and the warnings on standard error."""
-    number = {"loss": "{:.4f}".format, "perplexity": "{:.2f}".format, "accuracy": "{:.2f}".format}
-    show = {**number, "bleu": "{:.2f}".format, "loss_1st_half": "{:.4f}".format, "loss_2nd_half": "{:.4f}".format}
     layers = (f"{report.keep[name]} of {counted(depth, f'{name} layer')}" for name, depth in report.stacks.items())
     data = f"{counted(report.batches, 'batch', 'batches')}, {counted(report.predictions, 'prediction')}"
     print(f"keep {' and '.join(layers)}: {report.strategy} search, {data}")
-    print(results.table([row.as_json() for row in report.ranking], show))
-    cost = report.cost
-    print(f"{counted(cost.layer_evaluations, 'layer evaluation')}, {cost.seconds:.1f} s of scoring", end="")
-    if cost.exhaustive is not None:
-        print(f"; exhaustive takes {cost.exhaustive:,} a batch, one set after another {cost.one_by_one:,}", end="")
-    print()
+    print(_table(report.ranking, wide))
+    print(_cost(report))
+    if wide:
+        print("halves: the loss on the 1st, 3rd, 5th, ... batch and on the others; how much they differ is noise")
     if report.second is not None:
         print(f"{report.second.split}, not searched on:")
-        print(results.table([row.as_json() for row in report.second.rows], show))
+        print(_table(report.second.rows, wide))
     for warning in report.warnings:
-        print(f"{parser.prog}: warning: {warning}", file=sys.stderr)
+        parser.warn(warning)
     print(f'--model-overrides "{report.model_overrides}"')
+
+
+def _cost(report: SearchReport) -> str:
+    """Say what the search took, and what it saved."""
+    cost = report.cost
+    took = f"{cost.candidates:,} sets: {cost.layer_evaluations:,} layer evaluations {EXPLAINED} in {cost.seconds:.1f} s"
+    if report.strategy == "exhaustive":
+        return f"{took}; {cost.one_by_one * report.batches:,} if sets did not share what they begin with"
+    return f"{took}; exhaustive: {cost.exhaustive * report.batches:,}"
+
+
+def _table(rows: Sequence[Row], wide: bool) -> str:
+    shown = [{HEADERS.get(name, name): value for name, value in row.as_json().items()} for row in rows]
+    if wide:
+        return results.table(shown, SHOW)
+    narrow = [{name: value for name, value in row.items() if not name.endswith(" half")} for row in shown]
+    return results.fitting(narrow, SHOW, ["perplexity"])[0]

@@ -50,6 +50,26 @@ def test_columns_in_the_order_in_which_rows_bring_them_up():
     assert results.columns([{"b": 1}, {"a": 1, "b": 2}, {}, {"c": 0}]) == ["b", "a", "c"]
 
 
+def test_a_table_that_is_too_wide_loses_what_it_can_spare():
+    row = {"kept": "0,2", "a" * 30: 1, "b" * 30: 2, "c" * 30: 3}
+    text, left_out = results.fitting([row], {}, ["b" * 30, "a" * 30])
+    assert left_out == ["b" * 30]
+    assert text.splitlines()[0].split() == ["kept", "a" * 30, "c" * 30]
+    assert results.fitting([{"kept": "0,2", "loss": 1.5}], {}, ["loss"]) == ("kept  loss\n0,2    1.5", [])
+
+
+def test_text_that_is_too_wide_goes_on_below():
+    rows = [{"rank": "1", "encoder": "10,11,12,13,14,15", "loss": 2.5}, {"rank": "2", "encoder": "10", "loss": 3.5}]
+    assert results.table(rows, {}, 23).splitlines() == [
+        "rank  encoder    loss",
+        "1     10,11,12,   2.5",
+        "      13,14,15",
+        "2     10          3.5",
+    ]
+    (wide, _) = results.fitting([{"layers": "1" * 100, "loss": 2.5}], {}, [])
+    assert [len(line) for line in wide.splitlines()] == [80, 80, 26]
+
+
 def test_csv_is_read_again():
     text = results.as_csv(ROWS)
     assert text.splitlines()[0] == "rank,kept,loss,right"

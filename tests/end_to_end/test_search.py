@@ -26,16 +26,17 @@ def test_both_stacks_of_a_translation_model(translation):
     )
     header, *rows = table_of(process.stdout)
     columns = ["rank", "encoder", "decoder", "loss", "perplexity", "loss_1st_half", "loss_2nd_half"]
-    assert header == columns == list(found["ranking"][0])
-    assert [row[0] for row in rows] == [*map(str, range(1, 11)), "every_other:2,2", "first:2,2", "last:2,2"]
+    assert columns == list(found["ranking"][0])
+    assert header == columns[:5]
+    assert [row[0] for row in rows] == [*map(str, range(1, 11)), "every_other:2+2", "first:2+2", "last:2+2", "full"]
     with open(folder / "found.csv", newline="") as file:
         written = list(csv.DictReader(file))
     for row, data, cells in zip(rows, found["ranking"], written):
         assert row[:3] == [data[name] for name in columns[:3]] == [cells[name] for name in columns[:3]]
         assert [float(cells[name]) for name in columns[3:]] == [data[name] for name in columns[3:]]
-        shown = [f"{data['loss']:.4f}", f"{data['perplexity']:.2f}"]
-        assert row[3:] == shown + [f"{data[name]:.4f}" for name in columns[5:]]
-    assert len(rows) == len(found["ranking"]) == len(written) == 13
+        assert row[3:] == [f"{data['loss']:.4f}", f"{data['perplexity']:.2f}"]
+    assert len(rows) == len(found["ranking"]) == len(written) == 14
+    assert found["ranking"][-1]["encoder"] == "0,1,2,3"
     assert lines[-1] == f'--model-overrides "{found["model_overrides"]}"'
     best = found["ranking"][0]
     assert found["best"] == {"encoder": best["encoder"], "decoder": best["decoder"]}
@@ -47,9 +48,17 @@ def test_both_stacks_of_a_translation_model(translation):
         "exhaustive_layer_evaluations_a_batch": 63,  # 9 in the encoder; 9 in the decoder for each of 6
         "one_by_one_layer_evaluations_a_batch": 144,
     }
-    assert lines[15].startswith("1,512 layer evaluations, ")
-    assert lines[16] == "test, not searched on:"
-    assert [row["rank"] for row in found["report"]["rows"]] == ["1", "every_other:2,2"]
+    assert re.fullmatch(
+        r"36 sets: 1,512 layer evaluations \(one layer, one batch\) in \d+\.\d s; "
+        "3,456 if sets did not share what they begin with",
+        lines[16],
+    )
+    assert lines[17] == "test, not searched on:"
+    assert [row["rank"] for row in found["report"]["rows"]] == ["1", "every_other:2+2", "full"]
+    assert process.stderr.splitlines()[0] == (
+        "layerdrop-search: exhaustive search on 24 batches: about 1,510 layer evaluations (one layer, one batch); "
+        "greedy 2,140, racing 680"
+    )
     warnings = [line.split("warning: ")[1] for line in process.stderr.splitlines() if "warning: " in line]
     assert warnings == found["warnings"]
 
@@ -64,6 +73,7 @@ def test_the_ranking_is_that_of_brute_force(translation, full, data, monkeypatch
             loss, count, _ = map(sum, zip(*map(model.tally, batches)))
         losses[",".join(map(str, encoder)), ",".join(map(str, decoder))] = loss / count
     found = {(row["encoder"], row["decoder"]): row["loss"] for row in read(translation[1] / "found.json")["ranking"]}
+    assert found.pop(("0,1,2,3", "0,1,2,3")) > 0  # full depth
     assert list(found)[:10] == sorted(losses, key=losses.get)[:10]
     assert found == {kept: pytest.approx(losses[kept], rel=1e-5) for kept in found}
 
@@ -112,6 +122,7 @@ def test_other_strategies_on_a_language_model(arguments, capsys, folder, strateg
     every, some = read("all.json"), read("some.json")
     assert output.startswith(f"keep 2 of 4 decoder layers: {strategy} search, 3 batches, 160 predictions\n")
     losses = {row["decoder"]: row["loss"] for row in every["ranking"]}
+    assert list(losses)[-1] == "0,1,2,3"
     assert {row["decoder"]: row["loss"] for row in some["ranking"]}.items() <= losses.items()
     if strategy == "racing":  # of six all reach the end
         assert some["ranking"] == every["ranking"]
@@ -129,7 +140,7 @@ def test_accuracy_of_a_classifier(classifier, capsys, folder):
     argv = [classifier[0], "--path", classifier[1], "--keep", 2, "--cpu", "--metric", "accuracy", "--batch-size", 8]
     output = inside(capsys, *argv, "--json", "a.json").out
     header, *rows = table_of(output)
-    assert header == ["rank", "encoder", "loss", "perplexity", "accuracy", "loss_1st_half", "loss_2nd_half"]
+    assert header == ["rank", "encoder", "loss", "perplexity", "accuracy"]
     found = [(row["accuracy"], row["loss"]) for row in read("a.json")["ranking"][:6]]
     assert found == sorted(found, key=lambda pair: (-pair[0], pair[1]))
     assert all((24 * accuracy / 100) == pytest.approx(round(24 * accuracy / 100)) for accuracy, _ in found)
@@ -143,7 +154,7 @@ def test_bleu(full, data, capsys, folder, monkeypatch):
     argv = [data["transformer"], "--path", full["transformer"], "--stack", "decoder", "--keep", 3, *options]
     output = inside(capsys, *argv, "--bleu", "--num-batches", 1, "--json", "a.json").out
     header, *rows = table_of(output)
-    assert header[-1] == "bleu"
+    assert header[-1] == "BLEU"
     monkeypatch.setattr(sys, "argv", ["pytest"])
     model = evaluation.load(
         str(full["transformer"]), "{}", [str(w) for w in [data["transformer"], *options]], pytest.fail
@@ -163,6 +174,7 @@ def test_one_layer_and_all_layers(arguments, capsys, folder, keep):
         argv = [*arguments("transformer_lm"), "--keep", keep, "--strategy", strategy, "--json", "a.json", "--force"]
         inside(capsys, *argv)
         rows = read("a.json")["ranking"]
+        assert rows.pop()["decoder"] == "0,1,2,3"
         assert all(len(row["decoder"].split(",")) == keep for row in rows)
         assert len(rows) == {1: {"greedy": 5}.get(strategy, 7), 4: 4}[keep] or strategy == "greedy"
 
@@ -182,6 +194,8 @@ def test_one_batch_and_more_than_there_are(arguments, capsys, folder):
     said = inside(capsys, *argv).err.splitlines()
     assert said == [
         "layerdrop-search: warning: valid has only 1 batch",
+        "layerdrop-search: exhaustive search on 1 batch: about 9 layer evaluations (one layer, one batch); "
+        "greedy 14, racing 9",
         "layerdrop-search: warning: the data make one batch, so what is noise can't be told; "
         "make --max-tokens or --batch-size smaller.",
     ]

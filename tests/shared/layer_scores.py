@@ -18,14 +18,14 @@ def ranked(candidate, first, second=None):
 
 
 def report(found, references=(), depths=(3,), keep=(1,), metric="loss", **options):
-    """A report on found and reference candidates of one stack; the references are scored by a table."""
+    """A report on found and reference candidates of one stack, scored by a table; full depth has a loss of 0.5."""
     plan = layer_search.Plan(("decoder",), depths, keep, "racing", metric, ())
-    table = {r.candidate: r for r in references}
+    table = {r.candidate: r for r in (ranked(plan.full, 0.5, 0.5), *references)}
     scoring = SimpleNamespace(
         totals=table.__getitem__,
         whole=lambda candidate: candidate,
         batches=[None, None],
-        evaluation=SimpleNamespace(classifies=False),
+        evaluation=SimpleNamespace(classifies=False, stacks={"decoder": None}),
     )
     counted = {"layer_evaluations": 7.0, "seconds": 1.5}
     return search_report.report(plan, scoring, found, counted, **options)

@@ -48,7 +48,7 @@ def without_cost(found):
 def table_of(output):
     """The rows of the first table: rank and specifications, then numbers."""
     lines = output.splitlines()
-    end = next(i for i, line in enumerate(lines) if " layer evaluations, " in line)
+    end = next(i for i, line in enumerate(lines) if " layer evaluations (" in line)
     return [line.split() for line in lines[1:end]]
 
 

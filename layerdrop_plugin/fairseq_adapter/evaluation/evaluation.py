@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, NoReturn
 
@@ -160,6 +161,12 @@ class Evaluation:
             for name, layers in kept.items():
                 stack.enter_context(self.stacks[name].running(layers))
             yield
+
+
+def majority(batches: Sequence[Sample]) -> float:
+    """Return the share of the most frequent class in batches of a task that classifies: what chance gets right."""
+    counts = Counter(label for batch in batches for label in batch["target"].view(-1).tolist())
+    return max(counts.values()) / sum(counts.values())
 
 
 def load(path: str, model_overrides: str, argv: Sequence[str], error: Callable[[str], NoReturn]) -> Evaluation:

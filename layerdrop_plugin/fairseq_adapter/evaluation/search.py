@@ -11,13 +11,14 @@ from typing import Any, Callable, NamedTuple
 import numpy
 import torch
 
-from ... import __version__, layer_spec, search
+from ... import __version__, layer_spec, search, search_cost
 from ...candidates import Candidate, all_candidates, count_candidates, holds, some_candidates
 from ...measuring import Measuring
 from ...prefixes import SharedPrefixes
 from ...rates import Rates
 from ...search import Ranked
 from ...selection import Kept
+from ...sweep import name_of
 from ..modeling.stacks import learned_rates_of
 from ..options.declared import KEEP
 from .evaluation import Evaluation, Sample
@@ -39,6 +40,12 @@ class Plan(NamedTuple):
     overrides: Mapping[str, Any] = {}  # what it says
     learned: Mapping[str, Rates] = {}  # by stack that learned them, the layers' drop rates
     needed: tuple[Kept, ...] = ()  # by stack, layers without which the model can't be built
+    estimates: Mapping[str, int] = {}  # by strategy, about how many layer evaluations it takes
+
+    @property
+    def full(self) -> Candidate:
+        """All layers."""
+        return tuple(tuple(range(depth)) for depth in self.depths)
 
     @property
     def named(self) -> dict[str, Candidate]:
@@ -48,7 +55,7 @@ class Plan(NamedTuple):
         """
         names = [n for n in REFERENCES if n != "learned" or all(stack in self.learned for stack in self.stacks)]
         references = {
-            f"{name}:{','.join(map(str, self.keep))}": tuple(
+            f"{name}:{name_of(self.keep)}": tuple(
                 layer_spec.parse(f"{name}:{keep}", depth, learned_rates=self.learned.get(stack))
                 for stack, depth, keep in zip(self.stacks, self.depths, self.keep)
             )
@@ -81,7 +88,7 @@ def plan(
     Args:
         stack: "encoder", "decoder" or "both"; None takes all that the model has.
         keep: one number for every stack, or one for each.
-        strategy: None chooses exhaustive where it is short, else racing.
+        strategy: None chooses exhaustive where it is short, or racing not much shorter, else racing.
 
     Raises:
         ValueError: one line: the model has no such stack, or not so many layers.
@@ -93,7 +100,7 @@ def plan(
     depths = tuple(len(evaluation.stacks[name]) for name in stacks)
     if len(keep) not in (1, len(stacks)):
         each = f", or one for each of {len(stacks)} stacks" if len(stacks) > 1 else f" for the {stacks[0]}"
-        raise ValueError(f"`--keep` must be one number{each}, but is {','.join(map(str, keep))!r}.")
+        raise ValueError(f"`--keep` must be one number{each}, but is {name_of(keep)!r}.")
     counts = tuple(keep) * (len(stacks) if len(keep) == 1 else 1)
     for name, depth, k in zip(stacks, depths, counts):
         if k > depth:
@@ -101,13 +108,20 @@ def plan(
     if metric == "accuracy" and not evaluation.classifies:
         raise ValueError("`--metric accuracy` must go with a task that classifies sentences, but this one does not.")
     needed = tuple(evaluation.needed.get(name, ()) for name in stacks)
-    number = count_candidates(depths, counts, needed)
-    chosen = strategy or ("exhaustive" if number * batches <= search.LONG else "racing")
+    estimates = _estimates(evaluation, dict(zip(stacks, counts)), batches)
+    chosen = strategy or search_cost.default_strategy(estimates)
     candidates = _first_candidates(chosen, depths, counts, needed, evaluation)
     learned = learned_rates_of(evaluation.stacks)
-    return Plan(
-        stacks, depths, counts, chosen, metric, candidates, evaluation.held, evaluation.overrides, learned, needed
-    )
+    given = (evaluation.held, evaluation.overrides)
+    return Plan(stacks, depths, counts, chosen, metric, candidates, *given, learned, needed, estimates)
+
+
+def _estimates(evaluation: Evaluation, keep: Mapping[str, int], batches: int) -> dict[str, int]:
+    """Return about how many layer evaluations each strategy takes, those of stacks that keep all layers included."""
+    depths = {name: len(stack) for name, stack in evaluation.stacks.items()}
+    counts = [keep.get(name, depth) for name, depth in depths.items()]
+    needed = [evaluation.needed.get(name, ()) if name in keep else () for name in depths]
+    return search_cost.estimates(list(depths.values()), counts, needed, batches)
 
 
 def _first_candidates(
@@ -193,7 +207,7 @@ def work(plan: Plan, batches: int) -> int:
     total, alive, before = 0, len(plan.candidates), 0
     for size in search.rounds(batches):
         total += alive * (size - before)
-        before, alive = size, min(alive, max(search.FINALISTS, -(-alive // 2)))
+        before, alive = size, search.left(alive)
     return total
 
 

@@ -1,4 +1,4 @@
-"""Report on a search: the best sets of layers beside Every Other, first K and last K."""
+"""Report on a search: the best sets of layers beside Every Other, first K, last K and full depth."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ... import prefixes, search
-from ...candidates import Candidate, all_candidates, count_candidates
+from ... import search, search_cost
+from ...candidates import Candidate, count_candidates
 from ...search import Ranked
 from ...search_report import Cost, Row, SearchReport, SecondSplit
 from . import generation
-from .evaluation import Sample
+from .evaluation import Sample, majority
 from .search import Plan, Scoring
 
-COUNTABLE = 200_000
-"""The cost of scoring all sets is computed for at most this many sets."""
+ON_THE_SECOND_SPLIT = ("every_other", "learned")
+"""The references that are scored on it, beside the winner and full depth."""
 
 
 def report(
@@ -30,10 +30,12 @@ def report(
     """Return the results of a search.
 
     Args:
-        ranked: the candidates that the search scored on all batches; Every Other, first K and last K join them.
+        ranked: the candidates that the search scored on all batches; Every Other, first K and last K join them, and
+            full depth, which is not ranked, shows what pruning costs.
         counted: `layer_evaluations` and `seconds` of the search.
-        bleu: whether the ten best and the references get BLEU scores, on the batches searched on.
-        report_split: the name of `report_batches`, not searched on, for the winner and Every Other.
+        bleu: whether the ten best, the references and full depth get BLEU scores, on the batches searched on.
+        report_split: the name of `report_batches`, not searched on, for the winner, Every Other, the learned set if
+            there is one, and full depth.
     """
     known = {r.candidate: r for r in ranked}
     references = {name: known.get(c) or scoring.totals(c) for name, c in plan.named.items()}
@@ -41,10 +43,13 @@ def report(
     ranked = search.in_order(known.values(), plan.metric)
     best = ranked[0]
     finalists = {str(i + 1): r for i, r in enumerate(ranked[: search.FINALISTS])}
-    rows = [_row(name, r, plan, scoring) for name, r in {**finalists, **references}.items()]
+    full = {"full": known.get(plan.full) or scoring.totals(plan.full)}
+    shown = {**finalists, **references, **full}
+    rows = [_row(name, r, plan, scoring) for name, r in shown.items()]
     if bleu:
-        candidates = [r.candidate for r in (*finalists.values(), *references.values())]
-        rows = [replace(row, bleu=_bleu(plan, scoring, candidate)) for row, candidate in zip(rows, candidates)]
+        candidates = [r.candidate for r in shown.values()]
+        score_of = {candidate: _bleu(plan, scoring, candidate) for candidate in dict.fromkeys(candidates)}
+        rows = [replace(row, bleu=score_of[candidate]) for row, candidate in zip(rows, candidates)]
     return SearchReport(
         stacks=dict(zip(plan.stacks, plan.depths)),
         keep=dict(zip(plan.stacks, plan.keep)),
@@ -56,7 +61,7 @@ def report(
         model_overrides=plan.model_overrides(best.candidate),
         ranking=rows,
         cost=_cost(plan, scoring, counted),
-        warnings=_warnings(plan, ranked, references),
+        warnings=[*_at_chance(scoring, [*ranked, *full.values()]), *_warnings(plan, ranked, references)],
         second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches),
     )
 
@@ -77,13 +82,31 @@ def _finite(value: float) -> float | None:
 
 
 def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Cost:
-    number = count_candidates(plan.depths, plan.keep, plan.needed)
-    cost = Cost(int(counted["layer_evaluations"]), counted["seconds"], number)
-    if number > COUNTABLE:
-        return cost
-    every = [scoring.whole(c) for c in all_candidates(plan.depths, plan.keep, plan.needed)]
-    shared, apart = prefixes.layer_evaluations(every), prefixes.layer_evaluations_apart(every)
-    return replace(cost, exhaustive=shared, one_by_one=apart)
+    whole = scoring.whole(plan.full)
+    sizes = dict(zip(plan.stacks, zip(plan.keep, plan.needed or [()] * len(plan.keep))))
+    of_stacks = zip(scoring.evaluation.stacks, map(len, whole))
+    counts = [(depth, *sizes.get(name, (depth, ()))) for name, depth in of_stacks]
+    depths, keep, needed = zip(*counts)
+    return Cost(
+        layer_evaluations=int(counted["layer_evaluations"]),
+        seconds=counted["seconds"],
+        candidates=count_candidates(plan.depths, plan.keep, plan.needed),
+        exhaustive=search_cost.shared(depths, keep, needed),
+        one_by_one=search_cost.apart(depths, keep, needed),
+    )
+
+
+def _at_chance(scoring: Scoring, ranked: Sequence[Ranked]) -> list[str]:
+    """Return a line if no set, nor full depth, is right more often than who always says the most frequent class."""
+    if not scoring.evaluation.classifies:
+        return []
+    chance, best = majority(scoring.batches), max(r.accuracy for r in ranked)
+    if best > chance:
+        return []
+    return [
+        f"there is nothing to choose by: no set, nor full depth, is right more often than {100 * chance:.2f}%, "
+        "as is who always answers the most frequent class."
+    ]
 
 
 def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> list[str]:
@@ -122,6 +145,7 @@ def _amount(value: float, metric: str) -> str:
 
 def _second_split(plan: Plan, scoring: Scoring, best: Ranked, split: str, batches: Sequence[Sample]) -> SecondSplit:
     other = Scoring(scoring.evaluation, plan, batches)
-    every_other = {name: c for name, c in plan.named.items() if name.startswith("every_other:")}
-    pairs: dict[str, Candidate] = {"1": best.candidate, **every_other}
-    return SecondSplit(split, [_row(rank, other.totals(c), plan, other) for rank, c in pairs.items()])
+    references = {name: c for name, c in plan.named.items() if name.partition(":")[0] in ON_THE_SECOND_SPLIT}
+    shown: dict[str, Candidate] = {"1": best.candidate, **references, "full": plan.full}
+    totals = {candidate: other.totals(candidate) for candidate in dict.fromkeys(shown.values())}
+    return SecondSplit(split, [_row(rank, totals[c], plan, other) for rank, c in shown.items()])

@@ -120,9 +120,9 @@ def test_plan_of_both_stacks(load):
     assert plan[:5] == (("encoder", "decoder"), (4, 4), (3, 1), "exhaustive", "loss")
     assert plan.candidates == tuple(all_candidates([4, 4], [3, 1]))
     assert plan.named == {
-        "every_other:3,1": ((0, 1, 2), (0,)),
-        "first:3,1": ((0, 1, 2), (0,)),
-        "last:3,1": ((1, 2, 3), (3,)),
+        "every_other:3+1": ((0, 1, 2), (0,)),
+        "first:3+1": ((0, 1, 2), (0,)),
+        "last:3+1": ((1, 2, 3), (3,)),
     }
     assert plan.specs(((0, 2), (1,))) == {"encoder": "0,2", "decoder": "1"}
     assert plan.model_overrides(((0, 2), (1,))) == "{'encoder_layers_to_keep': '0,2', 'decoder_layers_to_keep': '1'}"
@@ -134,12 +134,12 @@ def test_learned_rates_are_a_reference_where_all_searched_stacks_have_them(load)
     plan = layer_search.plan(model, None, [2], None, "loss", 1)
     assert plan.learned == {}
     encoder, decoder = {"encoder": (0.4, 0.1, 0.2, 0.3)}, {"decoder": (0.2, 0.2, 0.1, 0.2)}
-    usual = ["every_other:2,2", "first:2,2", "last:2,2"]
+    usual = ["every_other:2+2", "first:2+2", "last:2+2"]
     assert list(plan._replace(learned=encoder).named) == usual
     both = plan._replace(learned={**encoder, **decoder})
-    assert list(both.named) == [*usual, "learned:2,2"]
-    assert both.named["learned:2,2"] == ((1, 2), (0, 2))
-    assert both.specs(both.named["learned:2,2"]) == {"encoder": "1,2", "decoder": "0,2"}
+    assert list(both.named) == [*usual, "learned:2+2"]
+    assert both.named["learned:2+2"] == ((1, 2), (0, 2))
+    assert both.specs(both.named["learned:2+2"]) == {"encoder": "1,2", "decoder": "0,2"}
     alone = layer_search.plan(model, "encoder", [3], None, "loss", 1)._replace(learned=encoder)
     assert alone.named["learned:3"] == ((1, 2, 3),)
     assert "learned:3" not in alone._replace(learned=decoder).named
@@ -161,10 +161,17 @@ def test_a_plan_has_the_rates_that_a_model_learned(load):
     assert plan.named["learned:2"] == ((1, 2),)
 
 
-@pytest.mark.parametrize(("batches", "strategy"), [(555, "exhaustive"), (556, "racing")])
+@pytest.mark.parametrize(("batches", "strategy"), [(31, "exhaustive"), (32, "racing")])
 def test_the_default_strategy(load, batches, strategy):
-    """36 sets; 20,000 scores are long."""
-    assert layer_search.plan(load("transformer"), None, [2], None, "loss", batches).strategy == strategy
+    """36 sets take 63 layer evaluations a batch; 2,000 in all are short."""
+    plan = layer_search.plan(load("transformer"), None, [2], None, "loss", batches)
+    assert (plan.strategy, plan.estimates["exhaustive"]) == (strategy, 63 * batches)
+
+
+def test_a_stack_that_is_not_searched_counts_in_the_estimate(load):
+    """6 sets of 2 of 4 encoder layers, 9 layers with what they share, and the 4 decoder layers for each."""
+    plan = layer_search.plan(load("transformer"), "encoder", [2], None, "loss", 10)
+    assert plan.estimates["exhaustive"] == 10 * (9 + 6 * 4)
 
 
 def test_a_race_of_too_many_is_of_some(load, monkeypatch):
@@ -190,12 +197,12 @@ def test_greedy_makes_its_own_candidates(load):
         (
             "roberta",
             {"keep": [2, 2]},
-            "`--keep` must be one number for the encoder, but is '2,2'.",
+            "`--keep` must be one number for the encoder, but is '2+2'.",
         ),
         (
             "transformer",
             {"keep": [2, 2, 2]},
-            "`--keep` must be one number, or one for each of 2 stacks, but is '2,2,2'.",
+            "`--keep` must be one number, or one for each of 2 stacks, but is '2+2+2'.",
         ),
         ("transformer", {"keep": [2, 5]}, "`--keep` must be at most the decoder's depth, 4, but is 5 instead."),
         ("transformer", {"keep": [5]}, "`--keep` must be at most the encoder's depth, 4, but is 5 instead."),
@@ -319,7 +326,53 @@ def test_a_second_split(load):
     second = search_report.report(plan, scoring, found, scoring.counters, **options).second
     assert second.split == "test"
     rows = second.rows
-    assert [row.rank for row in rows] == ["1", "every_other:2"]
-    for row, candidate in zip(rows, [found[0].candidate, ((0, 2),)]):
+    assert [row.rank for row in rows] == ["1", "every_other:2", "full"]
+    for row, candidate in zip(rows, [found[0].candidate, ((0, 2),), ((0, 1, 2, 3),)]):
         tallies = [one_by_one(model, plan, batch, candidate) for batch in other]
         assert row.loss == pytest.approx(sum(t[0] for t in tallies) / sum(t[1] for t in tallies), rel=1e-12)
+
+
+def test_learned_layers_are_on_the_second_split_too_and_what_is_equal_is_scored_once(load, monkeypatch):
+    model = load("transformer_lm", "--max-tokens", "64")
+    batches = layer_search.chosen_batches(model, "valid", 1)
+    plan = layer_search.plan(model, None, [2], "exhaustive", "loss", 1)
+    plan = plan._replace(learned={"decoder": (0.1, 0.4, 0.1, 0.4)})  # of the layers of every_other:2
+    scoring = layer_search.Scoring(model, plan, batches)
+    found = layer_search.run(plan, Measuring(scoring), 1)
+    scored, totals = [], layer_search.Scoring.totals
+    monkeypatch.setattr(layer_search.Scoring, "totals", lambda self, c: scored.append(c) or totals(self, c))
+    options = {"report_split": "test", "report_batches": model.batches("test")}
+    rows = search_report.report(plan, scoring, found, scoring.counters, **options).second.rows
+    assert [row.rank for row in rows] == ["1", "every_other:2", "learned:2", "full"]
+    assert rows[1].loss == rows[2].loss
+    full, best, half = ((0, 1, 2, 3),), found[0].candidate, ((0, 2),)
+    assert scored == [full, *dict.fromkeys([best, half]), full]
+
+
+def test_at_chance_there_is_nothing_to_choose_by(classifier, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    folder, path = classifier
+    model = evaluation.load(str(path), "{}", [str(folder), "--cpu", "--batch-size", "8"], pytest.fail)
+    batches = layer_search.chosen_batches(model, "valid", None)
+    plan = layer_search.plan(model, None, [3], "exhaustive", "accuracy", len(batches))
+    scoring = layer_search.Scoring(model, plan, batches)
+    found = layer_search.run(plan, Measuring(scoring), len(batches))
+    labels = torch.cat([batch["target"].view(-1) for batch in batches])
+    most = max((labels == label).sum().item() for label in (0, 1))
+    assert evaluation.majority(batches) == most / 24
+
+    def warned(right):
+        """With so many right ones in every set."""
+        totals = [r.totals.copy() for r in found]
+        for sums in totals:
+            sums[:, 2] = right, 0
+        ranked = [r._replace(totals=sums) for r, sums in zip(found, totals)]
+        monkeypatch.setattr(layer_search.Scoring, "totals", lambda self, c: ranked[0]._replace(candidate=c))
+        return search_report.report(plan, scoring, ranked, scoring.counters).warnings
+
+    said = (
+        f"there is nothing to choose by: no set, nor full depth, is right more often than {100 * most / 24:.2f}%, "
+        "as is who always answers the most frequent class."
+    )
+    assert warned(most)[0] == said
+    assert said not in warned(most + 1)
