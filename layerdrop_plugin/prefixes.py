@@ -128,6 +128,31 @@ class SharedPrefixes:
             yield
 
 
+class EachApart:
+    """Compute a model's results for candidates, each by itself: of a model that runs a stack several times in a pass.
+
+    Args:
+        stacks: as of `SharedPrefixes`.
+        forward: the same.
+
+    Attributes:
+        layer_evaluations: how many layers have run, each counted once in a pass.
+    """
+
+    def __init__(self, stacks: Sequence[LayerDropStack], forward: Callable[[], Result]) -> None:
+        self.stacks = stacks
+        self.forward = forward
+        self.layer_evaluations = 0
+
+    def result(self, candidate: Candidate) -> Any:
+        """Return what the model gives when just these layers run."""
+        self.layer_evaluations += len(route(candidate))
+        with contextlib.ExitStack() as contexts:
+            for stack, kept in zip(self.stacks, candidate):
+                contexts.enter_context(stack.running(kept))
+            return self.forward()
+
+
 class _Call(NamedTuple):
     x: Tensor
     args: tuple[Any, ...]

@@ -11,7 +11,7 @@ from torch import nn
 
 from layerdrop_plugin.candidates import all_candidates
 from layerdrop_plugin.dropping import Dropping, LayerDropStack
-from layerdrop_plugin.prefixes import SharedPrefixes, layer_evaluations, layer_evaluations_apart
+from layerdrop_plugin.prefixes import EachApart, SharedPrefixes, layer_evaluations, layer_evaluations_apart
 
 
 class Layer(nn.Module):
@@ -163,6 +163,22 @@ def test_the_whole_model_is_called_once_for_each_result_and_once_for_each_beginn
     for candidate, count in {((0,), (0,)): 3, ((0,), (1,)): 4, ((1,), (1,)): 6, ((0, 1), (1,)): 8}.items():
         shared.result(candidate)
         assert len(calls) == count  # the encoder begins the same way always, the decoder with each encoder's output
+
+
+def test_candidates_of_a_model_that_runs_a_stack_several_times_run_apart():
+    """The decoder's second pass begins with what the first gave."""
+    model = Model(2, 2, extra_outputs=2)
+
+    def forward():
+        first, model.embeddings[0].bias.data = model(), model.embeddings[0].bias.data + 1
+        second, model.embeddings[0].bias.data = model(), model.embeddings[0].bias.data - 1
+        return first + second
+
+    results = EachApart(list(model.stacks), forward)
+    expected = forward()
+    assert not torch.equal(results.result(((0,), (1,))), expected)
+    assert torch.equal(results.result(((0, 1), (0, 1))), expected)
+    assert results.layer_evaluations == 2 + 4
 
 
 def test_an_interruption_anywhere_leaves_the_later_results_right(model):

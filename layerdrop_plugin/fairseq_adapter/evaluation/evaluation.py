@@ -13,7 +13,10 @@ import torch
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.criterions.adaptive_loss import AdaptiveLoss
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models.multilingual_transformer import MultilingualTransformerModel
 
+from ...dropping import LayerDropStack
+from ...prefixes import EachApart, SharedPrefixes
 from ...selection import Kept
 from ..checkpoints import at_load, layer_settings, pruning, registered, usable
 from ..checkpoints.checkpoint import Checkpoint
@@ -25,6 +28,7 @@ from ..options.config import get, has, put
 from ..options.family import refusal
 from ..reading import reader
 from .adaptive_loss import adaptive_loss
+from .noisy_targets import runs_decoder_repeatedly, with_noise, word_losses
 from .options import command_line, context_window, data_refusals, refusals, shorten_by_context_window
 
 MAX_TOKENS = 4000  # per batch, where neither --max-tokens nor --batch-size is given
@@ -44,7 +48,10 @@ class Evaluation:
     """A model on its device in evaluation mode, and what goes with it.
 
     Attributes:
-        stacks: the model's `LayerDropStack`s by name, in the order in which they run.
+        models: what runs a batch, by its pair of languages; one model, without a name, where there are no pairs.
+        all_stacks: the `LayerDropStack`s of each of these by name, in the order in which they run.
+        stacks: those of the first of these; the others have as many layers.
+        noisy: whether it predicts words from a noisy target.
         cfg: the complete options of the command line, as fairseq's commands see them.
         saved_cfg: the checkpoint's configuration, with DATA and the task's options of the command line.
         classifies: whether there is an accuracy.
@@ -58,7 +65,10 @@ class Evaluation:
     def __init__(self, model: Any, task: Any, cfg: Any, saved_cfg: Any, device: torch.device) -> None:
         self.model, self.task, self.cfg, self.saved_cfg, self.device = model, task, cfg, saved_cfg, device
         self.criterion = task.build_criterion(saved_cfg.criterion).eval().to(device)
-        self.stacks = stacks_of(model, "--path")
+        self.models = dict(model.models) if isinstance(model, MultilingualTransformerModel) else {"": model}
+        self.all_stacks = {pair: stacks_of(part, "--path") for pair, part in self.models.items()}
+        self.stacks = next(iter(self.all_stacks.values()))
+        self.noisy = get(saved_cfg.criterion, "_name") == "nat_loss"
         self.classifies = get(saved_cfg.criterion, "_name") == "sentence_prediction"
 
     @property
@@ -78,12 +88,22 @@ class Evaluation:
         Raises:
             ValueError: one line: there is no such split, or nothing in it is short enough.
         """
-        dataset = self._dataset(subset, option)
+        samples: list[Sample] = []
+        for pair, dataset in self._datasets(subset, option).items():
+            for sample in self._read(subset, pair, dataset, at_least):
+                if self._predictions(sample, subset):
+                    samples.append(self._prepared(sample, pair, len(samples)))
+        if not samples:
+            raise ValueError(f"`{option}` must hold data, but {subset!r} has none that the model can take.")
+        return samples
+
+    def _read(self, subset: str, pair: str, dataset: Any, at_least: int) -> list[Sample]:
+        """Return the batches of one pair of languages, of all data where there are no pairs."""
         data = self.cfg.dataset
         no_size = data.max_tokens is None and data.batch_size is None
         sizes = {
             "max_tokens": _max_tokens(dataset, at_least) if no_size else data.max_tokens,
-            "max_positions": utils.resolve_max_positions(self.task.max_positions(), self.model.max_positions()),
+            "max_positions": self._max_positions(pair),
             "num_workers": 0,
         }
         window = context_window(self.cfg)
@@ -100,13 +120,14 @@ class Evaluation:
                     seed=self.cfg.common.seed,
                     **sizes,
                 ).next_epoch_itr(shuffle=False)
-            samples = [self._to_score(sample) for sample in batches if sample and "net_input" in sample]
-            samples = [sample for sample in samples if self._predictions(sample, subset)]
-        if not samples:
-            raise ValueError(f"`{option}` must hold data, but {subset!r} has none that the model can take.")
-        return samples
+            return [self._to_score(sample) for sample in batches if sample and "net_input" in sample]
 
-    def _dataset(self, subset: str, option: str) -> Any:
+    def _max_positions(self, pair: str) -> Any:
+        of_task = self.task.max_positions()
+        return utils.resolve_max_positions(of_task[pair] if pair else of_task, self.models[pair].max_positions())
+
+    def _datasets(self, subset: str, option: str) -> dict[str, Any]:
+        """Return the data of each pair of languages, of none that is repeated to be as long as the longest."""
         try:
             self.task.load_dataset(subset, combine=False, epoch=1, task_cfg=self.saved_cfg.task)
         except (FileNotFoundError, IsADirectoryError, AssertionError) as error:
@@ -114,7 +135,8 @@ class Evaluation:
                 raise
             data = get(self.saved_cfg.task, "data")
             raise ValueError(f"`{option}` must be a split of the data, but {data} has no {subset!r}.") from None
-        return self.task.dataset(subset)
+        dataset = self.task.dataset(subset)
+        return {pair: dataset.datasets[pair] if pair else dataset for pair in self.models}
 
     def _to_score(self, sample: Sample) -> Sample:
         """Remove what must not be predicted: alignments, whose layer may not run, and a symbol at the start.
@@ -126,6 +148,25 @@ class Evaluation:
             return sample
         dictionary, target = self.task.target_dictionary, sample["target"]
         return {**sample, "target": target.masked_fill(target.eq(dictionary.bos()), dictionary.pad())}
+
+    def _prepared(self, sample: Sample, pair: str, number: int) -> Sample:
+        """Return a batch with its pair of languages, and with noise, which its number draws."""
+        sample = {**sample, "lang_pair": pair} if pair else sample
+        return with_noise(self.task, sample, self.cfg.common.seed, number) if self.noisy else sample
+
+    def model_of(self, sample: Sample) -> Any:
+        """Return the model that runs a batch: that of its pair of languages."""
+        return self.models[sample.get("lang_pair", "")]
+
+    def stacks_of(self, sample: Sample) -> dict[str, LayerDropStack]:
+        """Return the stacks by which a batch goes."""
+        return self.all_stacks[sample.get("lang_pair", "")]
+
+    def results(self, sample: Sample) -> SharedPrefixes | EachApart:
+        """Return what gives the tally of each candidate on a batch, which is on the device."""
+        stacks = list(self.stacks_of(sample).values())
+        kind = EachApart if runs_decoder_repeatedly(self.model) else SharedPrefixes
+        return kind(stacks, lambda: self.tally(sample))
 
     def _predictions(self, sample: Sample, subset: str = "") -> int:
         """Return the number of predictions; RoBERTa's masks may leave a small batch without any."""
@@ -146,10 +187,14 @@ class Evaluation:
     @torch.no_grad()
     def tally(self, sample: Sample) -> Tally:
         """Return the sums for one batch, which is on the device, with the layers that run at the time."""
+        model = self.model_of(sample)
+        if self.noisy:
+            total, words = word_losses(model, sample, self.cfg.common.seed)
+            return Tally(total / math.log(2), words, 0)
         if isinstance(self.criterion, AdaptiveLoss):
-            nats = adaptive_loss(self.model, sample, self.task.target_dictionary.pad())
+            nats = adaptive_loss(model, sample, self.task.target_dictionary.pad())
             return Tally(float(nats) / math.log(2), self._predictions(sample), 0)
-        log = self.criterion(self.model, sample)[2]
+        log = self.criterion(model, sample)[2]
         nats = log["nll_loss"] if "nll_loss" in log else log["loss"]
         correct = int(log["ncorrect"]) if self.classifies else 0
         return Tally(float(nats) / math.log(2), self._predictions(sample), correct)
@@ -158,8 +203,9 @@ class Evaluation:
     def running(self, kept: Mapping[str, Sequence[int]]) -> Iterator[None]:
         """Run only these layers of these stacks; nothing is reloaded."""
         with contextlib.ExitStack() as stack:
-            for name, layers in kept.items():
-                stack.enter_context(self.stacks[name].running(layers))
+            for stacks in self.all_stacks.values():  # the same one may stand for several pairs of languages
+                for name, layers in kept.items():
+                    stack.enter_context(stacks[name].running(layers))
             yield
 
 
@@ -208,15 +254,19 @@ def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callab
         put(saved_cfg.task, "tokens_per_sample", shorter)
     if get(saved_cfg.task, "regression_target"):
         raise ValueError("`--path` must be a model that predicts words or classes, but this one's task is regression.")
-    if get(saved_cfg.criterion, "_name") == "nat_loss":  # a mean, with the length's loss in it, of a noisy target
-        raise ValueError("`--path` must be a model with a loss for each word, but this one's criterion is nat_loss.")
     why_not = refusal(checkpoint.architecture)
     if why_not is not None:
         raise ValueError(f"`--path` must be a model that can be pruned, but {why_not}.")
+    if any(stack.exits is not None for stack in checkpoint.family.stacks.values()):
+        arch = checkpoint.architecture
+        raise ValueError(f"`--path` must be a model whose loss needs no libnat of fairseq's, but is {arch}.")
     model, task = _model_and_task(path, state, saved_cfg, changes)
     if getattr(task, "target_dictionary", None) is None:
         name = get(saved_cfg.task, "_name")
         raise ValueError(f"`--path` must be a model that predicts words or classes, but this one's task is {name}.")
+    if get(saved_cfg.criterion, "_name") == "nat_loss" and not hasattr(task, "inject_noise"):
+        name = get(saved_cfg.task, "_name")
+        raise ValueError(f"`--path` must be a model whose task makes the noise of nat_loss, but its task is {name}.")
     with_stacks(model)
     model = model.half() if cfg.common.fp16 else model
     loaded = Evaluation(model.eval().to(device), task, cfg, saved_cfg, device)

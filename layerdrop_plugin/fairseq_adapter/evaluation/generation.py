@@ -69,6 +69,11 @@ def check(evaluation: Evaluation) -> None:
     if list(evaluation.stacks) != ["encoder", "decoder"]:
         stacks = " and ".join(evaluation.stacks)
         raise ValueError(f"`--bleu` must be for a translation model, but this one has a stack of {stacks} layers only.")
+    if len(evaluation.models) > 1:
+        raise ValueError(
+            f"`--source-lang` and `--target-lang` must be given with --bleu, as the model has several pairs of "
+            f"languages: {', '.join(evaluation.models)}."
+        )
     cfg = evaluation.cfg
     for name in NOT_HERE:
         value = getattr(cfg.generation, name)

@@ -106,9 +106,10 @@ def _evaluate(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
 def _in_use(evaluation: Evaluation, candidate: Candidate) -> list[torch.Tensor]:
     """Return the parameters and buffers of the layers that run, and of all that is outside the stacks."""
     idle: set[torch.nn.Module] = set()
-    for stack, kept in zip(evaluation.stacks.values(), candidate):
-        for layer in set(range(len(stack))) - set(kept):
-            idle.update(stack[layer].modules())
+    for stacks in evaluation.all_stacks.values():
+        for stack, kept in zip(stacks.values(), candidate):
+            for layer in set(range(len(stack))) - set(kept):
+                idle.update(stack[layer].modules())
     return _tensors(module for module in evaluation.model.modules() if module not in idle)
 
 

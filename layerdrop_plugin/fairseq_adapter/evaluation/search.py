@@ -14,7 +14,6 @@ import torch
 from ... import __version__, layer_spec, search, search_cost
 from ...candidates import Candidate, all_candidates, count_candidates, holds, some_candidates
 from ...measuring import Measuring
-from ...prefixes import SharedPrefixes
 from ...rates import Rates
 from ...search import Ranked
 from ...selection import Kept
@@ -160,11 +159,11 @@ class Scoring:
         """Yield the loss in bits, the count and the correct ones of each candidate, which are sorted."""
         started = time.perf_counter()
         sample = self.evaluation.to_device(self.batches[batch])
-        shared = SharedPrefixes(list(self.evaluation.stacks.values()), lambda: self.evaluation.tally(sample))
+        results = self.evaluation.results(sample)
         for candidate in candidates:
-            before = shared.layer_evaluations
-            tally = shared.result(self.whole(candidate))
-            self._count("layer_evaluations", shared.layer_evaluations - before)
+            before = results.layer_evaluations
+            tally = results.result(self.whole(candidate))
+            self._count("layer_evaluations", results.layer_evaluations - before)
             self._count("seconds", time.perf_counter() - started)
             yield tally.loss, tally.count, tally.correct
             started = time.perf_counter()
@@ -250,5 +249,5 @@ def settings(
 
 
 def _content(sample: Sample) -> bytes:
-    parts = {**sample["net_input"], "id": sample["id"], "target": sample["target"]}
+    parts = {**sample["net_input"], **{name: sample.get(name) for name in ("id", "target", "prev_target")}}
     return b"".join(parts[name].numpy().tobytes() for name in sorted(parts) if isinstance(parts[name], torch.Tensor))

@@ -12,6 +12,7 @@ from ...search import Ranked
 from ...search_report import Cost, Row, SearchReport, SecondSplit
 from . import generation
 from .evaluation import Sample, majority
+from .noisy_targets import runs_decoder_repeatedly
 from .search import Plan, Scoring
 
 ON_THE_SECOND_SPLIT = ("every_other", "learned")
@@ -87,12 +88,14 @@ def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Cost:
     of_stacks = zip(scoring.evaluation.stacks, map(len, whole))
     counts = [(depth, *sizes.get(name, (depth, ()))) for name, depth in of_stacks]
     depths, keep, needed = zip(*counts)
+    apart = search_cost.apart(depths, keep, needed)
+    repeats = runs_decoder_repeatedly(scoring.evaluation.model)
     return Cost(
         layer_evaluations=int(counted["layer_evaluations"]),
         seconds=counted["seconds"],
         candidates=count_candidates(plan.depths, plan.keep, plan.needed),
-        exhaustive=search_cost.shared(depths, keep, needed),
-        one_by_one=search_cost.apart(depths, keep, needed),
+        exhaustive=apart if repeats else search_cost.shared(depths, keep, needed),
+        one_by_one=apart,
     )
 
 

@@ -13,7 +13,6 @@ from ...candidates import Candidate
 from ...depths import Depth
 from ...dropping import LayerDropStack
 from ...importance import full
-from ...prefixes import SharedPrefixes
 from ...selection import Kept
 from ...sweep import Depths, Point
 from ...sweep_report import Measured, Measurements, Row, rows
@@ -174,9 +173,9 @@ def total_losses(
     sums: dict[Candidate, Tally] = dict.fromkeys(sorted(candidates), Tally(0.0, 0, 0))
 
     def add(sample: Sample) -> None:
-        shared = SharedPrefixes(list(evaluation.stacks.values()), lambda: evaluation.tally(sample))
+        results = evaluation.results(sample)
         for candidate, before in sums.items():
-            sums[candidate] = Tally(*map(sum, zip(before, shared.result(candidate))))
+            sums[candidate] = Tally(*map(sum, zip(before, results.result(candidate))))
             done(1)
 
     for batch in batches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from fairseq.models.lightconv import LightConvDecoder, LightConvEncoder
 from fairseq.models.speech_to_text.convtransformer import ConvTransformerEncoder
 from fairseq.models.speech_to_text.s2t_conformer import S2TConformerEncoder
 from fairseq.models.speech_to_text.s2t_transformer import S2TTransformerEncoder, TransformerDecoderScriptable
@@ -40,6 +41,8 @@ PLACES = (
     Place(S2TConformerEncoder, "encoder", "conformer_layers", extra_outputs=1),
     Place(wav2vec2.TransformerEncoder, "encoder", extra_outputs=((None, NO_RESULT),)),  # HuBERT's, too
     Place(wav2vec2_asr.TransformerDecoder, "decoder", extra_outputs=2),
+    Place(LightConvEncoder, "encoder"),
+    Place(LightConvDecoder, "decoder", extra_outputs=1),
 )
 
 

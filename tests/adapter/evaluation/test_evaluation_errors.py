@@ -33,15 +33,6 @@ def test_no_data(family, full, data, tmp_path):
         )
 
 
-def test_a_model_without_a_loss_for_each_word(full, data, tmp_path):
-    state = torch.load(full["transformer"])
-    state["cfg"]["criterion"] = {"_name": "nat_loss", "label_smoothing": 0.1}
-    torch.save(state, tmp_path / "nat.pt")
-    assert message(load, tmp_path / "nat.pt", data["transformer"]) == (
-        "`--path` must be a model with a loss for each word, but this one's criterion is nat_loss."
-    )
-
-
 def test_no_dictionary(full, data, classifier, tmp_path):
     for split in ("train", "valid"):
         for language in ("en", "de"):
