@@ -26,7 +26,7 @@ def test_of_a_pruned_checkpoint(full, command, search, tmp_path):
     assert card.startswith(f"# small.pt\n\nMade of `{full['transformer_lm']}` on {datetime.date.today()}:\n\n```sh\n")
     assert f"layerdrop-prune {' '.join(map(str, argv))} --scores {search}  # layerdrop_plugin" in card
     assert f"# layerdrop_plugin {layerdrop_plugin.__version__}\n```" in card
-    assert "| decoder layers | 4 | 2 (0,2 of 4) |\n" in card
+    assert "| decoder layers | 4 | 2 ([0,2] of 4) |\n" in card
     (parameters,) = [row for row in rows if row[0] == "parameters"]
     assert f"| parameters | {parameters[1]} | {parameters[2]} |\n" in card
     assert card.endswith("| data | loss | perplexity |\n| --- | --- | --- |\n| searched on | 4.5 | 22.63 |\n")
@@ -41,7 +41,7 @@ def test_of_an_exported_model(full, command, tmp_path):
     assert card[0] == "# out"
     assert card[-3:-1] == [
         "| kind | layerdrop_transformer_lm | CTranslate2, int8 |",
-        "| decoder layers | 4 | 1 (0 of 4) |",
+        "| decoder layers | 4 | 1 ([0] of 4) |",
     ]
     (parameters,) = [line for line in pruned if line.startswith("| parameters |")]
     assert card[-1] == parameters.replace("parameters", "parameters, as a checkpoint")

@@ -25,7 +25,7 @@ def report(found, references=(), depths=(3,), keep=(1,), metric="loss", **option
         totals=table.__getitem__,
         whole=lambda candidate: candidate,
         batches=[None, None],
-        evaluation=SimpleNamespace(classifies=False, stacks={"decoder": None}),
+        evaluation=SimpleNamespace(classifies=False, stacks={"decoder": None}, model=None),
     )
     counted = {"layer_evaluations": 7.0, "seconds": 1.5}
     return search_report.report(plan, scoring, found, counted, **options)
