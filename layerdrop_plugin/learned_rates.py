@@ -1,27 +1,8 @@
 """Data Driven Pruning (paper, section 3.2.3): drop rates that are learned, one for each layer, around a given mean.
 
-The paper has "a non-linear function of the activation" of each layer and a softmax over layers, and leaves the rest
-open. What was chosen here, and why:
-
-- Activation: a_d = log(|y - x| / |x|), how much layer d changes its input x, over a whole batch. One number tells
-  whether a layer does anything, in models of any width, before and after a layer norm. It is averaged over the
-  training data (and over workers), so that rates and selection do not hang on one input; the mask of a layer would
-  otherwise depend on later layers, which have not run yet.
-- Non-linearity: score s_d = 4 tanh(3/4 (w_d a_d + b_d)), with w_d = b_d = 0 at first, so all rates begin at the
-  mean. The limit keeps every layer in play: odds of two layers differ by e^8 at most. The 3 lets an optimizer made
-  for weights move scores within one training, yet not in its first updates: a layer that is dropped a lot before it
-  could learn anything stays useless (with 10 that was seen).
-- Softmax and constraint: shares q = softmax(s), drop rates r_d = c q_d / (1 + c q_d). For small rates this is a
-  share of all dropping; the denominator keeps each below 1, in the same order and with a gradient everywhere, as
-  clipping would not. The one c that makes the mean of the rates exact is found by bisection; the gradient goes
-  through it as through any other function (implicit differentiation).
-- Gradient: that of the log-probability of the mask, times how much worse than usual the loss was (the score function
-  estimator, with a running mean of the loss as baseline). It is unbiased and lets a dropped layer cost nothing.
-  Straight-through gradients need what a dropped layer would have given, and those of the layers that ran vanish just
-  where a layer is trained well, as its weights could be scaled as well. The factor of 0.01 keeps the scores'
-  gradient out of the way of clipping; it changes nothing for Adam.
-
-The more a layer is missed, the lower its rate gets. `learned:K` keeps the K layers of the lowest rates.
+The more a layer is missed, the lower its rate gets. `learned:K` keeps the K layers of the lowest rates. What was chosen
+where the paper leaves it open, and why, is in docs/explanation/learned-rates.md; the names here are those of that page:
+activation (`change`), non-linearity (`scores`), softmax and constraint (`rates`), gradient (`score_function_loss`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""README's example of a stack in a model without fairseq, as printed."""
+"""The how-to's example of a stack in a model without fairseq, as printed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import torch
 
 from layerdrop_plugin.masks import dropped_groups
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plain-pytorch.md"
 
 
 def test_the_example_drops_layers_in_training_and_runs_those_that_are_chosen():
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    (code,) = (block for block in blocks if "LayerDropStack(" in block)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     torch.manual_seed(0)
     names = {}
     exec(code, names)
