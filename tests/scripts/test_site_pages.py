@@ -1,13 +1,15 @@
-"""scripts/site_pages.py: links of the repository's files, as they are on the site."""
+"""The site: links of the repository's files as they are on it, and the options of the script that builds it."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 import site_pages
 
 
@@ -34,3 +36,12 @@ def test_the_search_needs_nothing_from_elsewhere():
 
     page = f'<script src="{site_pages.SHIM}"></script>'
     assert site_pages.on_post_page(page, Page, None) == '<script src="../assets/iframe-worker.js"></script>'
+
+
+def test_the_script_knows_its_options():
+    shown = subprocess.run(["bash", SCRIPTS / "docs.sh", "--help"], capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("Builds the documentation as a site in site/")
+    wrong = subprocess.run(["bash", SCRIPTS / "docs.sh", "--fast"], capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "docs.sh: the options are --serve and --help, but there is '--fast'.\n"
