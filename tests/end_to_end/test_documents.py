@@ -68,8 +68,8 @@ def test_block_runs_as_printed(number, folder, run):
         pytest.importorskip("ctranslate2")
     output = run(block, folder)
     pruned = re.findall("Pruning model to specified layer configuration: ([^(\n]*[0-9])", output)
-    decoder = "decoder keeps layers 0,2,4 of 6"
-    both = f"encoder keeps layers 0,2,4 of 6; {decoder}"
+    decoder = "decoder keeps layers [0,2,4] of 6"
+    both = f"encoder keeps layers [0,2,4] of 6; {decoder}"
     expected = {
         "'decoder_layers_to_keep': '0,2,4'": [both],
         "--encoder-layers-to-keep": [both],
@@ -85,7 +85,7 @@ def test_the_quick_start_of_readme_runs_with_a_small_model(folder, run):
         assert printed in block
         block = block.replace(printed, small)
     output = run(block, folder)
-    assert "encoder keeps layers 0,2,4 of 6; decoder keeps layers 0,2,4 of 6" in output
+    assert "encoder keeps layers [0,2,4] of 6; decoder keeps layers [0,2,4] of 6" in output
     assert (folder / "depths.png").is_file()
 
 
