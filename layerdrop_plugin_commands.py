@@ -1,4 +1,4 @@
-"""The commands `layerdrop-...` start here: each imports fairseq, which takes two seconds, only where it needs it.
+"""The commands `layerdrop` and `layerdrop-...` start here: they import fairseq, two seconds, only where they need it.
 
 `import layerdrop_plugin` registers the models with fairseq in any other program, whatever that is called.
 """
@@ -24,6 +24,11 @@ def describe() -> None:
 def export() -> None:
     """Start `layerdrop-export`."""
     _start("export")
+
+
+def main() -> None:
+    """Start `layerdrop`, which starts the others."""
+    _start("umbrella")
 
 
 def prune() -> None:

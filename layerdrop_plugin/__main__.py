@@ -8,20 +8,43 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from layerdrop_plugin import __version__
+from layerdrop_plugin import __version__, message
 
 PACKAGES = ("torch", "fairseq", "numpy", "hydra-core", "omegaconf")
 """The names under which packages are installed; a fork of fairseq has another one, so its module tells the version."""
 
 
+HELP = """\
+usage: python -m layerdrop_plugin [--help] [--version]
+
+Tell the versions of what is installed, which patches of fairseq are in place and why, and the path for --user-dir.
+The commands of this package: layerdrop --help"""
+
+
 def main() -> None:
     """Print the report."""
+    asked = sys.argv[1:]
+    if asked in (["-h"], ["--help"]):
+        print(HELP)
+        return
+    if asked == ["--version"]:
+        print(f"layerdrop_plugin {__version__}")
+        return
+    if asked:
+        sys.exit(_refuse(asked))
     if find_spec("fairseq") is None:
         print(f"layerdrop_plugin {__version__}: fairseq is not installed here; scripts/setup.sh makes a .venv with it")
         return
     _print_table("layerdrop_plugin " + __version__, versions())
     _print_table("Patches in place", _patches() or {"none": "nothing is at fault here"})
     print(f"For fairseq's commands\n  --user-dir {Path(__file__).parent}")
+
+
+def _refuse(asked: list[str]) -> int:
+    options = "must be left out, or --help or --version"
+    line = f"python -m layerdrop_plugin: error: arguments {options}, but are {' '.join(asked)!r}."
+    print(message.one_line(line), file=sys.stderr)
+    return 2
 
 
 def versions() -> dict[str, str]:

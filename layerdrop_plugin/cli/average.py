@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from collections.abc import Sequence
 
 from .. import message
-from ..fairseq_adapter.checkpoints.write_average import average_checkpoints, choose
-from .command import Parser, at_least_1, progress
+from .command import Parser, at_least_1, needing_fairseq, progress
 
 DESCRIPTION = """\
 Average the weights of several checkpoints of one training run into a new checkpoint.
@@ -23,22 +23,34 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None = None) -> None:
     """Average the checkpoints that the command line names, and print their paths."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    args.inputs += args.places
+    if not args.inputs:
+        parser.error("the following arguments are required: --inputs")
     with parser.errors():
+        with needing_fairseq():
+            from ..fairseq_adapter.checkpoints.write_average import average_checkpoints, choose  # torch takes a second
+
         paths = choose(
             args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound
         )
-        with progress(len(paths), "file") as bar:
+        with progress(len(paths), "file", args.quiet) as bar:
             average_checkpoints(paths, args.output, args.force, bar.update)
         print(message.printable(f"{args.output}: the average of {', '.join(paths)}"))
 
 
 def _parser() -> Parser:
     parser = Parser("layerdrop-average", DESCRIPTION, EXAMPLES)
+    parser.usage = f"{parser.prog} --inputs PATH [PATH ...] -o FILE [options]"
+    parser.add_argument("places", nargs="*", help=SUPPRESS)
     parser.add_argument(
-        "--inputs", nargs="+", required=True, metavar="PATH", help="checkpoints, or one folder with a --num- option"
+        *("--inputs", "--path"),
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="checkpoints, or one folder with a --num- option",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="the new checkpoint")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the new checkpoint")
     number = parser.add_mutually_exclusive_group()
     number.add_argument(
         "--num-epoch-checkpoints", type=at_least_1, metavar="N", help="take the folder's last N of checkpointEPOCH.pt"

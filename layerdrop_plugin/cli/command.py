@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from .. import layer_spec, message
+from .. import __version__, layer_spec, message
 from . import stopping
 
 STACKS = ("encoder", "decoder")
@@ -42,6 +43,9 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,  # what is short for one option today may be so for two tomorrow
         )
+        self.quiet = False
+        self.add_argument("--version", action="version", version=f"{prog} (layerdrop_plugin) {__version__}")
+        self.add_argument("-q", "--quiet", action="store_true", help="show no warnings and no progress")
 
     def error(self, text: str) -> NoReturn:
         """End the command with exit status 2 and one line on standard error, without the usage."""
@@ -52,6 +56,7 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse as argparse does, and refuse what is not UTF-8, as results and libraries that read files need."""
         known, others = super().parse_known_args(args, namespace)
+        self.quiet = getattr(known, "quiet", False)
         for action in self._actions:
             name = action.option_strings[-1] if action.option_strings else action.metavar
             for value in _values(getattr(known, action.dest, None)):
@@ -64,7 +69,9 @@ class Parser(argparse.ArgumentParser):
         print(f"{self.prog}: {message.one_line(text)}", file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """Print a line on standard error."""
+        """Print a line on standard error, unless --quiet is given."""
+        if self.quiet:
+            return
         print(f"{self.prog}: warning: {message.one_line(text)}", file=sys.stderr)
 
     @contextlib.contextmanager
@@ -127,6 +134,41 @@ def stack_specs(args: argparse.Namespace) -> dict[str, str]:
     return specs
 
 
+def add_checkpoint(parser: Parser, output: str) -> None:
+    """Add the checkpoint and what is written: CKPT -o OUT, or --path CKPT, or OUT as the second argument.
+
+    Args:
+        output: what OUT is, for the help.
+    """
+    parser.usage = f"{parser.prog} CKPT -o OUT [options]"
+    parser.add_argument("places", nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument("--path", help=argparse.SUPPRESS)  # its name in fairseq's commands
+    parser.add_argument("-o", "--output", metavar="OUT", help=output)
+
+
+def parse_with_checkpoint(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse what `add_checkpoint` has added; `checkpoint` and `output` are then set, however they were given."""
+    args = parser.parse_intermixed_args(argv)
+    places = list(args.places)
+    args.checkpoint = args.path if args.path is not None or not places else places.pop(0)
+    args.output = args.output if args.output is not None or not places else places.pop(0)
+    missing = [name for name, value in (("CKPT", args.checkpoint), ("-o/--output", args.output)) if value is None]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if places:
+        parser.error(f"unrecognized arguments: {' '.join(places)}")
+    return args
+
+
+def parse_evaluation(parser: Parser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the options of an evaluation: those of the command, and all others; DATA CKPT may stand for --path CKPT."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    first = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    if len(first) == 2 and not any(word == "--path" or word.startswith("--path=") for word in words):
+        words.insert(1, "--path")
+    return parser.parse_known_args(words)
+
+
 def add_evaluation_options(parser: Parser) -> None:
     """Add --path and --model-overrides; DATA and all others go, unparsed, to fairseq's own parser."""
     parser.usage = f"{parser.prog} DATA --path CKPT [options, also those of fairseq-generate and fairseq-eval-lm]"
@@ -145,9 +187,9 @@ def at_least_1(text: str) -> int:
     return int(text)
 
 
-def progress(total: int, unit: str) -> tqdm[NoReturn]:
+def progress(total: int, unit: str, quiet: bool = False) -> tqdm[NoReturn]:
     """Return a progress bar for a `with` statement; it shows on standard error if that is a terminal."""
-    return tqdm(total=total, unit=unit, disable=None, leave=False)
+    return tqdm(total=total, unit=unit, disable=quiet or None, leave=False)
 
 
 def load_fairseq() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,10 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None = None) -> None:
     """Print what is in each checkpoint."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    args.checkpoints += args.path
+    if not args.checkpoints:
+        parser.error("the following arguments are required: CKPT")
     with parser.errors():
         results.check(args, *args.checkpoints)
         with needing_fairseq():
@@ -41,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> Parser:
     parser = Parser("layerdrop-describe", DESCRIPTION, EXAMPLES)
-    parser.add_argument("checkpoints", nargs="+", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.usage = f"{parser.prog} CKPT [CKPT ...] [options]"
+    parser.add_argument("checkpoints", nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument("--path", nargs="+", default=[], help=SUPPRESS)  # its name in fairseq's commands
     results.add_options(parser)
     return parser

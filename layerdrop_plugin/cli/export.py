@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import atomic_folder, message
 from ..fairseq_adapter.export import MARKS
 from . import card
-from .command import Parser, add_stack_options, load_fairseq, stack_specs
+from .command import Parser, add_checkpoint, add_stack_options, load_fairseq, parse_with_checkpoint, stack_specs
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
@@ -24,11 +24,11 @@ Write a model, with all its layers or some of them, as a folder for another libr
 What that library can't express, say adaptive input, is refused."""
 
 EXAMPLES = """\
-  layerdrop-export checkpoint_best.pt --to ctranslate2 out --encoder every_other:3 --decoder 0,2,4
-  layerdrop-export checkpoint_best.pt --to ctranslate2 out --quantization int8 --data data-bin/wmt16 --force
-  layerdrop-export roberta/checkpoint_best.pt --to huggingface out --encoder every_other:6
-  layerdrop-export roberta/checkpoint_best.pt --to huggingface out --head masked_lm
-  layerdrop-export wav2vec2/checkpoint_best.pt --to huggingface out --encoder every_other:2
+  layerdrop-export checkpoint_best.pt --to ctranslate2 -o out --encoder every_other:3 --decoder 0,2,4
+  layerdrop-export checkpoint_best.pt --to ctranslate2 -o out --quantization int8 --data data-bin/wmt16 --force
+  layerdrop-export roberta/checkpoint_best.pt --to huggingface -o out --encoder every_other:6
+  layerdrop-export roberta/checkpoint_best.pt --to huggingface -o out --head masked_lm
+  layerdrop-export wav2vec2/checkpoint_best.pt --to huggingface -o out --encoder every_other:2
 """
 PACKAGES = {"ctranslate2": ("ctranslate2",), "huggingface": ("transformers", "safetensors")}
 OPTIONS = {"ctranslate2": ("data", "source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
@@ -44,7 +44,7 @@ NO_LABELS = "it gives hidden states, of sound as AutoFeatureExtractor.from_pretr
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the folder that the command line asks for, and print what is in it."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = parse_with_checkpoint(parser, argv)
     with parser.errors():
         specs = stack_specs(args)
         search = _check(args)
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         kept, kind = _export(args, specs)
         if origin is not None:
             properties = {"kind": (origin.architecture or "", kind), **_layers(origin, kept)}
-            card.write(args, parser.prog, argv, args.out, properties, scores)
+            card.write(args, parser.prog, argv, args.output, properties, scores)
 
 
 def _check(args: Namespace) -> Any:
@@ -68,14 +68,14 @@ def _check(args: Namespace) -> Any:
                 raise ValueError(f"`{flag}` must be left out with `--to {args.to}`, but is {value!r}.")
             if value == "":
                 raise ValueError(f"`{flag}` must name something or be left out, but is '' instead.")
-    atomic_folder.check_folder(args.out, args.force, MARKS)
+    atomic_folder.check_folder(args.output, args.force, MARKS)
     for package in PACKAGES[args.to]:
         if importlib.util.find_spec(package) is None:
             raise ValueError(
                 f'`--to {args.to}` needs {package}: pip install "layerdrop_plugin[{args.to}]", '
                 "or in a checkout: bash scripts/setup.sh --all."
             )
-    return card.check(args, args.out)
+    return card.check(args, args.output)
 
 
 def _layers(origin: Description, kept: Mapping[str, Pruned]) -> dict[str, tuple[str, str]]:
@@ -95,25 +95,24 @@ def _export(args: Namespace, specs: dict[str, str]) -> tuple[dict[str, Pruned], 
 
         languages = (args.source_lang, args.target_lang)
         kept = to_ctranslate2.export(
-            args.checkpoint, args.out, specs, args.data, languages, args.quantization, args.force
+            args.checkpoint, args.output, specs, args.data, languages, args.quantization, args.force
         )
         kind = f"CTranslate2, {args.quantization or 'float32'}"
     else:
         from ..fairseq_adapter.export import to_huggingface
 
-        kind, head, kept = to_huggingface.export(args.checkpoint, args.out, specs, args.head, args.force)
+        kind, head, kept = to_huggingface.export(args.checkpoint, args.output, specs, args.head, args.force)
     layers = "; ".join(f"{stack} layers {pruned}" for stack, pruned in kept.items()) or "all layers"
-    print(message.printable(f"{args.out}: {kind}, {layers}"))
+    print(message.printable(f"{args.output}: {kind}, {layers}"))
     if args.to == "huggingface":
-        print(message.printable(f"{args.out}: {NO_TOKENIZER if head else NO_LABELS}"))
+        print(message.printable(f"{args.output}: {NO_TOKENIZER if head else NO_LABELS}"))
     return kept, kind
 
 
 def _parser() -> Parser:
     parser = Parser("layerdrop-export", DESCRIPTION, EXAMPLES)
-    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
+    add_checkpoint(parser, "the new folder")
     parser.add_argument("--to", required=True, choices=PACKAGES, help="the library that will load it")
-    parser.add_argument("out", metavar="OUT", help="the new folder")
     add_stack_options(parser)
     group = parser.add_argument_group("with --to ctranslate2")
     group.add_argument(

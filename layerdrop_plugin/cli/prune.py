@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from .. import atomic
 from . import card, description_text, results
-from .command import Parser, add_stack_options, load_fairseq, needing_fairseq, stack_specs
+from .command import (
+    Parser,
+    add_checkpoint,
+    add_stack_options,
+    load_fairseq,
+    needing_fairseq,
+    parse_with_checkpoint,
+    stack_specs,
+)
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
@@ -30,7 +38,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the smaller checkpoint, and print it beside the one that it was made of."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args = parse_with_checkpoint(parser, argv)
     with parser.errors():
         specs = stack_specs(args)
         search = _check(args, specs)
@@ -96,8 +104,7 @@ def _with_kept(row: Mapping[str, Any]) -> str:
 
 def _parser() -> Parser:
     parser = Parser("layerdrop-prune", DESCRIPTION, EXAMPLES)
-    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of fairseq's")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the new checkpoint")
+    add_checkpoint(parser, "the new checkpoint")
     add_stack_options(parser)
     parser.add_argument(
         "--stock",

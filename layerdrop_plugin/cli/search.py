@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from argparse import Namespace
 from collections.abc import Sequence
 
 from ..message import counted
 from . import results, search_state, search_text
-from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, progress
+from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, parse_evaluation, progress
 from .workers import workers
 
 DESCRIPTION = """\
@@ -28,7 +27,7 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None = None) -> None:
     """Search on validation data, and print the best sets of layers."""
     parser = _parser()
-    args, fairseq_argv = parser.parse_known_args(argv)
+    args, fairseq_argv = parse_evaluation(parser, argv)
     with parser.errors(), workers("--cpu" in fairseq_argv) as first:
         _check(args)
         with evaluating(parser, fairseq_argv):
@@ -60,8 +59,8 @@ def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: boo
     if first:
         parser.say(search_text.estimate(plan.strategy, plan.estimates, counted(len(batches), "batch", "batches")))
     with search_state.interruptible(parser, plan, measure, first):
-        with progress(layer_search.work(plan, len(batches)), "set") if first else contextlib.nullcontext() as bar:
-            measure.progress = bar.update if bar is not None else measure.progress
+        with progress(layer_search.work(plan, len(batches)), "set", args.quiet or not first) as bar:
+            measure.progress = bar.update if first else measure.progress
             ranked = layer_search.run(plan, measure, len(batches))
         if first:
             cost = measure.counted()

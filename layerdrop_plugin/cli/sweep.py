@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .. import layer_spec, sweep
 from ..sweep_report import SweepReport
 from . import results, sweep_plots, sweep_tables
-from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, progress
+from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, parse_evaluation, progress
 from .sweep_subjects import labels_of, subjects_of
 
 DESCRIPTION = """\
@@ -39,7 +39,7 @@ EXAMPLES = """\
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure each checkpoint at each depth, print tables, and draw the plots that are asked for."""
     parser = _parser()
-    args, fairseq_argv = parser.parse_known_args(argv)
+    args, fairseq_argv = parse_evaluation(parser, argv)
     with parser.errors():
         sweep_plots.check(args)
         args.depths = None if args.depths is None else sweep.parse_depths(args.depths, "--depths")
@@ -59,11 +59,11 @@ def _measure(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> SweepR
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
 
     subjects, swept = subjects_of(parser, args, fairseq_argv)
-    with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch") as bar:
+    with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch", args.quiet) as bar:
         measured = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
     importance = None
     if args.importance is not None:
-        with progress(layer_importance.work(subjects, swept, args.samples), "batch") as bar:
+        with progress(layer_importance.work(subjects, swept, args.samples), "batch", args.quiet) as bar:
             importance = layer_importance.measure(subjects, swept, args.samples, bar.update)
     checkpoints = dict(zip(args.labels, [args.path, *args.compare]))
     return SweepReport(checkpoints, args.gen_subset, args.repeats, measured, importance)

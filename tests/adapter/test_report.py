@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 from fork_server import programs
 
@@ -29,6 +31,23 @@ def test_it_tells_versions_patches_and_the_path(fork_server):
     assert rows["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert {name: rows[name] for name in compat.ACTIVE} == compat.ACTIVE
     assert rows["--user-dir"] == str(ROOT / "layerdrop_plugin")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_do_not_import_fairseq(option):
+    command = [sys.executable, "-X", "importtime", "-m", "layerdrop_plugin", option]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = {"--help": "usage: python -m layerdrop_plugin [--help] [--version]\n", "--version": "layerdrop_plugin "}
+    assert done.stdout.startswith(shown[option])
+    assert "layerdrop_plugin.message" in done.stderr
+    if sys.version_info >= (3, 10):  # before, Python does not tell its own arguments
+        assert " torch" not in done.stderr
+
+
+def test_any_other_argument_is_refused():
+    done = subprocess.run([*programs.ASK, "-m", "layerdrop_plugin", "-v"], cwd=ROOT, capture_output=True, text=True)
+    line = "python -m layerdrop_plugin: error: arguments must be left out, or --help or --version, but are '-v'.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
 def test_without_fairseq_it_is_one_line(tmp_path):

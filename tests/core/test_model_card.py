@@ -18,7 +18,7 @@ DEPTHS = {"encoder": 3, "decoder": 3}
 
 
 def test_text():
-    properties = {"encoder layers": ("6", "3 (0,2,4 of 6)"), "parameters": ("2,035", "1,041")}
+    properties = {"encoder layers": ("6", "3 ([0,2,4] of 6)"), "parameters": ("2,035", "1,041")}
     scored = {"searched on": {"loss": 2.5, "bleu": 20.25}, "test": {"loss": 2.75123}}
     card = Card("small.pt", "full.pt", "layerdrop-prune full.pt -o small.pt", "2026-11-30", properties, scored)
     assert (
@@ -34,7 +34,7 @@ layerdrop-prune full.pt -o small.pt
 
 |  | origin | this |
 | --- | --- | --- |
-| encoder layers | 6 | 3 (0,2,4 of 6) |
+| encoder layers | 6 | 3 ([0,2,4] of 6) |
 | parameters | 2,035 | 1,041 |
 
 Scores of these layers, of a search:

@@ -132,7 +132,7 @@ TO = ["--to", "ctranslate2"]
     ("arguments", "message"),
     [
         (["c.pt", "out"], "the following arguments are required: --to"),
-        (["c.pt", *TO], "the following arguments are required: OUT"),
+        (["c.pt", *TO], "the following arguments are required: -o/--output"),
         (
             ["c.pt", "out", "--to", "onnx"],
             "argument --to: invalid choice: 'onnx' (choose from 'ctranslate2', 'huggingface')",

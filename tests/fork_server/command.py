@@ -21,7 +21,7 @@ from fuzzing import interpreter
 
 sys.path.pop()
 
-SCRIPTS = ("fairseq-", "layerdrop-")
+SCRIPTS = ("fairseq-", "layerdrop")
 MODULES = ("fairseq_cli", "layerdrop_plugin")
 TORCHRUN = "torch.distributed.run"
 READ_AT_START = ("CUDA", "HF_", "KMP_", "LANG", "LC_", "LD_", "MKL_", "MPL", "OMP_", "PYTHON", "TORCH", "TRANSFORMERS_")

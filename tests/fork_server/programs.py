@@ -56,7 +56,7 @@ def make(folder):
     """Make a folder of programs that stand for Python and the console scripts of this environment."""
     folder.mkdir()
     ask = " ".join(map(shlex.quote, ASK))
-    for name in ("python", *(path.name for path in BIN.iterdir() if path.name.startswith(("fairseq-", "layerdrop-")))):
+    for name in ("python", *(path.name for path in BIN.iterdir() if path.name.startswith(("fairseq-", "layerdrop")))):
         script = "" if name == "python" else shlex.quote(str(BIN / name)) + " "
         program = folder / name
         program.write_text(f'#!/bin/sh\nexec {ask} {script}"$@"\n')
