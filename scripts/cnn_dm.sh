@@ -15,6 +15,7 @@
 # Up to a day on 8 GPUs.
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
+source "$(dirname "$0")/help.sh"
 NAME=cnn_dm
 source "$(dirname "$0")/recipes/stages.sh"
 source "$(dirname "$0")/recipes/generation.sh"

@@ -15,10 +15,7 @@
 #   WEIGHT=0.5 TEMPERATURE=1               learns from the teacher's distributions, too (layerdrop_distillation)
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
-case ${1-} in
-  -h | --help) sed -n '2,17s/^# //p' "$0" && exit ;;
-  ?*) echo "distil.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
-esac
+source "$(dirname "$0")/help.sh"
 NAME=distil
 source "$(dirname "$0")/recipes/stages.sh"
 [ -z "$TINY" ] || [ -z "${TEACHER:-}${BIN:-}" ] || die "TEACHER and BIN must be left out with TINY=1, which makes its own."

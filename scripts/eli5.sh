@@ -13,6 +13,7 @@
 # Published ROUGE-1/2/L: 29.4/5.5/23.4; without LayerDrop 28.9/5.4/23.1. Days on 8 GPUs.
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
+source "$(dirname "$0")/help.sh"
 NAME=eli5
 source "$(dirname "$0")/recipes/stages.sh"
 source "$(dirname "$0")/recipes/generation.sh"

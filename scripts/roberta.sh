@@ -17,6 +17,7 @@
 # 500K updates of 8,192 sequences are 2e12 tokens: weeks on 8 GPUs. A finetuning takes one GPU, MNLI for hours.
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
+source "$(dirname "$0")/help.sh"
 NAME=roberta STACKS=encoder
 source "$(dirname "$0")/recipes/stages.sh"
 : "${SIZE:=base}" "${KEEP=$(sized "every_other:6 every_other:3" every_other:2)}" "${SEED:=1}"

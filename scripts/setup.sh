@@ -5,9 +5,10 @@
 #   TORCH="torch==2.4.1" bash scripts/setup.sh        takes this torch; else one in .venv stays, if 1.13 or newer
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu bash scripts/setup.sh    no CUDA, a smaller download
 set -euo pipefail
+case "${1-}" in -h | --help) sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$0" && exit ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/setup_checks.sh
-case "$*" in "" | --all) all=${1:-} ;; *) fail "the only option is --all, but there is '$*'" ;; esac
+case "$*" in "" | --all) all=${1:-} ;; *) fail "the options are --all and --help, but there is '$*'" ;; esac
 if grep -qs -e --all .venv/setup.stamp; then all=--all; fi
 
 say() { echo "setup: $*" >&2; }

@@ -1,4 +1,5 @@
 # Questions that scripts/setup.sh asks; sourced, not run.
+[ "$0" != "${BASH_SOURCE[0]}" ] || { sed -n '1,${/^#/!q;s/^# \{0,1\}//p}' "$0"; exit; } # it is sourced, not run
 
 fail() { echo "setup: $*" >&2; exit 1; }
 

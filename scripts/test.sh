@@ -4,6 +4,7 @@
 #   bash scripts/test.sh --quick              all but the end-to-end tests and those that are slow: about two
 #   bash scripts/test.sh -n 4 -k pruning -x   other arguments go to pytest, after -n auto --maxprocesses 8
 set -euo pipefail
+case "${1-}" in -h | --help) sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$0" && exit ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 unset PYTHONDONTWRITEBYTECODE  # else each of hundreds of commands compiles this package anew

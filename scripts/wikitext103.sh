@@ -9,6 +9,7 @@
 # The 16 layers took the authors days on 8 GPUs; published: perplexity 18.3 on test; 20.78 pruned to 8 (valid).
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
+source "$(dirname "$0")/help.sh"
 NAME=wikitext103 STACKS=decoder PRECISION=${PRECISION-}
 source "$(dirname "$0")/recipes/stages.sh"
 : "${KEEP=$(sized "drop:0.2 every_other:8" "drop:0.25 every_other:2")}"

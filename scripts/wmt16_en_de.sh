@@ -13,6 +13,7 @@
 # Published BLEU (compounds split): 29.6 with 6+6 layers (without LayerDrop 29.3), 30.2 with 12+6. Over a day on 8 GPUs.
 # Variables of every recipe (OUT, GPUS, UPDATE_FREQ, PRECISION, SETUP): scripts/recipes/stages.sh.
 set -euo pipefail
+source "$(dirname "$0")/help.sh"
 NAME=wmt16_en_de
 source "$(dirname "$0")/recipes/stages.sh"
 source "$(dirname "$0")/recipes/generation.sh"

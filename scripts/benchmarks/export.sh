@@ -8,10 +8,7 @@
 set -euo pipefail
 command=$(for v in TINY CKPT DATA REFERENCE SUBSET KEEP THREADS BEAM BATCH MAX_LENGTH REPEATS; do
   [ -z "${!v+x}" ] || echo -n "$v='${!v}' "; done)"bash scripts/benchmarks/export.sh"
-case ${1-} in
-  -h | --help) sed -n '2,7s/^# //p' "$0" && exit ;;
-  ?*) echo "export.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
-esac
+source "$(dirname "$0")/../help.sh"
 [ -z "${TINY-}" ] || : "${REPEATS:=1}" "${MAX_LENGTH:=20}"
 : "${CKPT:=}" "${DATA:=}" "${REFERENCE:=}" "${SUBSET:=test}"
 : "${KEEP:=every_other:3}"                                    # of each stack; or KEEP=0,2,4+0,3 for encoder and decoder

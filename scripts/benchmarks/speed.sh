@@ -9,10 +9,7 @@
 set -euo pipefail
 command=$(for v in TINY DATA PARTS THREADS RATES LAYERS MODEL BIG TYPES ROUNDS STEPS LOADS; do
   [ -z "${!v+x}" ] || echo -n "$v='${!v}' "; done)"bash scripts/benchmarks/speed.sh"
-case ${1-} in
-  -h | --help) sed -n '2,8s/^# //p' "$0" && exit ;;
-  ?*) echo "speed.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
-esac
+source "$(dirname "$0")/../help.sh"
 if [ -n "${TINY-}" ]; then
   : "${LAYERS:=4}" "${ROUNDS:=2}" "${STEPS:=2}" "${LOADS:=1}" "${TYPES:=500}" "${RATES:=0 0.5}"
   : "${MODEL:=--decoder-embed-dim 16 --decoder-ffn-embed-dim 32 --decoder-attention-heads 2 --tokens-per-sample 32

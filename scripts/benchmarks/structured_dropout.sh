@@ -8,10 +8,7 @@
 # Tables in Markdown on standard output, progress on standard error, files and plot in OUT: what is there is not made
 # again, an interrupted training goes on. `speed` wants an idle machine. Settings: structured_dropout_settings.sh.
 set -euo pipefail
-case ${1-} in
-  -h | --help) sed -n '2,9s/^# //p' "$0" && exit ;;
-  ?*) echo "structured_dropout.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
-esac
+source "$(dirname "$0")/../help.sh"
 source "$(dirname "$0")/structured_dropout_settings.sh" # changes into the project's folder
 source $HERE/structured_dropout_training.sh
 

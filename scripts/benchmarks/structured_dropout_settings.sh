@@ -1,4 +1,5 @@
 # Sourced by scripts/benchmarks/structured_dropout.sh: its settings, checked.
+[ "$0" != "${BASH_SOURCE[0]}" ] || { sed -n '1,${/^#/!q;s/^# \{0,1\}//p}' "$0"; exit; } # it is sourced, not run
 
 NAME=structured_dropout PRECISION='' settings='' HERE=scripts/benchmarks
 for v in TINY DATA OUT STAGES MODELS P SEED THREADS LAYERS DEPTHS UPDATES WARMUP TOKENS SIZE LEARNED_LAYERS \

@@ -1,4 +1,5 @@
 # Sourced by scripts/benchmarks/structured_dropout.sh: how one model is trained. $lines are the models' own options.
+[ "$0" != "${BASH_SOURCE[0]}" ] || { sed -n '1,${/^#/!q;s/^# \{0,1\}//p}' "$0"; exit; } # it is sourced, not run
 
 declare -A options
 while read -r name words; do options[$name]=$words; done <<<"$lines"

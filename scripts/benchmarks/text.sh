@@ -1,4 +1,5 @@
 # Sourced by scripts/benchmarks/speed.sh: a temporary folder with text that fairseq can read.
+[ "$0" != "${BASH_SOURCE[0]}" ] || { sed -n '1,${/^#/!q;s/^# \{0,1\}//p}' "$0"; exit; } # it is sourced, not run
 
 with_text() { # FOLDER, or nothing for text that is made here
   local data=${1-} pairs=20000 split

@@ -6,6 +6,7 @@
 #   RATES="0 0.2" TRAIN_DEPTHS= SMALL= DATA=... bash ...       rates alone
 # Equal updates for all models. Writes results/translation/scores.txt and scores.png; stages as in the recipes.
 set -euo pipefail
+source "$(dirname "$0")/../help.sh"
 NAME=translation STACKS="encoder decoder" PRECISION=${PRECISION-} TRAIN_DEPTHS=${TRAIN_DEPTHS-4,3,2}
 source "$(dirname "$0")/../recipes/stages.sh"
 : "${RATES=0 0.2 0.5}" "${SMALL=4 3 2}" "${DEPTHS:=6 4 3 2}"

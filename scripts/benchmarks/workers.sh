@@ -7,10 +7,7 @@
 set -euo pipefail
 command=$(for v in TINY PROCESSES SIMULATED RATES LAYERS WIDTH TOKENS ROUNDS STEPS; do
   [ -z "${!v+x}" ] || echo -n "$v='${!v}' "; done)"bash scripts/benchmarks/workers.sh"
-case ${1-} in
-  -h | --help) sed -n '2,6s/^# //p' "$0" && exit ;;
-  ?*) echo "workers.sh: the only option is --help, but one is '$1'." >&2 && exit 2 ;;
-esac
+source "$(dirname "$0")/../help.sh"
 [ -z "${TINY-}" ] || : "${WIDTH:=16}" "${TOKENS:=16}" "${ROUNDS:=2}" "${STEPS:=3}"
 : "${PROCESSES:=2 4}" "${SIMULATED:=8 64 512}" "${RATES:=0.2 0.5}" # workers measured, workers worked out, p
 : "${LAYERS:=16}" "${WIDTH:=128}" "${TOKENS:=512}"                 # the model, and what a worker reads in a step

@@ -92,11 +92,6 @@ def test_an_unknown_option_is_refused(benchmark, script):
     assert process.stderr == f"{script}: the only option is --help, but one is '--quick'.\n"
 
 
-@pytest.mark.parametrize("script", ["speed.sh", "workers.sh"])
-def test_help_costs_nothing(benchmark, script):
-    assert f"TINY=1 bash scripts/benchmarks/{script}" in benchmark(script, "--help").stdout
-
-
 def test_a_folder_that_lacks_a_file_is_refused(benchmark, folder):
     (folder / "test.txt").unlink()
     process = benchmark("speed.sh", DATA=str(folder), status=2)

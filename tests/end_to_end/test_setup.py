@@ -63,5 +63,5 @@ def test_they_stay_when_something_else_changed(setup, tmp_path):
 
 @pytest.mark.parametrize("arguments", [["--al"], ["--all", "now"]])
 def test_no_other_option(setup, arguments):
-    message = f"setup: the only option is --all, but there is '{' '.join(arguments)}'\n"
+    message = f"setup: the options are --all and --help, but there is '{' '.join(arguments)}'\n"
     assert setup(*arguments, status=1) == message

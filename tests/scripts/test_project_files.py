@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
+
+import pytest
 
 import layerdrop_plugin
 
@@ -19,6 +22,18 @@ def test_pre_commit_runs_what_the_tests_run_first():
     hooks = re.findall(r"^ +entry: \.venv/bin/(.*)$", read(".pre-commit-config.yaml"), re.MULTILINE)
     assert hooks == ["ruff check .", "ruff format --check --extend-exclude '*.md' .", "mypy"]
     assert "\n" + "\n".join(hooks) + "\n" in read("scripts/test.sh")
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/benchmarks/*.sh")]))
+def test_help_of_each_script_is_its_first_comment(path, option, tmp_path):
+    done = subprocess.run(["bash", str(path), option], capture_output=True, text=True, check=True, cwd=tmp_path)
+    comment = re.match(r"(?:#!.*\n)?((?:#.*\n)+)", path.read_text(encoding="utf-8"))[1]
+    if path.name == "demo.sh":  # it leaves out what is for readers of the script
+        comment = "".join(comment.splitlines(keepends=True)[:6])
+    assert done.stdout == re.sub("^# ?", "", comment, flags=re.MULTILINE)
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_changelog_begins_with_what_is_unreleased_and_has_the_version():
