@@ -23,7 +23,10 @@ RATES = {
     "hubert": ["--encoder-layerdrop", 0.3],
     "wav2vec_ctc": ["--layerdrop", "linear:0:0.6"],
     "hubert_ctc": ["--layerdrop", 0.3],
-    "s2t_transformer": ["--encoder-layerdrop", 0.3, "--decoder-layerdrop", 0.3],
+    **dict.fromkeys(
+        ("s2t_transformer", "s2t_conformer", "convtransformer"),
+        ["--encoder-layerdrop", 0.3, "--decoder-layerdrop", 0.3],
+    ),
 }
 PRETRAINED = {"wav2vec_ctc": "wav2vec2", "hubert_ctc": "hubert"}
 
@@ -38,7 +41,7 @@ def arguments(request, speech_arguments, pretrained):
     """A function that gives the arguments of a training with LayerDrop."""
 
     def make(model, *options):
-        if model != "s2t_transformer":
+        if "--decoder-layerdrop" not in RATES[model]:
             request.getfixturevalue("sound")
         source = ["--w2v-path", pretrained(PRETRAINED[model])] if model in PRETRAINED else []
         return speech_arguments(model, *RATES[model], *map(str, source), *options)
@@ -197,17 +200,23 @@ def test_what_is_fine_tuned_must_have_been_pretrained(arguments, speech_argument
 @pytest.mark.workers
 def test_two_workers_with_the_default_backend(arguments, torchrun, tmp_path):
     two = ["--distributed-backend", "gloo", "--max-tokens", 8000, "--user-dir", WORKERS, "--max-update", 5]
-    for model, options in (("wav2vec2", ["--encoder-layerdrop", 0.5]), ("wav2vec_ctc", ["--layerdrop", 0.5])):
+    half = ["--encoder-layerdrop", 0.5, "--decoder-layerdrop", 0.5]
+    rates = {"wav2vec2": half[:2], "wav2vec_ctc": ["--layerdrop", 0.5], "s2t_conformer": half}
+    for model, options in rates.items():
         folder = tmp_path / model
         frozen = ["--freeze-finetune-updates", 3] if model in PRETRAINED else []
         log = torchrun("fairseq-train", *arguments(model, *options, *two, *frozen, "--save-dir", folder)).stdout
         assert "training on 2 devices" in log
         assert "'ddp_backend': 'pytorch_ddp'" in log
         assert (folder / "weights.0").read_text() == (folder / "weights.1").read_text()
-        masks = [dropped_groups((0.5,) * 4, seed=1, update=i, forward_pass=0, name="encoder") for i in range(5)]
-        expected = [f"{i} 0 encoder {''.join('-x'[dropped] for dropped in mask)}" for i, mask in enumerate(masks)]
+        lines = [
+            f"{update} 0 {stack} {''.join('-x'[dropped] for dropped in mask)}"
+            for update in range(5)
+            for stack in (("encoder", "decoder") if options is half else ("encoder",))
+            for mask in [dropped_groups((0.5,) * 4, seed=1, update=update, forward_pass=0, name=stack)]
+        ]
         for rank in (0, 1):
-            assert (folder / f"masks.{rank}").read_text().splitlines() == expected
+            assert (folder / f"masks.{rank}").read_text().splitlines() == lines
 
 
 CONFIG = {

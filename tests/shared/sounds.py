@@ -25,6 +25,10 @@ AUDIO = [
     *("--conv-feature-layers", "[(8,10,5),(8,3,2)]", "--conv-pos", "8", "--conv-pos-groups", "2", "--final-dim", "8"),
     *("--mask-prob", "0.3", "--mask-length", "3", "--max-sample-size", "3000"),
 ]
+TO_TEXT = [
+    *("--task", "speech_to_text", "--criterion", "label_smoothed_cross_entropy", *SIZES, "--decoder-layers", "4"),
+    *("--decoder-ffn-embed-dim", "24", "--decoder-attention-heads", "2"),
+]
 OPTIONS = {
     "wav2vec2": [
         *("--task", "audio_pretraining", "--criterion", "wav2vec", "--infonce", "--loss-weights", "[0.1,10]"),
@@ -41,10 +45,9 @@ OPTIONS = {
         *("--task", "hubert_pretraining", "--fine-tuning", "--labels", '["ltr"]', "--single-target", "--label-rate"),
         *("-1", "--criterion", "ctc", "--disable-validation", "--max-sample-size", "9000"),
     ],
-    "s2t_transformer": [
-        *("--task", "speech_to_text", "--criterion", "label_smoothed_cross_entropy", *SIZES, "--decoder-layers", "4"),
-        *("--decoder-ffn-embed-dim", "24", "--decoder-attention-heads", "2", "--conv-channels", "8"),
-    ],
+    "s2t_transformer": [*TO_TEXT, "--conv-channels", "8"],
+    "s2t_conformer": [*TO_TEXT, "--conv-channels", "8"],
+    "convtransformer": [*TO_TEXT, "--conv-out-channels", "2"],
 }
 """Of tiny models; `--arch` and `--w2v-path` are left out."""
 
@@ -108,7 +111,7 @@ def speech_arguments(tones, features):
     """A function that gives fairseq-train's arguments for one of our speech models."""
 
     def make(model, *options):
-        data = features if model == "s2t_transformer" else tones
+        data = features if "speech_to_text" in OPTIONS[model] else tones
         arch = f"layerdrop_{model}"
         return list(map(str, [data, "--arch", arch, *OPTIONS[model], *TRAINING, *options]))
 

@@ -16,6 +16,7 @@ from ..options.declared import DROPS
 from ..options.family import beside_depth, name_in, row_of
 from . import parameters as checkpoint_parameters
 from . import trained_depths
+from .buffers import is_buffer
 from .checkpoint import Checkpoint
 from .description import Description, Sizes, StackDescription
 from .optimizer_state import Parameter
@@ -120,7 +121,7 @@ def _count(parameter: Parameter) -> int:
 
 
 def _dtype(weights: Mapping[str, Tensor]) -> str:
-    kinds = {str(value.dtype) for name, value in weights.items() if not checkpoint_parameters.is_buffer(name)}
+    kinds = {str(value.dtype) for name, value in weights.items() if not is_buffer(name)}
     return ", ".join(sorted(kind.rpartition(".")[2] for kind in kinds))
 
 

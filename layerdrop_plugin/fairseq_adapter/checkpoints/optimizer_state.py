@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ... import learned_rates
 from ... import state_dict as names
 from ...families import place_of
+from .buffers import is_buffer
 from .provenance import Pruned
 
 OptimizerState = dict[str, Any]
@@ -81,7 +81,7 @@ def _parameters_before(
     layers: dict[tuple[str, int], list[Parameter]] = {}
     for name, w in weights.items():
         place = place_of(name)
-        if place is not None and not learned_rates.is_buffer(name):
+        if place is not None and not is_buffer(name):
             layers.setdefault((place.prefix, place.number), []).append(Parameter(name, tuple(w.shape)))
     before: list[Parameter] = []
     done = set()

@@ -8,24 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ... import learned_rates
 from ...families import place_of
 from ..compat.encoder_weight_copies import COPIES
+from .buffers import is_buffer
 from .optimizer_state import Parameter
 
 Weights = Mapping[str, Tensor]
-
-BUFFERS = ("version", "_float_tensor")
-"""The last part of the names under which fairseq's modules save what is no parameter."""
-
-
-def is_buffer(name: str) -> bool:
-    """Return whether this is no parameter but a mark of a module's own.
-
-    >>> is_buffer("decoder.version"), is_buffer("decoder.embed_tokens.weight")
-    (True, False)
-    """
-    return name.rpartition(".")[2] in BUFFERS or learned_rates.is_buffer(name)
 
 
 def is_copy(name: str) -> bool:

@@ -18,6 +18,7 @@ from ..reading import reader
 from ..reading.registered_fairseq import import_fairseq
 from . import optimizer_state, pruning, trained_depths
 from . import parameters as checkpoint_parameters
+from .buffers import is_buffer
 from .checkpoint import EMA, Checkpoint
 from .optimizer_state import OptimizerState, Parameter
 from .provenance import Pruned
@@ -141,7 +142,7 @@ def _carried_over(small: Checkpoint, full: Checkpoint, kept: Mapping[str, Pruned
             raise ValueError("there is none")
         parameters = checkpoint_parameters.parameters(small.weights)
         for name, value in (small.rest.get("criterion") or {}).items():
-            if not checkpoint_parameters.is_buffer(name):
+            if not is_buffer(name):
                 parameters.append(Parameter(f"criterion.{name}", tuple(value.shape)))
         return optimizer_state.carry_over(small.optimizer, full.weights, kept, parameters)
     except ValueError as error:
@@ -158,7 +159,7 @@ def _converted(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Te
         if owner in done and _same(value, weights[owner]):
             done[name] = done[owner]
         else:
-            done[name] = _whole(value if checkpoint_parameters.is_buffer(name) else _as(dtype, name, value))
+            done[name] = _whole(value if is_buffer(name) else _as(dtype, name, value))
     return done
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
 
-from ... import families, layer_spec, learned_rates
+from ... import families, layer_spec
 from ... import state_dict as names
 from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, trained_depths, usable
+from ..checkpoints.buffers import is_buffer
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.optimizer_state import OptimizerState, Parameter
 from ..checkpoints.parameters import Weights
@@ -220,7 +221,7 @@ def _carried_over(
 ) -> OptimizerState | None:
     """Return the optimizer's state for the run's parameters; None where it is lost."""
     ours = {p.name for p in parameters if names.layer_of(p.name)}
-    if not pruned and ours == {name for name in weights if names.layer_of(name) and not learned_rates.is_buffer(name)}:
+    if not pruned and ours == {name for name in weights if names.layer_of(name) and not is_buffer(name)}:
         return optimizer
     try:
         return optimizer_state.carry_over(optimizer, weights, pruned, parameters)
