@@ -73,6 +73,7 @@ class SearchReport:
         stacks: the depth of each stack that was searched.
         keep: how many layers to keep of each.
         best: the specification of each stack in the best set.
+        kept: the same, and that of the stacks that were not searched.
         model_overrides: what to give to `--model-overrides` for the best set.
         ranking: the best sets, then the references, then full depth.
         second: None where nobody asked for it.
@@ -85,6 +86,7 @@ class SearchReport:
     batches: int
     predictions: int
     best: Mapping[str, str]
+    kept: Mapping[str, str]
     model_overrides: str
     ranking: Sequence[Row]
     cost: Cost
@@ -93,7 +95,7 @@ class SearchReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
-        names = ("stacks", "keep", "strategy", "metric", "batches", "predictions", "best", "model_overrides")
+        names = ("stacks", "keep", "strategy", "metric", "batches", "predictions", "best", "kept", "model_overrides")
         data: dict[str, Any] = {name: getattr(self, name) for name in names}
         data["ranking"] = [row.as_json() for row in self.ranking]
         data["cost"] = self.cost.as_json()

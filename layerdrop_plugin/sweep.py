@@ -23,6 +23,11 @@ class Point(NamedTuple):
     strategy: str
     kept: tuple[Kept, ...]
 
+    @property
+    def counts(self) -> Depths:
+        """How many layers of each stack it keeps."""
+        return tuple(map(len, self.kept))
+
 
 def parse_depths(text: str, option: str = "depths") -> list[Depths]:
     """Return the depths that an option lists.
@@ -142,26 +147,26 @@ def plan(
         options: what names the depths and the strategies in errors.
 
     Raises:
-        ValueError: one line: a depth is too large for every model, a model has not learned its rates, or none is left
+        ValueError: one line: a depth is too large for every model, no model has learned its rates, or none is left
             but the full ones.
     """
     of_depths, of_strategies = options
-    if "learned" in strategies:
-        _check_learned(models, swept, learned, of_strategies)
+    without_rates = _without_rates(models, swept, learned, of_strategies) if "learned" in strategies else {}
     points_of = {label: points(tuple(full.values()), full, strategies) for label, full in models.items()}
-    left_out = []
+    left_out = list(without_rates.values())
     lacking: list[str] = []
     for number in depths:
         refused: dict[str, ValueError] = {}
         for label, full in models.items():
+            names = [name for name in strategies if name != "learned" or label not in without_rates]
             try:
                 more = points(
-                    counts(number, full, swept, of_depths), full, strategies, learned.get(label, {}), of_strategies
+                    counts(number, full, swept, of_depths), full, names, learned.get(label, {}), of_strategies
                 )
             except ValueError as error:
                 refused[label] = error
                 continue
-            lines = [_lacks(label, list(full), point, needed.get(label, {})) for point in more]
+            lines = [lacks(label, list(full), point, needed.get(label, {})) for point in more]
             lacking += filter(None, lines)
             points_of[label] += [
                 point for point, line in zip(more, lines) if not line and point not in points_of[label]
@@ -174,19 +179,26 @@ def plan(
     return points_of, left_out + [f"{line}: its row is left out" for line in lacking]
 
 
-def _check_learned(
+def _without_rates(
     models: Iterable[str], swept: Sequence[str], learned: Mapping[str, Mapping[str, Rates]], option: str
-) -> None:
+) -> dict[str, str]:
+    """Return a line for each model that has not learned the rates of all swept stacks.
+
+    Raises:
+        ValueError: one line: none has.
+    """
+    lines = {}
     for label in models:
-        for stack in swept:
-            if stack not in learned.get(label, {}):
-                raise ValueError(
-                    f"`{option}` must not have 'learned' for {label}, whose {stack} has no learned drop rates "
-                    f"(--{stack}-layerdrop-learned)."
-                )
+        stack = next((stack for stack in swept if stack not in learned.get(label, {})), None)
+        if stack is not None:
+            lines[label] = f"{stack} has no learned drop rates (--{stack}-layerdrop-learned)"
+    if len(lines) == len(list(models)):
+        label, line = next(iter(lines.items()))
+        raise ValueError(f"`{option}` must not have 'learned' for {label}, whose {line}.")
+    return {label: f"{label}'s {line}: its rows of 'learned' are left out" for label, line in lines.items()}
 
 
-def _lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> str | None:
+def lacks(label: str, stacks: Sequence[str], point: Point, needed: Mapping[str, Kept]) -> str | None:
     """Return a sentence about a needed layer that a point does not keep, if there is one."""
     for stack, kept in zip(stacks, point.kept):
         for layer in needed.get(stack, ()):

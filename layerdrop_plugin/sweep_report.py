@@ -83,6 +83,23 @@ def rows(
     return [Row(label, strategy, dict(zip(stacks, kept)), measured[kept], full) for strategy, kept in at]
 
 
+class EqualSets(NamedTuple):
+    """Strategies that keep the same layers of one checkpoint, which were measured once."""
+
+    checkpoint: str
+    depth: str
+    strategies: tuple[str, ...]
+
+
+def equal_sets(rows: Sequence[Row]) -> list[EqualSets]:
+    """Return which strategies keep the same layers, by checkpoint."""
+    by_kept: dict[tuple[str, tuple[Kept, ...]], list[Row]] = {}
+    for row in rows:
+        by_kept.setdefault((row.checkpoint, tuple(row.kept.values())), []).append(row)
+    groups = [(label, same) for (label, _), same in by_kept.items() if len(same) > 1]
+    return [EqualSets(label, same[0].depth, tuple(row.strategy for row in same)) for label, same in groups]
+
+
 @dataclass(frozen=True)
 class Measurements:
     """The rows of all checkpoints, and on what they were measured."""
@@ -123,6 +140,7 @@ class SweepReport:
             "device": measured.device,
             "bleu_signature": measured.bleu_signature,
             "rows": [row.as_json() for row in measured.rows],
+            "equal": [one._asdict() for one in equal_sets(measured.rows)],
         }
         if self.importance is not None:
             data["importance"] = [row.as_json() for row in self.importance]

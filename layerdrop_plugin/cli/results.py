@@ -101,14 +101,16 @@ def fitting(
     0,2    2.5     1
     []
     """
-    left_out: list[str] = []
-    for name in [None, *(name for name in spare if name in columns(rows))]:
-        left_out += [] if name is None else [name]
-        kept = [{n: value for n, value in row.items() if n not in left_out} for row in rows]
-        text = table(kept, show)
-        if _width(text) <= WIDTH:
-            return text, left_out
-    return table(kept, show, WIDTH), left_out
+
+    def without(names: Sequence[str], width: int | None = None) -> str:
+        return table([{n: value for n, value in row.items() if n not in names} for row in rows], show, width)
+
+    spared = [name for name in spare if name in columns(rows)]
+    left_out = next((spared[:i] for i in range(len(spared)) if _width(without(spared[:i])) <= WIDTH), spared)
+    for name in reversed(left_out):  # a narrow one may go back in the place of a wide one
+        fewer = [other for other in left_out if other != name]
+        left_out = fewer if _width(without(fewer)) <= WIDTH else left_out
+    return without(left_out, WIDTH), left_out
 
 
 def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], width: int | None = None) -> str:

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from .. import layer_spec, sweep
+from .. import layer_spec, sweep, sweep_sets
 from ..sweep_report import SweepReport
 from . import results, sweep_plots, sweep_tables
 from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, parse_evaluation, progress
@@ -31,6 +31,7 @@ EXAMPLES = """\
   layerdrop-sweep data-bin/wikitext-103 --path checkpoint_best.pt --depths 12,8,4 --plot depths.png
   layerdrop-sweep data-bin/wmt16 --path with/checkpoint_best.pt --compare without/checkpoint_best.pt \\
     --depths 5,4,3,2 --strategies every_other,last --bleu --beam 5 --remove-bpe --csv depths.csv --plot depths.png
+  layerdrop-sweep data-bin/wmt16 --path checkpoint_best.pt --search found.json --sets mine=0,1,5+0,3,4 --plot sets.png
   layerdrop-sweep data-bin/wmt16 --path 12+6.pt --depths 12+3,6+6,6+3 --gen-subset valid --num-batches 50
   layerdrop-sweep data-bin/wikitext-103 --path checkpoint_best.pt --importance layers.png --samples 50
 """
@@ -44,10 +45,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         sweep_plots.check(args)
         args.depths = None if args.depths is None else sweep.parse_depths(args.depths, "--depths")
         args.strategies = sweep.parse_strategies(args.strategies, "--strategies")
+        for text in args.sets:
+            sweep_sets.check(text, "--sets")
+        args.search_sets = [sweep_sets.read_search(path, "--search") for path in args.search]
         args.labels = labels_of(args)
         with evaluating(parser, fairseq_argv):
             report = _measure(parser, args, [*fairseq_argv, "--gen-subset", args.gen_subset])
-        print(sweep_tables.text(report))
+        print(sweep_tables.text(report, args.wide))
         if report.measured.rows[0].measured.peak_memory is None:
             print(f"{parser.prog}: warning: this system does not tell peak memory (only Linux does)", file=sys.stderr)
         results.write(args, report.as_json(), [row.as_json() for row in report.measured.rows])
@@ -89,13 +93,29 @@ def _parser() -> Parser:
         "--depths",
         metavar="LIST",
         help="numbers of layers, the same for each stack (12,6,3) or for encoder and decoder (12+6,6+3); a checkpoint "
-        "with fewer layers is left out at that depth (default: those that were trained, else 3/4, 1/2, 1/4)",
+        "with fewer layers is left out at that depth (default: those of --sets and --search, else those that were "
+        "trained, else 3/4, 1/2, 1/4)",
     )
     parser.add_argument(
         "--strategies",
         default="every_other",
         metavar="LIST",
         help=f"which layers to keep: some of {','.join(layer_spec.STRATEGIES)} (default: every_other)",
+    )
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        default=[],
+        metavar="NAME=LAYERS",
+        help="layers to keep, beside those of --strategies: mine=0,1,5+0,3,4 for encoder and decoder, mine=0,2,4 for "
+        "one stack; a name may come again with another number of layers",
+    )
+    parser.add_argument(
+        "--search",
+        nargs="+",
+        default=[],
+        metavar="FILE.json",
+        help="also the best set in each of these files of layerdrop-search --json",
     )
     parser.add_argument(
         "--stack",
@@ -120,6 +140,7 @@ def _parser() -> Parser:
         metavar="N",
         help="different random sub-networks with half of the layers of each stack, drawn by --seed (default: 20)",
     )
+    results.add_wide(parser)
     results.add_options(parser)
     return parser
 

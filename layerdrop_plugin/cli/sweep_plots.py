@@ -13,8 +13,12 @@ from . import plots, results
 
 def check(args: Namespace) -> None:
     """Refuse, before long work, files that can't be written and plots that can't be drawn."""
-    results.check(args, args.path, *args.compare)
-    seen = {realpath(path): path for path in (args.path, *args.compare, args.json, args.csv) if path is not None}
+    results.check(args, args.path, *args.compare, *args.search)
+    seen = {
+        realpath(path): path
+        for path in (args.path, *args.compare, *args.search, args.json, args.csv)
+        if path is not None
+    }
     for option in ("plot", "importance"):
         path = getattr(args, option)
         if path is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from os.path import realpath
 from typing import TYPE_CHECKING
 
-from .. import message, sweep
+from .. import message, sweep, sweep_sets
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
     """Load each checkpoint and its data once; return them, and which stacks lose layers."""
     from ..fairseq_adapter.evaluation import evaluation, generation
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
-    from ..fairseq_adapter.modeling import stacks
     from ..fairseq_adapter.reading import reader
 
     for path in args.compare:  # before anything is loaded
@@ -31,14 +31,8 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
     }
     for model in models.values() if args.bleu else ():
         generation.check(model)
-    depths = {label: {name: len(stack) for name, stack in model.stacks.items()} for label, model in models.items()}
-    swept = layer_sweep.swept(depths, args.stack)
-    wanted = args.depths or _default_depths(parser, models[args.labels[0]], swept)
-    learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
-    needed = {label: model.needed for label, model in models.items()}
-    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
-    for line in left_out:
-        parser.warn(line)
+    swept = layer_sweep.swept({label: _depths(model) for label, model in models.items()}, args.stack)
+    points = _points(parser, args, models, swept)
     subjects = [
         layer_sweep.Subject(
             label, model, layer_sweep.some_batches(model, args.gen_subset, args.num_batches), points[label]
@@ -52,13 +46,38 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
     return subjects, swept
 
 
+def _points(
+    parser: Parser, args: Namespace, models: Mapping[str, Evaluation], swept: list[str]
+) -> dict[str, list[sweep.Point]]:
+    """Return what to measure of each model, by depth; warn of what is left out."""
+    from ..fairseq_adapter.modeling import stacks
+
+    depths = {label: _depths(model) for label, model in models.items()}
+    learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
+    needed = {label: model.needed for label, model in models.items()}
+    held = {label: model.held for label, model in models.items()}
+    sets = [*args.search_sets, *(sweep_sets.parse(text, swept, "--sets") for text in args.sets)]
+    alone, without_sets = sweep_sets.points_of(sets, depths, held, learned, needed)
+    first = next(label for label in depths if alone[label] or not sets)
+    wanted = args.depths or sweep_sets.depths_of(alone[first], depths[first], swept)
+    wanted = wanted or _default_depths(parser, models[args.labels[0]], swept)
+    points, left_out = sweep.plan(depths, swept, wanted, args.strategies, learned, needed, OPTIONS)
+    for line in (*left_out, *without_sets):
+        parser.warn(line)
+    return {label: sweep_sets.by_depth([*points[label], *alone[label]]) for label in points}
+
+
+def _depths(model: Evaluation) -> dict[str, int]:
+    return {name: len(stack) for name, stack in model.stacks.items()}
+
+
 def _default_depths(parser: Parser, model: Evaluation, swept: list[str]) -> list[sweep.Depths]:
     from ..fairseq_adapter.evaluation import sweep as layer_sweep
 
     trained, left_out = layer_sweep.trained_depths(model.stacks, swept)
     for line in left_out:
         parser.warn(line)
-    return trained or sweep.default_depths({name: len(stack) for name, stack in model.stacks.items()}, swept)
+    return trained or sweep.default_depths(_depths(model), swept)
 
 
 def labels_of(args: Namespace) -> list[str]:

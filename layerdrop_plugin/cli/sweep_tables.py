@@ -6,20 +6,31 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ..message import counted
-from ..sweep_report import SweepReport
+from ..sweep_report import SweepReport, equal_sets
 from . import results
 from .results import Row
 
 HEADERS = {
+    "bleu": "BLEU",
     "tokens_per_second": "tokens/s",
     "peak_memory_mib": "MiB",
-    "loss_full": "full loss",
-    "loss_without": "left out",
-    "subnetworks_with": "mean with",
-    "subnetworks_without": "mean without",
-    "cosine_distance": "cosine distance",
+    "loss_full": "full",
+    "loss_without": "without",
+    "loss_without_error": "+-",
+    "subnetworks_with": "halves with",
+    "subnetworks_with_error": "+- ",
+    "subnetworks_without": "halves without",
+    "subnetworks_without_error": "+-  ",
+    "cosine_distance": "change",
 }
 """Headers of the table's columns, where they differ from the names in the data."""
+
+IMPORTANCE = (
+    "full, without: loss in bits of the full model, and of it without this layer alone",
+    "halves: mean loss of random sub-networks of half of the layers, with this layer and without it",
+    "change: cosine distance of the layer's input and output",
+)
+"""What the columns of the table of importance are."""
 
 SHOW: dict[str, Callable[[Any], str]] = {
     "parameters": "{:,}".format,
@@ -32,24 +43,45 @@ SHOW: dict[str, Callable[[Any], str]] = {
 }
 
 
-def text(report: SweepReport) -> str:
-    """Return tables of the results, without the kept layers and the ratio of losses."""
+SPARE = (
+    *("loss_ratio", "parameters_ratio", "perplexity_ratio", "accuracy_ratio", "bleu_ratio", "peak_memory_mib_ratio"),
+    *("loss", "peak_memory_mib", "parameters", "tokens_per_second_ratio"),
+)
+"""What a table that is too wide goes without, the first of them first."""
+
+
+def text(report: SweepReport, wide: bool) -> str:
+    """Return tables of the results; without `wide`, of as many columns as fit."""
     measured = report.measured
     batches = counted(measured.batches, "batch", "batches")
     of = "generation" if measured.bleu_signature else "evaluation"
+    rows = [row.as_json() for row in measured.rows]
     lines = [
-        _table([row.as_json() for row in measured.rows], ("encoder", "decoder", "loss_ratio")),
+        *_table(rows, () if wide else ("encoder", "decoder"), wide),
+        *_equal(report),
         f"{report.split}: {batches}, {counted(measured.tokens, 'token')}; tokens/s and MiB of {of} "
         f"on {measured.device}, median of {report.repeats}; x: relative to full depth",
     ]
     if measured.bleu_signature:
         lines.append(f"BLEU: sacrebleu {measured.bleu_signature}")
     if report.importance is not None:
-        lines += ["", _table([row.as_json() for row in report.importance], ())]
+        lines += ["", *_table([row.as_json() for row in report.importance], (), wide), *IMPORTANCE]
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[Row], without: Sequence[str]) -> str:
+def _equal(report: SweepReport) -> list[str]:
+    """Say which strategies keep the same layers, and of which checkpoints if not of all."""
+    of: dict[tuple[str, str], list[str]] = {}
+    for label, depth, strategies in equal_sets(report.measured.rows):
+        of.setdefault((depth, " = ".join(strategies)), []).append(label)
+    return [
+        f"{strategies} at {depth}{'' if len(labels) == len(report.checkpoints) else ' of ' + ', '.join(labels)}: "
+        "the same layers, measured once"
+        for (depth, strategies), labels in of.items()
+    ]
+
+
+def _table(rows: Sequence[Row], without: Sequence[str], wide: bool) -> list[str]:
     """Return a table; each ratio follows its value under an `x`. The name of a single checkpoint is left out."""
     if len({row["checkpoint"] for row in rows}) == 1:
         without = ("checkpoint", *without)
@@ -59,4 +91,8 @@ def _table(rows: Sequence[Row], without: Sequence[str]) -> str:
         if name.endswith("_ratio"):
             headers[name] = f"x {headers[name[: -len('_ratio')]]}"
             show[headers[name]] = "{:.2f}".format
-    return results.table([{header: row[name] for name, header in headers.items()} for row in rows], show)
+    shown = [{header: row[name] for name, header in headers.items()} for row in rows]
+    if wide:
+        return [results.table(shown, show)]
+    table, left_out = results.fitting(shown, show, [headers[name] for name in SPARE if name in headers])
+    return [table, f"not shown without --wide: {', '.join(left_out)}"] if left_out else [table]

@@ -55,6 +55,9 @@ def test_a_table_that_is_too_wide_loses_what_it_can_spare():
     text, left_out = results.fitting([row], {}, ["b" * 30, "a" * 30])
     assert left_out == ["b" * 30]
     assert text.splitlines()[0].split() == ["kept", "a" * 30, "c" * 30]
+    row["d"] = 4  # goes first, and comes back, as it is narrow
+    text, left_out = results.fitting([row], {}, ["d", "b" * 30, "a" * 30])
+    assert left_out == ["b" * 30]
     assert results.fitting([{"kept": "0,2", "loss": 1.5}], {}, ["loss"]) == ("kept  loss\n0,2    1.5", [])
 
 

@@ -133,8 +133,16 @@ def test_points_of_learned_rates():
 def test_learned_is_for_models_that_learned_their_rates():
     models = {"a": {"encoder": 4, "decoder": 2}, "b": {"encoder": 4, "decoder": 2}}
     learned = {"a": {"encoder": (0.1,) * 4, "decoder": (0.1,) * 2}, "b": {"encoder": (0.1,) * 4}}
+    points, left_out = sweep.plan(models, BOTH, [(1,)], ["first", "learned"], learned)
+    assert {label: [point.strategy for point in at] for label, at in points.items()} == {
+        "a": ["full", "first", "learned"],
+        "b": ["full", "first"],
+    }
+    assert left_out == [
+        "b's decoder has no learned drop rates (--decoder-layerdrop-learned): its rows of 'learned' are left out"
+    ]
     with pytest.raises(ValueError) as error:
-        sweep.plan(models, BOTH, [(1,)], ["first", "learned"], learned)
+        sweep.plan({"b": models["b"]}, BOTH, [(1,)], ["first", "learned"], learned)
     assert str(error.value) == (
         "`strategies` must not have 'learned' for b, whose decoder has no learned drop rates "
         "(--decoder-layerdrop-learned)."

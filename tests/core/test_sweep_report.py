@@ -55,12 +55,22 @@ def test_rows_where_something_is_missing():
     assert (rows[1]["loss"], rows[1]["perplexity"], rows[1]["perplexity_ratio"]) == (None, None, None)
 
 
+def test_equal_sets():
+    full, three, other = ((0, 1, 2, 3),), ((0, 1, 2),), ((1, 2, 3),)
+    points = [Point("full", full), Point("every_other", three), Point("last", other), Point("first", three)]
+    rows = sweep_report.rows("a", ["encoder"], points, dict.fromkeys((full, three, other), measured()))
+    rows += sweep_report.rows("b", ["encoder"], points[:3], dict.fromkeys((full, three, other), measured()))
+    assert sweep_report.equal_sets(rows) == [("a", "3", ("every_other", "first"))]
+    report = SweepReport({"a": "a.pt"}, "valid", 3, Measurements(2, 9, "cpu, 1 thread", None, rows))
+    assert report.as_json()["equal"] == [{"checkpoint": "a", "depth": "3", "strategies": ("every_other", "first")}]
+
+
 def test_a_report_as_plain_data():
     rows = sweep_report.rows("a", ["encoder"], [Point("full", ((0,),))], {((0,),): measured()})
     plain = [row.as_json() for row in rows]
     report = SweepReport({"a": "a.pt"}, "valid", 3, Measurements(2, 9, "cpu, 1 thread", None, rows))
     data = {"checkpoints": {"a": "a.pt"}, "split": "valid", "repeats": 3, "batches": 2, "tokens": 9,
-            "device": "cpu, 1 thread", "bleu_signature": None, "rows": plain}  # fmt: skip
+            "device": "cpu, 1 thread", "bleu_signature": None, "rows": plain, "equal": []}  # fmt: skip
     assert list(report.as_json().items()) == list(data.items())
     layer = LayerImportance("a", "encoder", 0, 1.0, None, 2.0, None, 0.5)
     more = SweepReport(report.checkpoints, "valid", 3, report.measured, [layer])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ... import search, search_cost
+from ... import layer_spec, search, search_cost
 from ...candidates import Candidate, count_candidates
 from ...search import Ranked
 from ...search_report import Cost, Row, SearchReport, SecondSplit
@@ -59,12 +59,19 @@ def report(
         batches=len(scoring.batches),
         predictions=int(best.totals[:, 1].sum()),
         best=plan.specs(best.candidate),
+        kept={stack: layer_spec.describe(layers) for stack, layers in _kept(plan, scoring, best.candidate).items()},
         model_overrides=plan.model_overrides(best.candidate),
         ranking=rows,
         cost=_cost(plan, scoring, counted),
         warnings=[*_at_chance(scoring, [*ranked, *full.values()]), *_warnings(plan, ranked, references)],
         second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches),
     )
+
+
+def _kept(plan: Plan, scoring: Scoring, candidate: Candidate) -> dict[str, Sequence[int]]:
+    """Return the layers of every stack of the model, counted as in the checkpoint."""
+    kept = zip(scoring.evaluation.stacks, scoring.whole(candidate))
+    return {stack: [plan.held[stack][i] for i in layers] if stack in plan.held else layers for stack, layers in kept}
 
 
 def _bleu(plan: Plan, scoring: Scoring, candidate: Candidate) -> float:

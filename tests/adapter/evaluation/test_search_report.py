@@ -21,6 +21,7 @@ def test_report():
         "batches": 2,
         "predictions": 20,
         "best": {"decoder": "1"},
+        "kept": {"decoder": "1"},
         "model_overrides": "{'decoder_layers_to_keep': '1'}",
         "cost": {
             "layer_evaluations": 7,
