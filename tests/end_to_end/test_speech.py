@@ -18,15 +18,15 @@ from layerdrop_plugin.dropping import dropped_groups
 pytestmark = pytest.mark.slow
 WORKERS = Path(__file__).with_name("note_workers")
 
+BOTH = ["--encoder-layerdrop", 0.3, "--decoder-layerdrop", 0.3]
 RATES = {
     "wav2vec2": ["--encoder-layerdrop", 0.3],
     "hubert": ["--encoder-layerdrop", 0.3],
     "wav2vec_ctc": ["--layerdrop", "linear:0:0.6"],
     "hubert_ctc": ["--layerdrop", 0.3],
-    **dict.fromkeys(
-        ("s2t_transformer", "s2t_conformer", "convtransformer"),
-        ["--encoder-layerdrop", 0.3, "--decoder-layerdrop", 0.3],
-    ),
+    "s2t_transformer": BOTH,
+    "s2t_conformer": BOTH,
+    "convtransformer": BOTH,
 }
 PRETRAINED = {"wav2vec_ctc": "wav2vec2", "hubert_ctc": "hubert"}
 
