@@ -12,10 +12,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from tqdm import tqdm
-
 from .. import __version__, layer_spec, message
 from . import stopping
+from .progress import progress as progress
 
 STACKS = ("encoder", "decoder")
 
@@ -185,11 +184,6 @@ def at_least_1(text: str) -> int:
     if len(text.lstrip("0")) > 18:  # int() refuses thousands of digits
         raise argparse.ArgumentTypeError(f"must be a whole number of at most 18 digits, but is {text!r} instead.")
     return int(text)
-
-
-def progress(total: int, unit: str, quiet: bool = False) -> tqdm[NoReturn]:
-    """Return a progress bar for a `with` statement; it shows on standard error if that is a terminal."""
-    return tqdm(total=total, unit=unit, disable=quiet or None, leave=False)
 
 
 def load_fairseq() -> None:

@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             sweep_sets.check(text, "--sets")
         args.search_sets = [sweep_sets.read_search(path, "--search") for path in args.search]
         args.labels = labels_of(args)
+        args.repeats = args.repeats or (1 if args.bleu else 3)
         with evaluating(parser, fairseq_argv):
             report = _measure(parser, args, [*fairseq_argv, "--gen-subset", args.gen_subset])
         print(sweep_tables.text(report, args.wide))
@@ -65,6 +66,8 @@ def _measure(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> SweepR
     subjects, swept = subjects_of(parser, args, fairseq_argv)
     with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch", args.quiet) as bar:
         measured = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
+    for line in layer_sweep.at_chance(subjects, measured.rows):
+        parser.warn(line)
     importance = None
     if args.importance is not None:
         with progress(layer_importance.work(subjects, swept, args.samples), "batch", args.quiet) as bar:
@@ -125,7 +128,13 @@ def _parser() -> Parser:
     parser.add_argument("--bleu", action="store_true", help=f"also translate, and give BLEU: {BLEU}")
     parser.add_argument("--gen-subset", default="test", metavar="SPLIT", help="data to measure on (default: test)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="take N batches, drawn by --seed")
-    parser.add_argument("--repeats", type=at_least_1, default=3, metavar="N", help="timings of each depth (default: 3)")
+    parser.add_argument(
+        "--repeats",
+        type=at_least_1,
+        metavar="N",
+        help="time each depth N times; losses and BLEU are computed once (default: 3; with --bleu, where it means to "
+        "translate N times more, 1)",
+    )
     parser.add_argument("--plot", metavar="FILE.png", help="draw quality over depth and quality over speed")
     group = parser.add_argument_group("importance of layers")
     group.add_argument(

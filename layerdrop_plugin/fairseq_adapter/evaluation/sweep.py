@@ -16,7 +16,7 @@ from ...importance import full
 from ...selection import Kept
 from ...sweep import Depths, Point
 from ...sweep_report import Measured, Measurements, Row, rows
-from .evaluation import Evaluation, Sample, Tally
+from .evaluation import Evaluation, Sample, Tally, majority
 from .running_cost import FirstPass, Turn, bytes_in_use, first_pass, parameters, tokens_in, tokens_per_second
 
 Done = Callable[[int], Any]
@@ -160,6 +160,19 @@ def measure(
         bleu_signature=first[0].bleu.signature if first[0].bleu else None,
         rows=all_rows,
     )
+
+
+def at_chance(subjects: Sequence[Subject], measured: Sequence[Row]) -> list[str]:
+    """Return a line for each classifier that at no depth is right more often than the most frequent class is."""
+    lines = []
+    for s in subjects if subjects[0].evaluation.classifies else ():
+        chance = 100 * majority(s.batches)
+        if max(row.measured.accuracy or 0.0 for row in measured if row.checkpoint == s.label) <= chance:
+            lines.append(
+                f"there is nothing to choose by: {s.label} is at no depth right more often than {chance:.2f}%, "
+                "as is who always answers the most frequent class"
+            )
+    return lines
 
 
 @torch.no_grad()

@@ -208,8 +208,16 @@ def test_accuracy_of_a_task_that_classifies(subjects, monkeypatch):
     monkeypatch.setattr(layer_sweep, "first_pass", first_pass())
     monkeypatch.setattr(layer_sweep, "tokens_per_second", lambda turns, *how: [1.0] * len(turns))
     monkeypatch.setattr(subjects["roberta"].evaluation, "classifies", True)
-    row = layer_sweep.measure([subjects["roberta"]], 1, with_bleu=False).rows[0]
+    rows = layer_sweep.measure([subjects["roberta"]], 1, with_bleu=False).rows
+    row = rows[0]
     assert (row.measured.loss, row.measured.accuracy, "perplexity" in row.as_json()) == (2.0, 75.0, False)
+    one = subjects["roberta"]._replace(batches=[{"target": torch.tensor([[1], [1], [0], [1]])}])
+    assert layer_sweep.at_chance([one], rows) == [
+        "there is nothing to choose by: roberta is at no depth right more often than 75.00%, "
+        "as is who always answers the most frequent class"
+    ]
+    better = [r._replace(measured=r.measured._replace(accuracy=75.5)) for r in rows]
+    assert layer_sweep.at_chance([one], better) == []
 
 
 @pytest.mark.parametrize(
