@@ -40,20 +40,23 @@ def check(args: Namespace, *others: str) -> None:
         ValueError: as `atomic.check_file`; or both are the same file, or one of the others.
     """
     taken = {realpath(path): path for path in others}
-    for option in ("json", "csv"):
-        path = getattr(args, option)
+    given: dict[str, str] = {}
+    for option in ("json", "csv", "report"):
+        path = getattr(args, option, None)
         if path is not None:
             atomic.check_file(path, args.force, f"--{option}")
             if realpath(path) in taken:
                 raise ValueError(f"`--{option}` must be another file than {taken[realpath(path)]}, but is {path}.")
-    if args.json is not None and args.csv is not None and realpath(args.json) == realpath(args.csv):
-        raise ValueError(f"`--csv` must be another file than --json, but is {args.csv} too.")
+            if realpath(path) in given:
+                other = given[realpath(path)]
+                raise ValueError(f"`--{option}` must be another file than --{other}, but is {path} too.")
+            given[realpath(path)] = option
 
 
 def write(args: Namespace, data: Any, rows: Sequence[Row]) -> None:
     """Write the requested files: all of `data` as JSON, `rows` as CSV."""
     if args.json is not None:
-        text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+        text = json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
         with atomic.write_file(args.json, args.force, "--json") as file:
             file.write(text.encode())
     if args.csv is not None:
@@ -61,12 +64,12 @@ def write(args: Namespace, data: Any, rows: Sequence[Row]) -> None:
             file.write(as_csv(rows).encode())
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
     """Return the data with None in the place of numbers that JSON does not have."""
     if isinstance(data, Mapping):
-        return {name: _finite(value) for name, value in data.items()}
+        return {name: finite(value) for name, value in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_finite(value) for value in data]
+        return [finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
@@ -126,10 +129,7 @@ def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], width: 
     """
     names = columns(rows)
 
-    def cell(row: Row, name: str) -> str:
-        return "-" if row.get(name) is None else message.printable(show.get(name, str)(row[name]))
-
-    cells = [list(names), *([cell(row, name) for name in names] for row in rows)]
+    cells = [list(names), *([cell(row, name, show) for name in names] for row in rows)]
     numeric = [any(isinstance(row.get(n), (int, float)) for row in rows) for n in names]
     text = _aligned(cells, numeric)
     while width is not None and _width(text) > width:
@@ -167,6 +167,11 @@ def _wrapped(cells: Sequence[Sequence[str]], column: int, width: int) -> list[li
             values, rest = [""] * len(values), rest[end:]
         lines.append([*values[:column], rest, *values[column + 1 :]])
     return lines
+
+
+def cell(row: Row, name: str, show: Mapping[str, Callable[[Any], str]]) -> str:
+    """Return a value as a table shows it."""
+    return "-" if row.get(name) is None else message.printable(show.get(name, str)(row[name]))
 
 
 def columns(rows: Sequence[Row]) -> Sequence[str]:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ..message import counted
-from . import results, search_state, search_text
+from . import pages, results, search_page, search_state, search_text
 from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, parse_evaluation, progress
 from .workers import workers
 
@@ -28,20 +28,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Search on validation data, and print the best sets of layers."""
     parser = _parser()
     args, fairseq_argv = parse_evaluation(parser, argv)
+    command = pages.command(parser.prog, argv)
     with parser.errors(), workers("--cpu" in fairseq_argv) as first:
         _check(args)
         with evaluating(parser, fairseq_argv):
-            _search(parser, args, [*fairseq_argv, "--gen-subset", args.gen_subset], first)
+            _search(parser, args, command, [*fairseq_argv, "--gen-subset", args.gen_subset], first)
 
 
 def _check(args: Namespace) -> None:
     results.check(args, args.path)
+    pages.check(args)
     search_state.check(args)
     if args.report_subset == args.gen_subset:
         raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
 
 
-def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: bool) -> None:
+def _search(parser: Parser, args: Namespace, command: str, fairseq_argv: list[str], first: bool) -> None:
     from ..fairseq_adapter.evaluation import evaluation, generation, search_report
     from ..fairseq_adapter.evaluation import search as layer_search
 
@@ -67,6 +69,7 @@ def _search(parser: Parser, args: Namespace, fairseq_argv: list[str], first: boo
             report = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
             try:
                 results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
+                pages.write(args, command, search_page.sections(args, report), report.as_json())
             finally:
                 search_text.show(parser, report, args.wide)
             measure.forget()
@@ -108,6 +111,7 @@ def _parser() -> Parser:
     parser.add_argument("--state", metavar="FILE", help="the file that keeps an interrupted search")
     parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
     results.add_wide(parser)
+    pages.add_option(parser)
     results.add_options(parser)
     return parser
 

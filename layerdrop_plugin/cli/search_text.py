@@ -15,6 +15,9 @@ HEADERS = {"loss_1st_half": "1st half", "loss_2nd_half": "2nd half", "bleu": "BL
 
 EXPLAINED = "(one layer, one batch)"
 
+HALVES = "halves: the loss on the 1st, 3rd, 5th, ... batch and on the others; how much they differ is noise"
+"""What these columns are."""
+
 SHOW: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("loss", "1st half", "2nd half"), "{:.4f}".format),
     **dict.fromkeys(("perplexity", "accuracy", "BLEU"), "{:.2f}".format),
@@ -39,13 +42,11 @@ def _rounded(number: int) -> int:
 
 def show(parser: Parser, report: SearchReport, wide: bool) -> None:
     """Print the results, and the warnings on standard error."""
-    layers = (f"{report.keep[name]} of {counted(depth, f'{name} layer')}" for name, depth in report.stacks.items())
-    data = f"{counted(report.batches, 'batch', 'batches')}, {counted(report.predictions, 'prediction')}"
-    print(f"keep {' and '.join(layers)}: {report.strategy} search, {data}")
+    print(head(report))
     print(_table(report.ranking, wide))
-    print(_cost(report))
+    print(cost(report))
     if wide:
-        print("halves: the loss on the 1st, 3rd, 5th, ... batch and on the others; how much they differ is noise")
+        print(HALVES)
     if report.second is not None:
         print(f"{report.second.split}, not searched on:")
         print(_table(report.second.rows, wide))
@@ -54,17 +55,30 @@ def show(parser: Parser, report: SearchReport, wide: bool) -> None:
     print(f'--model-overrides "{report.model_overrides}"')
 
 
-def _cost(report: SearchReport) -> str:
+def head(report: SearchReport) -> str:
+    """Say what was searched for, how, and on how much data."""
+    layers = (f"{report.keep[name]} of {counted(depth, f'{name} layer')}" for name, depth in report.stacks.items())
+    data = f"{counted(report.batches, 'batch', 'batches')}, {counted(report.predictions, 'prediction')}"
+    return f"keep {' and '.join(layers)}: {report.strategy} search, {data}"
+
+
+def cost(report: SearchReport) -> str:
     """Say what the search took, and what it saved."""
-    cost = report.cost
-    took = f"{cost.candidates:,} sets: {cost.layer_evaluations:,} layer evaluations {EXPLAINED} in {cost.seconds:.1f} s"
+    took, number = report.cost, f"{report.cost.candidates:,} sets"
+    evaluations = f"{took.layer_evaluations:,} layer evaluations {EXPLAINED} in {took.seconds:.1f} s"
     if report.strategy == "exhaustive":
-        return f"{took}; {cost.one_by_one * report.batches:,} if sets did not share what they begin with"
-    return f"{took}; exhaustive: {cost.exhaustive * report.batches:,}"
+        apart = took.one_by_one * report.batches
+        return f"{number}: {evaluations}; {apart:,} if sets did not share what they begin with"
+    return f"{number}: {evaluations}; exhaustive: {took.exhaustive * report.batches:,}"
 
 
-def _table(rows: Sequence[Row], wide: bool) -> str:
-    shown = [{HEADERS.get(name, name): value for name, value in row.as_json().items()} for row in rows]
+def rows(of: Sequence[Row]) -> list[results.Row]:
+    """Return all columns of the table, by their headers."""
+    return [{HEADERS.get(name, name): value for name, value in row.as_json().items()} for row in of]
+
+
+def _table(of: Sequence[Row], wide: bool) -> str:
+    shown = rows(of)
     if wide:
         return results.table(shown, SHOW)
     narrow = [{name: value for name, value in row.items() if not name.endswith(" half")} for row in shown]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Callable
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, NamedTuple
 
+from ..importance import LayerImportance
 from ..message import counted
 from ..sweep_report import SweepReport, equal_sets
 from . import results
@@ -32,7 +33,12 @@ IMPORTANCE = (
 )
 """What the columns of the table of importance are."""
 
-SHOW: dict[str, Callable[[Any], str]] = {
+RATIO = "_ratio"
+"""Ends the name of a column that is relative to full depth."""
+
+Show = Mapping[str, Callable[[Any], str]]
+
+SHOW: Show = {
     "parameters": "{:,}".format,
     **dict.fromkeys(("perplexity", "accuracy", "bleu"), "{:.2f}".format),
     **dict.fromkeys(("tokens_per_second", "peak_memory_mib"), "{:,.0f}".format),
@@ -50,23 +56,44 @@ SPARE = (
 """What a table that is too wide goes without, the first of them first."""
 
 
+class Shown(NamedTuple):
+    """A table: its rows, by header, and how the values of some columns are shown."""
+
+    rows: Sequence[Row]
+    show: Show
+
+
 def text(report: SweepReport, wide: bool) -> str:
     """Return tables of the results; without `wide`, of as many columns as fit."""
+    lines = [*_table(*rows(report, () if wide else ("encoder", "decoder")), wide), *notes(report)]
+    if report.importance is not None:
+        lines += ["", *_table(*importance(report.importance), wide), *IMPORTANCE]
+    return "\n".join(lines)
+
+
+def rows(report: SweepReport, without: Sequence[str] = ()) -> Shown:
+    """Return the table of depths, but for some columns."""
+    return _shown([row.as_json() for row in report.measured.rows], without)
+
+
+def importance(layers: Sequence[LayerImportance]) -> Shown:
+    """Return the table of each layer's importance."""
+    return _shown([layer.as_json() for layer in layers], ())
+
+
+def notes(report: SweepReport) -> list[str]:
+    """Return what is to be known of the table of depths."""
     measured = report.measured
     batches = counted(measured.batches, "batch", "batches")
     of = "generation" if measured.bleu_signature else "evaluation"
-    rows = [row.as_json() for row in measured.rows]
     lines = [
-        *_table(rows, () if wide else ("encoder", "decoder"), wide),
         *_equal(report),
         f"{report.split}: {batches}, {counted(measured.tokens, 'token')}; tokens/s and MiB of {of} "
         f"on {measured.device}, median of {report.repeats}; x: relative to full depth",
     ]
     if measured.bleu_signature:
         lines.append(f"BLEU: sacrebleu {measured.bleu_signature}")
-    if report.importance is not None:
-        lines += ["", *_table([row.as_json() for row in report.importance], (), wide), *IMPORTANCE]
-    return "\n".join(lines)
+    return lines
 
 
 def _equal(report: SweepReport) -> list[str]:
@@ -81,18 +108,27 @@ def _equal(report: SweepReport) -> list[str]:
     ]
 
 
-def _table(rows: Sequence[Row], without: Sequence[str], wide: bool) -> list[str]:
-    """Return a table; each ratio follows its value under an `x`. The name of a single checkpoint is left out."""
+def _shown(rows: Sequence[Row], without: Sequence[str]) -> Shown:
+    """Name the columns; each ratio follows its value under an `x`. The name of a single checkpoint is left out."""
     if len({row["checkpoint"] for row in rows}) == 1:
         without = ("checkpoint", *without)
-    headers = {name: HEADERS.get(name, name) for name in results.columns(rows) if name not in without}
+    headers = {name: _header(name) for name in results.columns(rows) if name not in without}
     show = {header: SHOW[name] for name, header in headers.items() if name in SHOW}
-    for name in headers:
-        if name.endswith("_ratio"):
-            headers[name] = f"x {headers[name[: -len('_ratio')]]}"
-            show[headers[name]] = "{:.2f}".format
-    shown = [{header: row[name] for name, header in headers.items()} for row in rows]
+    show.update({header: "{:.2f}".format for name, header in headers.items() if name.endswith(RATIO)})
+    return Shown([{header: row[name] for name, header in headers.items()} for row in rows], show)
+
+
+def _header(name: str) -> str:
+    """Return the header of a column.
+
+    >>> _header("tokens_per_second"), _header("tokens_per_second_ratio")
+    ('tokens/s', 'x tokens/s')
+    """
+    return f"x {_header(name[: -len(RATIO)])}" if name.endswith(RATIO) else HEADERS.get(name, name)
+
+
+def _table(rows: Sequence[Row], show: Show, wide: bool) -> list[str]:
     if wide:
-        return [results.table(shown, show)]
-    table, left_out = results.fitting(shown, show, [headers[name] for name in SPARE if name in headers])
+        return [results.table(rows, show)]
+    table, left_out = results.fitting(rows, show, list(map(_header, SPARE)))
     return [table, f"not shown without --wide: {', '.join(left_out)}"] if left_out else [table]

@@ -3,38 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
-from html.parser import HTMLParser
+
+from shared.web_pages import Reader
 
 from layerdrop_plugin.html_report import Commands, Plot, Table, page
-
-VOID = {"meta", "img", "br"}
-
-
-class Reader(HTMLParser):
-    """Reads a page: the text of each element, by its name, and the attributes; every element must be closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.texts, self.attributes = [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if data.strip():
-            self.texts.append((self.open[-1], data.strip()))
-
-    def of(self, *tags):
-        return [text for tag, text in self.texts if tag in tags]
-
 
 DATA = {"best": "</script><b>", "loss": 2.5}
 TABLE = Table(["layers", "loss"], [["0,1", "3.0"], ["0,2 & <2>", "2.5"]], numbers=["loss"], chosen=1)
@@ -56,7 +28,7 @@ def test_what_is_shown():
 
 
 def test_it_carries_its_data():
-    assert json.loads(Reader(page("A", {}, DATA)).of("script")[0]) == DATA
+    assert Reader(page("A", {}, DATA)).data == DATA
 
 
 def test_it_needs_nothing_else():

@@ -10,6 +10,7 @@ from itertools import combinations, product
 
 import pytest
 from shared.searching import SLOW, arguments, folder, inside, read, table_of, translation, without_cost  # noqa: F401  fixtures
+from shared.web_pages import BROWSER, Reader, seen_by_browser
 
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation, generation
 
@@ -18,7 +19,7 @@ USER = ["--user-dir", "layerdrop_plugin", "--cpu"]
 
 def test_both_stacks_of_a_translation_model(translation):
     process, folder = translation
-    assert sorted(os.listdir(folder)) == ["found.csv", "found.json"]  # no state is left
+    assert sorted(os.listdir(folder)) == ["found.csv", "found.html", "found.json"]  # no state is left
     found = read(folder / "found.json")
     lines = process.stdout.splitlines()
     assert lines[0] == (
@@ -61,6 +62,32 @@ def test_both_stacks_of_a_translation_model(translation):
     )
     warnings = [line.split("warning: ")[1] for line in process.stderr.splitlines() if "warning: " in line]
     assert warnings == found["warnings"]
+
+
+def test_the_page_of_a_search(translation):
+    process, folder = translation
+    text, found = (folder / "found.html").read_text(encoding="utf-8"), read(folder / "found.json")
+    page = Reader(text)
+    assert len(text) < 1_000_000
+    assert page.data == found
+    assert page.of("h2") == ["What was asked", "Recommended", "On valid", "On test, not searched on", "Go on"]
+    command, overrides, go_on = page.of("pre")
+    assert command.startswith("layerdrop-search ")
+    assert command.endswith(" --report found.html")
+    assert f'--model-overrides "{found["model_overrides"]}"' == overrides == process.stdout.splitlines()[-1]
+    assert f"--encoder {found['best']['encoder']} --decoder {found['best']['decoder']} --card\n" in go_on
+    for (header, *rows), expected in zip(page.tables, (found["ranking"], found["report"]["rows"])):
+        assert header[3:] == ["loss", "perplexity", "1st half", "2nd half"]
+        assert [row[:3] for row in rows] == [list(row.values())[:3] for row in expected]
+        assert [float(cell) for row in rows for cell in row[3:]] == [
+            pytest.approx(value, abs=0.006) for row in expected for value in list(row.values())[3:]
+        ]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_browser_shows_the_page(translation):
+    path = translation[1] / "found.html"
+    assert Reader(seen_by_browser(path)).tables == Reader(path.read_text(encoding="utf-8")).tables
 
 
 def test_the_ranking_is_that_of_brute_force(translation, full, data, monkeypatch):

@@ -58,4 +58,5 @@ def translation(full, data, command, tmp_path_factory):
     folder = tmp_path_factory.mktemp("translation")
     argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
     argv += ["--report-subset", "test", "--json", "found.json", "--csv", "found.csv"]
+    argv += ["--report", "found.html"]
     return command("layerdrop-search", *argv, cwd=folder), folder

@@ -1,0 +1,35 @@
+"""The page of a search (`--report`)."""
+
+from __future__ import annotations
+
+import shlex
+from argparse import Namespace
+from collections.abc import Sequence
+
+from ..html_report import Commands, Part
+from ..search_report import SearchReport
+from . import pages, search_text
+
+
+def sections(args: Namespace, report: SearchReport) -> dict[str, Sequence[Part]]:
+    """Return what the page says after what was asked, by heading."""
+    kept = "; ".join(f"{stack} layers {spec}" for stack, spec in report.best.items())
+    found: dict[str, Sequence[Part]] = {
+        "Recommended": [f"{kept}.", Commands(f'--model-overrides "{report.model_overrides}"'), *report.warnings],
+        f"On {args.gen_subset}": [
+            f"{search_text.head(report)}.",
+            pages.table(search_text.rows(report.ranking), search_text.SHOW, chosen=0),
+            f"{search_text.cost(report)}.",
+            search_text.HALVES,
+        ],
+    }
+    if report.second is not None:
+        rows = search_text.rows(report.second.rows)
+        found[f"On {report.second.split}, not searched on"] = [pages.table(rows, search_text.SHOW, chosen=0)]
+    return {**found, "Go on": [Commands(_commands(args, report))]}
+
+
+def _commands(args: Namespace, report: SearchReport) -> str:
+    path = shlex.quote(args.path)
+    prune = " ".join(f"--{stack} {shlex.quote(spec)}" for stack, spec in report.best.items())
+    return f"layerdrop-prune {path} --output small.pt {prune} --card\nlayerdrop-describe {path} small.pt"
