@@ -14,9 +14,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 64rem; marg
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.chosen td { font-weight: bold; background: #eef4fb; }
-pre { background: #f6f6f6; padding: .75rem; overflow-x: auto; } img { max-width: 100%; height: auto; }
+pre { background: #f6f6f6; padding: .75rem; white-space: pre-wrap; overflow-wrap: anywhere; } img { max-width: 100%; height: auto; }
 """
 
 
@@ -83,12 +83,12 @@ def _part(part: Part) -> str:
 
 
 def _table(table: Table) -> str:
-    header = "".join(f"<th>{html.escape(name)}</th>" for name in table.header)
-    rows = [f"<tr>{header}</tr>"]
-    for number, row in enumerate(table.rows):
-        cells = zip(table.header, row)
-        shown = "".join(
-            f"<td{' class=number' if name in table.numbers else ''}>{html.escape(cell)}</td>" for name, cell in cells
-        )
-        rows.append(f"<tr{' class=chosen' if number == table.chosen else ''}>{shown}</tr>")
+    rows = [_row(table, "th", table.header)]
+    rows += [_row(table, "td", row, chosen=number == table.chosen) for number, row in enumerate(table.rows)]
     return '<div class="wide"><table>\n' + "\n".join(rows) + "\n</table></div>"
+
+
+def _row(table: Table, cell: str, texts: Sequence[str], chosen: bool = False) -> str:
+    kinds = [" class=number" if name in table.numbers else "" for name in table.header]
+    cells = "".join(f"<{cell}{kind}>{html.escape(text)}</{cell}>" for kind, text in zip(kinds, texts))
+    return f"<tr{' class=chosen' if chosen else ''}>{cells}</tr>"

@@ -21,8 +21,8 @@ def test_what_is_shown():
     assert found.of("h1", "title", "h2") == ["A & B", "A & B", "Scores", "Go on"]
     assert found.of("p", "pre") == ["Lower is <better>.", "a > b\nc"]
     assert found.of("th", "td") == ["layers", "loss", "0,1", "3.0", "0,2 & <2>", "2.5"]
-    kinds = [attributes.get("class") for tag, attributes in found.attributes if tag in ("tr", "td")]
-    assert kinds == [None, None, None, "number", "chosen", None, "number"]
+    kinds = [attributes.get("class") for tag, attributes in found.attributes if tag in ("tr", "th", "td")]
+    assert kinds == [None, None, "number", None, None, "number", "chosen", None, "number"]
     (image,) = [attributes for tag, attributes in found.attributes if tag == "img"]
     assert image == {"src": "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode(), "alt": 'loss "by" depth'}
 
