@@ -1,8 +1,9 @@
 """A user's error ends fairseq-hydra-train, and the other commands, with a traceback.
 
 fairseq 0.12.2 and main: fairseq-hydra-train reads the user dir only while it works, too late for a patch. So this patch
-is applied when fairseq has been imported, see layerdrop_plugin_startup. If the user dir has loaded the plugin, the
-patch asks it what to say about an error. Without the plugin it changes nothing.
+is applied when fairseq has been imported, see layerdrop_plugin_startup. It lets the command read the user dir before it
+looks at the options of the model. If the user dir has loaded the plugin, the patch asks it what to say about an error.
+Without the plugin it changes nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +30,22 @@ def needed() -> str | None:
 
 
 def apply() -> None:
-    """Let the plugin end the command, if it knows the error."""
+    """Let the plugin see the options of the model, and end the command, if it knows the error."""
+    from fairseq.dataclass import initialize
     from fairseq.distributed import utils
 
     wrap(utils, "call_main", _call_main)
+    wrap(initialize, "add_defaults", _add_defaults)
+
+
+def _add_defaults(original: Any, cfg: Any) -> None:
+    """Read the plugin's user dir; any other one is read later, as ever."""
+    from fairseq.utils import import_user_module
+
+    if os.path.basename(str(cfg.common.user_dir or "").rstrip("/")) == "layerdrop_plugin":
+        with contextlib.suppress(FileNotFoundError):  # which fairseq tells of later
+            import_user_module(cfg.common)
+    original(cfg)
 
 
 def _call_main(original: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:

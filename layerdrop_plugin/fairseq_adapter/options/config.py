@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from argparse import Namespace
+from collections.abc import Collection
 from typing import Any, Union
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -55,6 +57,18 @@ def put(cfg: Any, name: str, value: Any) -> None:
         cfg[head] = value
     else:
         setattr(cfg, head, value)
+
+
+def without(cfg: ModelConfig, names: Collection[str]) -> ModelConfig:
+    """Return the options without these; the same ones where none of these is there."""
+    left = [name for name in names if has(cfg, name)]
+    if not left:
+        return cfg
+    new = copy.deepcopy(cfg)
+    with open_dict(new) if isinstance(new, DictConfig) else contextlib.nullcontext():
+        for name in left:
+            del new[name]
+    return new
 
 
 def as_namespace(cfg: ModelConfig) -> Namespace:

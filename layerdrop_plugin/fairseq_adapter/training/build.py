@@ -24,8 +24,8 @@ from ..modeling.speech import SpeechModel
 from ..modeling.speech_to_text import SpeechToText
 from ..modeling.transformer_lm import LayerDropTransformerLanguageModel
 from ..options import model_options
-from ..options.config import get, put
-from ..options.declared import KEEP
+from ..options.config import get, has, put, without
+from ..options.declared import KEEP, OPTIONS
 from ..options.model_options import ModelOptions
 from . import pretrained, start, steps, validation
 
@@ -44,12 +44,34 @@ def install() -> None:
 
 
 def _merge_with_parent(original, config, cfg, *args, **kwargs):
-    """Say which option in YAML is unknown, as for our models without a dataclass."""
+    """Say which option in YAML is unknown, as for our models without a dataclass.
+
+    A model of fairseq's own may be pruned, too, before it is trained, although its dataclass has no option for that.
+    """
     arch = get(cfg, "_name")
-    if models.MODEL_DATACLASS_REGISTRY.get(arch) is config and issubclass(models.MODEL_REGISTRY[arch], OURS):
+    if models.MODEL_DATACLASS_REGISTRY.get(arch) is not config:
+        return original(config, cfg, *args, **kwargs)
+    if issubclass(models.MODEL_REGISTRY[arch], OURS):
         with one_line():
             check_names(cfg, arch)
-    return original(config, cfg, *args, **kwargs)
+        return original(config, cfg, *args, **kwargs)
+    known = config.__dataclass_fields__
+    kept = {name: get(cfg, name) for name in KEEP.values() if has(cfg, name) and name not in known}
+    with one_line():
+        _check_options(cfg, arch, known)
+    merged = original(config, without(cfg, kept), *args, **kwargs)
+    for name, spec in kept.items():
+        put(merged, name, spec)
+    return merged
+
+
+def _check_options(cfg, arch, known):
+    """Refuse an option of ours that a model of fairseq's own lacks: fairseq ends with a traceback."""
+    lacking = [option for option in OPTIONS if has(cfg, option.name) and option.name not in {*known, *KEEP.values()}]
+    if lacking and f"layerdrop_{arch}" in models.MODEL_REGISTRY:
+        raise ValueError(
+            f"`model.{lacking[0].name}` must be left out for {arch}, which is fairseq's, or go with layerdrop_{arch}."
+        )
 
 
 def _build_model(original, cfg, task, *args, **kwargs):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from fairseq import checkpoint_utils, models
+from fairseq.dataclass import initialize
 from fairseq.models import MODEL_REGISTRY
+from omegaconf import OmegaConf
 from shared.by_hand import build, cut, equal, options_of, save
 from shared.tiny_families import TINY
 
@@ -101,6 +103,20 @@ def test_a_training_builds_the_pruned_model(name):
     assert (len(model.get_submodule(place)), get(cfg, "encoder_layers"), get(cfg, "encoder_layers_to_keep")) == (
         *(2, 2),
         None,
+    )
+
+
+def test_yaml_of_a_model_of_fairseqs_own_may_ask_for_layers():
+    """Although its dataclass has no option for that; of our other options it has none, either."""
+    options = {"_name": "wav2vec2", "encoder_layers": 4, "encoder_layers_to_keep": "0,3"}
+    cfg = OmegaConf.create({"common": {"user_dir": None}, "model": options})
+    initialize.add_defaults(cfg)
+    assert (cfg.model.encoder_layers_to_keep, cfg.model.dropout) == ("0,3", 0.1)
+    cfg = OmegaConf.create({"common": {"user_dir": None}, "model": {**options, "encoder_headdrop": "0.1"}})
+    with pytest.raises(ValueError) as error:
+        initialize.add_defaults(cfg)
+    assert str(error.value) == (
+        "`model.encoder_headdrop` must be left out for wav2vec2, which is fairseq's, or go with layerdrop_wav2vec2."
     )
 
 
