@@ -7,12 +7,14 @@ fairseq refuses a --user-dir that was imported from elsewhere. It loads the patc
 
 import sys
 
-BEFORE_FAIRSEQ = ("mutable_defaults",)
+BEFORE_FAIRSEQ = ("mutable_defaults", "notices")
 AFTER_FAIRSEQ = (
     "user_dir_lookup",
     "process_group_end",
     "spawned_worker_errors",
     "late_user_dir",
+    "missing_user_dir",
+    "hydra_warnings",
 )  # too late with the user dir
 
 

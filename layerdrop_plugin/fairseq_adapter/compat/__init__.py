@@ -17,9 +17,11 @@ from . import (
     late_user_dir,
     layers_to_keep_option,
     missing_history,
+    missing_user_dir,
     model_archives,
     mutable_defaults,
     nested_options,
+    notices,
     numpy_aliases,
     option_evaluation,
     pretrained_bart_task,
@@ -33,7 +35,8 @@ from . import (
 )
 
 PATCHES = (
-    mutable_defaults,  # first: the others import fairseq
+    notices,
+    mutable_defaults,  # before the others, which import fairseq
     user_dir_lookup,
     numpy_aliases,
     encoder_fastpath,
@@ -56,6 +59,7 @@ PATCHES = (
     beam_in_training,
     spawned_worker_errors,
     late_user_dir,
+    missing_user_dir,
     option_evaluation,
     layers_to_keep_option,
     nested_options,

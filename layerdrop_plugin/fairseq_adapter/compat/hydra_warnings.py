@@ -1,6 +1,7 @@
 """Every command begins with a page of Hydra's deprecation warnings, about calls that fairseq makes.
 
-fairseq 0.12.2 and main with hydra-core 1.1 and newer; nothing in them is for the user to act on.
+fairseq 0.12.2 and main with hydra-core 1.1 and newer; nothing in them is for the user to act on. fairseq-hydra-train
+warns before it reads the user dir: applied when fairseq has been imported, see layerdrop_plugin_startup.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ MESSAGES = (
     "The version_base parameter is not specified",
     "The strict flag in the compose API is deprecated",
     "In '.*': Usage of deprecated keyword in package header",
+    "Future Hydra versions will no longer change working directory",
     "'.*' is validated against ConfigStore schema with the same name",
 )
 
