@@ -75,9 +75,10 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """Spare all tests what would be done again and again."""
     if "hydra" in sys.modules:
-        from fork_server import overrides
+        from fork_server import configurations, overrides
 
         overrides.remember()
+        configurations.remember()
     gc.collect()
     gc.freeze()  # else each full collection goes through all that was imported
 

@@ -13,7 +13,7 @@ import warnings
 import weakref
 from importlib.machinery import ModuleSpec
 
-from . import overrides
+from . import configurations, overrides
 
 COMMANDS = ("eval_lm", "generate", "hydra_train", "interactive", "preprocess", "score", "train", "validate")
 LATE = (  # what commands import as they run; an extra that is not installed is left out
@@ -64,11 +64,12 @@ def learn_to_parse():
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
     overrides.remember()
-    training, task = options.get_training_parser, "--task"
+    configurations.remember()
+    training, task, criterion = (options.get_training_parser, "--optimizer", "adam"), "--task", "--criterion"
     for parser, *argv in (
-        (training, "--arch", "transformer"),
-        (training, "--arch", "transformer_lm", task, "language_modeling"),
-        (training, "--arch", "roberta", task, "masked_lm"),
+        (*training, "--arch", "transformer", criterion, "label_smoothed_cross_entropy"),
+        (*training, "--arch", "transformer_lm", task, "language_modeling"),
+        (*training, "--arch", "roberta", task, "masked_lm", criterion, "masked_lm"),
         (options.get_validation_parser, task, "translation"),
         (options.get_generation_parser,),
         (options.get_eval_lm_parser,),
