@@ -44,12 +44,13 @@ def _parser() -> Parser:
     parser.usage = f"{parser.prog} --inputs PATH [PATH ...] -o FILE [options]"
     parser.add_argument("places", nargs="*", help=SUPPRESS)
     parser.add_argument(
-        *("--inputs", "--path"),
+        "--inputs",
         nargs="+",
         default=[],
         metavar="PATH",
         help="checkpoints, or one folder with a --num- option",
     )
+    parser.add_argument("--path", dest="inputs", nargs="+", default=[], help=SUPPRESS)  # its name in other commands
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the new checkpoint")
     number = parser.add_mutually_exclusive_group()
     number.add_argument(

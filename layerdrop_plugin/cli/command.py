@@ -18,6 +18,9 @@ from .progress import progress as progress
 
 STACKS = ("encoder", "decoder")
 
+PLACES = "places"
+"""CKPT, and OUT where it has no name."""
+
 BLEU = (
     "by sacrebleu with its signature, as one quotes it; the BLEU4 of fairseq-generate differs, as it counts the words "
     "of the data, which sacrebleu splits by rules of its own, but --scoring sacrebleu gives this one there, too"
@@ -58,8 +61,9 @@ class Parser(argparse.ArgumentParser):
         self.quiet = getattr(known, "quiet", False)
         for action in self._actions:
             name = action.option_strings[-1] if action.option_strings else action.metavar
-            for value in _values(getattr(known, action.dest, None)):
+            for place, value in enumerate(_values(getattr(known, action.dest, None))):
                 if not message.is_text(value):
+                    name = "OUT" if action.dest == PLACES and place else name
                     self.error(f"`{name}` must be in UTF-8, but is {value!r} instead.")
         return known, others
 
@@ -140,7 +144,7 @@ def add_checkpoint(parser: Parser, output: str) -> None:
         output: what OUT is, for the help.
     """
     parser.usage = f"{parser.prog} CKPT -o OUT [options]"
-    parser.add_argument("places", nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument(PLACES, nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
     parser.add_argument("--path", help=argparse.SUPPRESS)  # its name in fairseq's commands
     parser.add_argument("-o", "--output", metavar="OUT", help=output)
 

@@ -42,13 +42,22 @@ def _import_user_module(original: Any, args: Any) -> None:
     folder = _folder() if getattr(args, "user_dir", None) == PACKAGE else None
     try:
         original(args if folder is None else argparse.Namespace(user_dir=folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, ModuleNotFoundError) as error:
         command = running_command()
-        if os.path.exists(args.user_dir) or command is None:
+        why = _why_not(args.user_dir, error)
+        if why is None or command is None:
             raise
         rule = "`--user-dir` must be the folder of a Python package"
-        sys.stderr.write(f"{command}: error: {rule}, but {args.user_dir!r} does not exist.\n")
+        sys.stderr.write(f"{command}: error: {rule}, but {args.user_dir!r} {why}.\n")
         raise SystemExit(2) from None
+
+
+def _why_not(path: str, error: Exception) -> str | None:
+    """Say why a path is no package; None where the error is of the package itself."""
+    if not os.path.exists(path):
+        return "does not exist"
+    name = os.path.basename(path.rstrip("/"))
+    return "is a file" if os.path.isfile(path) and getattr(error, "name", None) == name.partition(".")[0] else None
 
 
 def _folder() -> str | None:

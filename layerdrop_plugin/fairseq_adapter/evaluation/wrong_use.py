@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from fairseq import checkpoint_utils, criterions, options, tasks
+from fairseq import checkpoint_utils, criterions, models, options, tasks
 from fairseq.dataclass import utils as dataclass_utils
+from fairseq.models.roberta import RobertaModel
 from fairseq_cli import generate
 
 from ..checkpoints import registered
@@ -15,11 +17,15 @@ from ..checkpoints.overrides import overrides
 from ..errors.one_line import end, in_command, one_line
 from ..errors.user_errors import one_line_for_all
 from ..hooks import wrap
+from ..modeling.architectures import PREFIX
 from ..options.config import get
 from .options import check_context_window, check_values, data_refusals, flag
 
 LEAST = {"beam": 1, "nbest": 1, "context_window": 0, "tokens_per_sample": 1, "update_freq": 1}
 """The least values of some options, which fairseq does not check."""
+
+TASKS = {models.FairseqLanguageModel: "language_modeling", RobertaModel: "masked_lm"}
+"""Kinds of models that don't translate, with the task that each is trained with."""
 
 
 def install() -> None:
@@ -37,8 +43,10 @@ def install() -> None:
 def _parse_args_and_arch(original: Any, parser: Any, *args: Any, **kwargs: Any) -> Any:
     if not in_command() or "error" in vars(parser):  # a command of ours, which checks by itself; or a second look
         return original(parser, *args, **kwargs)
+    _show_help(original, parser, *args, **kwargs)
     parser.error = end  # without the usage, of hundreds of lines
     with one_line():
+        _check_task(parser, *args, **kwargs)
         try:
             parsed = original(parser, *args, **kwargs)
         except (RuntimeError, KeyError) as error:
@@ -50,6 +58,45 @@ def _parse_args_and_arch(original: Any, parser: Any, *args: Any, **kwargs: Any) 
         check_values(options_given)
         _check_numbers_and_names(options_given)
     return parsed
+
+
+def _check_task(parser: Any, input_args: Any = None, *_: Any, **__: Any) -> None:
+    """Say that --task is missing where the default one can't be of the architecture; its options are unknown then."""
+    given = ArgumentParser(add_help=False, allow_abbrev=False)
+    given.add_argument("--task", default=parser.get_default("task"))
+    given.add_argument("--arch", "-a")
+    given.error = lambda text: None  # type: ignore[assignment, method-assign, return-value]  # the other parser says it
+    args = given.parse_known_args(input_args)[0]
+    model = models.ARCH_MODEL_REGISTRY.get(args.arch, models.MODEL_REGISTRY.get(args.arch, object))
+    for kind, task in TASKS.items():
+        if issubclass(model, kind) and args.task == "translation":
+            raise ValueError(f"`--task` must fit {args.arch}, say {task}, but is {args.task}, the default.")
+
+
+def _show_help(original: Any, parser: Any, input_args: Any = None, *args: Any, **kwargs: Any) -> None:
+    """Where --help is given, print it with the options of the model and the task, and end; fairseq leaves them out."""
+    words = list(sys.argv[1:] if input_args is None else input_args)
+    others = [word for word in words if word not in ("-h", "--help")]
+    if others == words:
+        return
+
+    def error(text: str) -> None:
+        if "arguments are required" not in text:
+            end(text)
+        raise _Complete
+
+    parser.error = error
+    with contextlib.suppress(_Complete, RuntimeError, KeyError):  # the latter two: no --arch, no --task
+        original(parser, others, *args, **kwargs)
+    ours = sorted(name for name in models.ARCH_MODEL_REGISTRY if name.startswith(PREFIX))
+    if "--arch" in parser._option_string_actions:
+        parser.epilog = f"Architectures of layerdrop_plugin: {', '.join(ours)}"
+    parser.print_help()
+    parser.exit()
+
+
+class _Complete(Exception):
+    """The parser knows all options."""
 
 
 def _check_numbers_and_names(args: Namespace) -> None:

@@ -101,10 +101,8 @@ def test_a_model_of_ours(function, without_plugin, in_fairseq_train, capsys):
         in_fairseq_train(build, fail(AssertionError("another")), None)
 
 
-@pytest.mark.parametrize(
-    "model", [{"_name": "layerdrop_transformer"}, {"_name": None, "arch": "layerdrop_transformer"}]
-)
+@pytest.mark.parametrize("model", [("layerdrop_transformer", None), (None, "layerdrop_transformer")])
 def test_a_model_that_fairseq_fails_to_name(model, without_plugin, in_fairseq_train, capsys):
-    cfg = argparse.Namespace(model=argparse.Namespace(**model))
+    cfg = argparse.Namespace(model=argparse.Namespace(_name=model[0], arch=model[1]))
     line = f"fairseq-train: error: fairseq does not know layerdrop_transformer; {ADD}.\n"
     assert ended(capsys, in_fairseq_train, missing_user_dir._call_main, fail(KeyError("_name")), cfg) == (2, line)

@@ -106,3 +106,19 @@ def test_a_program_gets_the_error_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError):
         utils.import_user_module(argparse.Namespace(user_dir="layerdrop_plugn"))
+
+
+def test_a_file_is_one_line(in_fairseq_train, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").touch()
+    with pytest.raises(SystemExit) as end:
+        in_fairseq_train(utils.import_user_module, argparse.Namespace(user_dir="notes.txt"))
+    said = "`--user-dir` must be the folder of a Python package, but 'notes.txt' is a file."
+    assert (end.value.code, capsys.readouterr().err) == (2, f"fairseq-train: error: {said}\n")
+
+
+def test_what_a_package_lacks_is_its_own_error(in_fairseq_train, tmp_path):
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / "__init__.py").write_text("import nosuchpackage")
+    with pytest.raises(ModuleNotFoundError, match="nosuchpackage"):
+        in_fairseq_train(utils.import_user_module, argparse.Namespace(user_dir=str(tmp_path / "lacking")))
