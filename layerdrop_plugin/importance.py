@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +22,9 @@ class LayerImportance(NamedTuple):
     subnetworks_with: float | None  # the mean loss of random sub-networks that have the layer
     subnetworks_without: float | None
     cosine_distance: float  # of the layer's input and output
+    loss_without_error: float | None = None  # standard error over batches, of the difference to the full model
+    subnetworks_with_error: float | None = None  # standard error over sub-networks
+    subnetworks_without_error: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the columns by name."""
@@ -64,15 +69,45 @@ def random_halves(
     return some_candidates(depths, keep, samples, seed, needed)
 
 
+class Mean(NamedTuple):
+    """A mean and its standard error; None if there is no value, or just one."""
+
+    value: float | None
+    error: float | None
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """Return the mean of some values.
+
+    >>> mean([1.0, 3.0]), mean([1.0]), mean([])
+    (Mean(value=2.0, error=1.0), Mean(value=1.0, error=None), Mean(value=None, error=None))
+    """
+    if len(values) < 2:
+        return Mean(values[0] if values else None, None)
+    return Mean(statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)))
+
+
 def means(
     networks: Sequence[Candidate], losses: Mapping[Candidate, float], stack: int, layer: int
-) -> tuple[float | None, float | None]:
-    """Return the mean loss of the networks with a layer and of those without it; None if there are none."""
+) -> tuple[Mean, Mean]:
+    """Return the mean loss of the networks with a layer and of those without it."""
     by_presence: dict[bool, list[float]] = {True: [], False: []}
     for network in networks:
         by_presence[layer in network[stack]].append(losses[network])
-    with_it, without_it = (sum(f) / len(f) if f else None for f in (by_presence[True], by_presence[False]))
-    return with_it, without_it
+    return mean(by_presence[True]), mean(by_presence[False])
+
+
+def error_of_difference(sums: Sequence[float], others: Sequence[float], counts: Sequence[int]) -> float | None:
+    """Return the standard error of the difference of two losses, from their sums on each batch; None for one batch.
+
+    >>> error_of_difference([3.0, 5.0], [1.0, 1.0], [1, 1])  # differences of 2 and 4: 3 +- 1
+    1.0
+    """
+    if len(counts) < 2:
+        return None
+    difference = (sum(sums) - sum(others)) / sum(counts)
+    squares = sum((a - b - difference * count) ** 2 for a, b, count in zip(sums, others, counts))
+    return math.sqrt(len(counts) / (len(counts) - 1) * squares) / sum(counts)
 
 
 def rows(
@@ -83,6 +118,7 @@ def rows(
     losses: Mapping[Candidate, float],
     distances: Mapping[str, Sequence[float]],
     needed: Sequence[Kept] = (),
+    errors: Mapping[Candidate, float | None] = {},
 ) -> list[LayerImportance]:
     """Return a row for each layer of the swept stacks.
 
@@ -90,6 +126,7 @@ def rows(
         losses: of the full model, of it without each layer that is not needed, and of `networks`, in bits a
             prediction.
         distances: by stack, of each layer: cosine distance between its input and its output.
+        errors: standard errors of the differences of losses to the full model's.
     """
     numbers = list(depths.values())
     importances = []
@@ -97,9 +134,19 @@ def rows(
         for layer in range(depths[name] if name in swept else 0):
             left_out = without(numbers, stack, layer, needed)
             with_it, without_it = means(networks, losses, stack, layer)
-            alone = None if left_out is None else losses[left_out]
-            distance = distances[name][layer]
             importances.append(
-                LayerImportance(label, name, layer, losses[full(numbers)], alone, with_it, without_it, distance)
+                LayerImportance(
+                    checkpoint=label,
+                    stack=name,
+                    layer=layer,
+                    loss_full=losses[full(numbers)],
+                    loss_without=None if left_out is None else losses[left_out],
+                    subnetworks_with=with_it.value,
+                    subnetworks_without=without_it.value,
+                    cosine_distance=distances[name][layer],
+                    loss_without_error=None if left_out is None else errors.get(left_out),
+                    subnetworks_with_error=with_it.error,
+                    subnetworks_without_error=without_it.error,
+                )
             )
     return importances

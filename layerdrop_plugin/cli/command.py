@@ -68,8 +68,9 @@ class Parser(argparse.ArgumentParser):
         return known, others
 
     def say(self, text: str) -> None:
-        """Print a line about the work on standard error."""
-        print(f"{self.prog}: {message.one_line(text)}", file=sys.stderr, flush=True)
+        """Print a line about the work on standard error, unless --quiet is given."""
+        if not self.quiet:
+            print(f"{self.prog}: {message.one_line(text)}", file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a line on standard error, unless --quiet is given."""

@@ -135,11 +135,11 @@ def _parser() -> Parser:
         help="time each depth N times; losses and BLEU are computed once (default: 3; with --bleu, where it means to "
         "translate N times more, 1)",
     )
-    parser.add_argument("--plot", metavar="FILE.png", help="draw quality over depth and quality over speed")
+    parser.add_argument("--plot", metavar="FILE", help="draw quality over depth and over speed (.png, .svg or .pdf)")
     group = parser.add_argument_group("importance of layers")
     group.add_argument(
         "--importance",
-        metavar="FILE.png",
+        metavar="FILE",
         help="draw for each layer the loss when only it is left out, the mean loss of random sub-networks with it and "
         "without it, and the cosine distance between its input and output at full depth; also a table, and in --json",
     )

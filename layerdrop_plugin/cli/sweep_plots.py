@@ -8,7 +8,7 @@ from os.path import realpath
 from .. import atomic
 from ..message import counted
 from ..sweep_report import SweepReport
-from . import plots, results
+from . import importance_plot, plots, results
 
 
 def check(args: Namespace) -> None:
@@ -42,7 +42,7 @@ def draw(args: Namespace, report: SweepReport) -> None:
     if args.plot is not None:
         of = "generation" if measured.bleu_signature else "evaluation"
         with atomic.write_file(args.plot, args.force, "--plot") as file:
-            file.write(plots.sweep(measured.rows, title, f"{of} on {measured.device}"))
+            file.write(plots.sweep(measured.rows, title, f"{of} on {measured.device}", args.plot))
     if report.importance is not None:
         with atomic.write_file(args.importance, args.force, "--importance") as file:
-            file.write(plots.importance(report.importance, title))
+            file.write(importance_plot.draw(report.importance, title, args.importance))

@@ -9,6 +9,7 @@ from ..importance import LayerImportance
 from ..message import counted
 from ..sweep_report import SweepReport, equal_sets
 from . import results
+from .command import STACKS
 from .results import Row
 
 HEADERS = {
@@ -17,11 +18,11 @@ HEADERS = {
     "peak_memory_mib": "MiB",
     "loss_full": "full",
     "loss_without": "without",
-    "loss_without_error": "+-",
+    "loss_without_error": "+- without",
     "subnetworks_with": "halves with",
-    "subnetworks_with_error": "+- ",
+    "subnetworks_with_error": "+- halves with",
     "subnetworks_without": "halves without",
-    "subnetworks_without_error": "+-  ",
+    "subnetworks_without_error": "+- halves without",
     "cosine_distance": "change",
 }
 """Headers of the table's columns, where they differ from the names in the data."""
@@ -30,8 +31,11 @@ IMPORTANCE = (
     "full, without: loss in bits of the full model, and of it without this layer alone",
     "halves: mean loss of random sub-networks of half of the layers, with this layer and without it",
     "change: cosine distance of the layer's input and output",
+    "+-: standard errors, of the difference to full over batches, and of halves over sub-networks",
 )
 """What the columns of the table of importance are."""
+
+ERRORS = ("loss_without_error", "subnetworks_with_error", "subnetworks_without_error")
 
 RATIO = "_ratio"
 """Ends the name of a column that is relative to full depth."""
@@ -43,7 +47,7 @@ SHOW: Show = {
     **dict.fromkeys(("perplexity", "accuracy", "bleu"), "{:.2f}".format),
     **dict.fromkeys(("tokens_per_second", "peak_memory_mib"), "{:,.0f}".format),
     **dict.fromkeys(
-        ("loss", "loss_full", "loss_without", "subnetworks_with", "subnetworks_without", "cosine_distance"),
+        ("loss", "loss_full", "loss_without", "subnetworks_with", "subnetworks_without", "cosine_distance", *ERRORS),
         "{:.4f}".format,
     ),
 }
@@ -65,9 +69,14 @@ class Shown(NamedTuple):
 
 def text(report: SweepReport, wide: bool) -> str:
     """Return tables of the results; without `wide`, of as many columns as fit."""
-    lines = [*_table(*rows(report, () if wide else ("encoder", "decoder")), wide), *notes(report)]
+    layers = () if wide else tuple(name for name in STACKS if name in report.measured.rows[0].kept)
+    lines = [*_table(rows(report, layers), wide, layers), *notes(report)]
     if report.importance is not None:
-        lines += ["", *_table(*importance(report.importance), wide), *IMPORTANCE]
+        lines += [
+            "",
+            *_table(importance(report.importance, () if wide else ERRORS), wide),
+            *IMPORTANCE[: 4 if wide else 3],
+        ]
     return "\n".join(lines)
 
 
@@ -76,9 +85,9 @@ def rows(report: SweepReport, without: Sequence[str] = ()) -> Shown:
     return _shown([row.as_json() for row in report.measured.rows], without)
 
 
-def importance(layers: Sequence[LayerImportance]) -> Shown:
-    """Return the table of each layer's importance."""
-    return _shown([layer.as_json() for layer in layers], ())
+def importance(layers: Sequence[LayerImportance], without: Sequence[str] = ()) -> Shown:
+    """Return the table of each layer's importance, but for some columns."""
+    return _shown([layer.as_json() for layer in layers], without)
 
 
 def notes(report: SweepReport) -> list[str]:
@@ -89,7 +98,7 @@ def notes(report: SweepReport) -> list[str]:
     lines = [
         *_equal(report),
         f"{report.split}: {batches}, {counted(measured.tokens, 'token')}; tokens/s and MiB of {of} "
-        f"on {measured.device}, median of {report.repeats}; x: relative to full depth",
+        f"on {measured.device}, median of {counted(report.repeats, 'timing')}; x: relative to full depth",
     ]
     if measured.bleu_signature:
         lines.append(f"BLEU: sacrebleu {measured.bleu_signature}")
@@ -127,8 +136,14 @@ def _header(name: str) -> str:
     return f"x {_header(name[: -len(RATIO)])}" if name.endswith(RATIO) else HEADERS.get(name, name)
 
 
-def _table(rows: Sequence[Row], show: Show, wide: bool) -> list[str]:
+def _table(shown: Shown, wide: bool, missing: Sequence[str] = ()) -> list[str]:
+    """Return a table as text, and what it goes without.
+
+    Args:
+        missing: columns that it lacks already.
+    """
     if wide:
-        return [results.table(rows, show)]
-    table, left_out = results.fitting(rows, show, list(map(_header, SPARE)))
-    return [table, f"not shown without --wide: {', '.join(left_out)}"] if left_out else [table]
+        return [results.table(*shown)]
+    table, left_out = results.fitting(*shown, list(map(_header, SPARE)))
+    without = ", ".join([*missing, *left_out])
+    return [table, f"not shown without --wide: {without}"] if without else [table]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -44,9 +45,17 @@ def test_random_halves_come_from_a_generator_of_their_own():
 
 def test_means_with_a_layer_and_without_it():
     losses = {((0, 1),): 1.0, ((0, 2),): 3.0, ((1, 2),): 8.0}
-    assert importance.means(list(losses), losses, 0, 0) == (2.0, 8.0)
-    assert importance.means(list(losses), losses, 0, 1) == (4.5, 3.0)
-    assert importance.means(list(losses)[:1], losses, 0, 2) == (None, 1.0)
+    assert importance.means(list(losses), losses, 0, 0) == ((2.0, 1.0), (8.0, None))
+    assert importance.means(list(losses), losses, 0, 1) == ((4.5, pytest.approx(3.5)), (3.0, None))
+    assert importance.means(list(losses)[:1], losses, 0, 2) == ((None, None), (1.0, None))
+
+
+def test_the_error_of_a_difference_between_two_losses():
+    """4 and 2 of 2 predictions each, on the two batches: 1.5 in all, 1 too much and 1 too little, of 4."""
+    error = importance.error_of_difference([9.0, 7.0], [5.0, 5.0], [2, 2])
+    assert error == pytest.approx(math.sqrt(2 * (1 + 1)) / 4)
+    assert importance.error_of_difference([9.0, 14.0], [8.0, 12.0], [2, 4]) == 0.0  # half a bit more on each
+    assert importance.error_of_difference([9.0], [5.0], [2]) is None
 
 
 def test_rows():
@@ -62,14 +71,16 @@ def test_rows():
         [((0,), (0,)), ((0,), (1,))],
         losses,
         {"encoder": [0.5], "decoder": [0.25, 0.125]},
+        errors={((0,), (1,)): 0.75},
     )
     assert found == [
-        ("small", "decoder", 0, 1.0, 4.0, 2.0, 4.0, 0.25),
-        ("small", "decoder", 1, 1.0, 2.0, 4.0, 2.0, 0.125),
+        ("small", "decoder", 0, 1.0, 4.0, 2.0, 4.0, 0.25, 0.75, None, None),
+        ("small", "decoder", 1, 1.0, 2.0, 4.0, 2.0, 0.125, None, None, None),
     ]
     assert list(found[0].as_json()) == [
         *("checkpoint", "stack", "layer", "loss_full", "loss_without"),
         *("subnetworks_with", "subnetworks_without", "cosine_distance"),
+        *("loss_without_error", "subnetworks_with_error", "subnetworks_without_error"),
     ]
 
 

@@ -44,9 +44,9 @@ def test_a_language_model(full, data, command, tmp_path):
     assert [line.split()[:2] for line in lines[1:6]] == [
         *(["full", "4"], ["every_other", "2"], ["last", "2"], ["every_other", "1"], ["last", "1"]),
     ]
-    assert lines[6].startswith("not shown without --wide: x loss, ")
+    assert lines[6].startswith("not shown without --wide: decoder, x loss, ")
     assert re.fullmatch(
-        r"valid: 1 batch, 160 tokens; tokens/s and MiB of evaluation on cpu, 1 thread, median of 2; "
+        r"valid: 1 batch, 160 tokens; tokens/s and MiB of evaluation on cpu, 1 thread, median of 2 timings; "
         r"x: relative to full depth",
         lines[7],
     )
@@ -182,7 +182,7 @@ def test_a_classifier(classifier, capsys, tmp_path):
         (["--labels", "a", "b"], "`--labels` must be a name for each checkpoint, here 1, but is a b."),
         (["--compare", "CKPT"], "`--compare` must be other checkpoints, each once, but two of CKPT CKPT are the same."),
         (["--compare", "none.pt"], "`--compare` must be the file of a checkpoint, but none.pt does not exist."),
-        (["--plot", "x.pdf"], "`--plot` must be a file that ends in .png, but is 'x.pdf' instead."),
+        (["--plot", "x.jpg"], "`--plot` must be a file that ends in .png, .svg or .pdf, but is 'x.jpg' instead."),
         (["--importance", "none/x.png"],
          "`--importance` must be in a folder that exists, but is 'none/x.png' instead."),
         (["--plot", "x.png", "--importance", "./x.png"],

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ... import importance
 from ...candidates import Candidate
 from ...importance import LayerImportance
+from .evaluation import Tally
 from .hidden_states import cosine_distances
-from .sweep import Subject, total_losses
+from .sweep import Subject, losses_by_batch
 
 
 def work(subjects: Sequence[Subject], swept: Sequence[str], samples: int) -> int:
@@ -39,11 +40,19 @@ def measure(
     for subject in subjects:
         networks = _networks(subject, swept, samples)
         wanted = _candidates(subject, swept, networks)
-        sums = total_losses(subject.evaluation, subject.batches, wanted, done)
-        losses = {candidate: tally.loss / tally.count for candidate, tally in sums.items()}
+        tallies = losses_by_batch(subject.evaluation, subject.batches, wanted, done)
+        losses = {c: sum(t.loss for t in some) / sum(t.count for t in some) for c, some in tallies.items()}
         distances = cosine_distances(subject.evaluation, subject.batches, done)
-        rows += importance.rows(subject.label, subject.depths, swept, networks, losses, distances, subject.needed)
+        of = (subject.label, subject.depths, swept, networks, losses, distances, subject.needed)
+        rows += importance.rows(*of, _errors(subject, tallies))
     return rows
+
+
+def _errors(subject: Subject, tallies: Mapping[Candidate, Sequence[Tally]]) -> dict[Candidate, float | None]:
+    """Return the standard error of the difference of each candidate's loss to the full model's."""
+    full = tallies[importance.full(list(subject.depths.values()))]
+    counts, whole = [t.count for t in full], [t.loss for t in full]
+    return {c: importance.error_of_difference([t.loss for t in some], whole, counts) for c, some in tallies.items()}
 
 
 def _networks(subject: Subject, swept: Sequence[str], samples: int) -> list[Candidate]:

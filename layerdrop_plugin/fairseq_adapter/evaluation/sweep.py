@@ -176,24 +176,24 @@ def at_chance(subjects: Sequence[Subject], measured: Sequence[Row]) -> list[str]
 
 
 @torch.no_grad()
-def total_losses(
+def losses_by_batch(
     evaluation: Evaluation,
     batches: Sequence[Sample],
     candidates: Sequence[Candidate],
     done: Done = lambda count: None,
-) -> dict[Candidate, Tally]:
-    """Return the sums over all batches of each candidate; they share the layers that they begin with."""
-    sums: dict[Candidate, Tally] = dict.fromkeys(sorted(candidates), Tally(0.0, 0, 0))
+) -> dict[Candidate, list[Tally]]:
+    """Return the sums over each batch of each candidate; they share the layers that they begin with."""
+    tallies: dict[Candidate, list[Tally]] = {candidate: [] for candidate in sorted(set(candidates))}
 
     def add(sample: Sample) -> None:
         results = evaluation.results(sample)
-        for candidate, before in sums.items():
-            sums[candidate] = Tally(*map(sum, zip(before, results.result(candidate))))
+        for candidate, before in tallies.items():
+            before.append(results.result(candidate))
             done(1)
 
     for batch in batches:
         add(evaluation.to_device(batch))
-    return sums
+    return tallies
 
 
 def _name_of(device: torch.device) -> str:

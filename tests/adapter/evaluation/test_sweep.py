@@ -44,8 +44,8 @@ def subjects(full, data):
 
 
 def losses(subject, done=lambda count: None):
-    sums = layer_sweep.total_losses(subject.evaluation, subject.batches, subject.candidates, done)
-    return {candidate: tally.loss / tally.count for candidate, tally in sums.items()}
+    tallies = layer_sweep.losses_by_batch(subject.evaluation, subject.batches, subject.candidates, done)
+    return {c: sum(t.loss for t in some) / sum(t.count for t in some) for c, some in tallies.items()}
 
 
 def by_fairseq(parser, main, *argv, overriding=False):
