@@ -59,22 +59,24 @@ def take_log():
 
 
 def learn_to_parse():
-    """Let the parser of Hydra's grammar learn, which takes half a second in each process that parses options."""
+    """Let Hydra learn the grammar and the usual configurations, which takes half a second in each process that parses."""
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
     overrides.remember()
     configurations.remember()
-    training, task, criterion = (options.get_training_parser, "--optimizer", "adam"), "--task", "--criterion"
+    training, task, criterion = options.get_training_parser, "--task", "--criterion"
+    generation = options.get_generation_parser()
+    generation.add_argument("--arch", default="wav2vec2")  # as fairseq-generate does
     for parser, *argv in (
-        (*training, "--arch", "transformer", criterion, "label_smoothed_cross_entropy"),
-        (*training, "--arch", "transformer_lm", task, "language_modeling"),
-        (*training, "--arch", "roberta", task, "masked_lm", criterion, "masked_lm"),
-        (options.get_validation_parser, task, "translation"),
-        (options.get_generation_parser,),
-        (options.get_eval_lm_parser,),
+        (training(), "--arch", "transformer", criterion, "label_smoothed_cross_entropy", "--optimizer", "adam"),
+        (training(), "--arch", "transformer_lm", task, "language_modeling", "--optimizer", "adam"),
+        (training(), "--arch", "roberta", task, "masked_lm", criterion, "masked_lm", "--optimizer", "adam"),
+        (options.get_validation_parser(), task, "translation"),
+        (generation,),
+        (options.get_eval_lm_parser(),),
     ):
-        convert_namespace_to_omegaconf(options.parse_args_and_arch(parser(), ["data", *argv]))
+        convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, ["data", *argv]))
 
 
 def threads():
