@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -83,6 +84,7 @@ def write_folder(path: str, force: bool = False, marks: Marks = NONE, option: st
     try:
         os.mkdir(temporary)
         yield temporary
+        _set_permissions(temporary)
         _to_disk(temporary)
         check_folder(path, force, marks, option)  # nobody else has written it meanwhile
         if os.path.lexists(_plain(path)):
@@ -155,6 +157,17 @@ def _exists(path: str, option: str) -> str:
 def _plain(path: str) -> str:
     """Return a path without slashes at its end, which would lead `rename` through a link."""
     return path.rstrip("/") or path
+
+
+def _set_permissions(folder: str) -> None:
+    """Give all files the permissions of the umask; some libraries write files that nobody else may read."""
+    probe = atomic.temporary_name(folder, "probe")
+    with open(probe, "xb"):
+        mode = stat.S_IMODE(os.stat(probe).st_mode)
+    os.unlink(probe)
+    for within, _, names in os.walk(folder):
+        for name in names:
+            os.chmod(os.path.join(within, name), mode)
 
 
 def _to_disk(folder: str) -> None:

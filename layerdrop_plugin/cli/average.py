@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Average the checkpoints that the command line names, and print their paths."""
     parser = _parser()
     args = parser.parse_intermixed_args(argv)
-    args.inputs += args.places
+    args.inputs = [*args.inputs, *args.places]
     if not args.inputs:
         parser.error("the following arguments are required: --inputs")
     with parser.errors():

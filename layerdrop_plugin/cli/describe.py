@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print what is in each checkpoint."""
     parser = _parser()
     args = parser.parse_intermixed_args(argv)
-    args.checkpoints += args.path
+    args.checkpoints = [*args.checkpoints, *args.path]
     if not args.checkpoints:
         parser.error("the following arguments are required: CKPT")
     with parser.errors():

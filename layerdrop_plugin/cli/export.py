@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic_folder, message
 from ..fairseq_adapter.export import MARKS
-from . import card
+from . import card, export_usage
 from .command import Parser, add_checkpoint, add_stack_options, load_fairseq, parse_with_checkpoint, stack_specs
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ EXAMPLES = """\
   layerdrop-export wav2vec2/checkpoint_best.pt --to huggingface -o out --encoder every_other:2
 """
 PACKAGES = {"ctranslate2": ("ctranslate2",), "huggingface": ("transformers", "safetensors")}
-OPTIONS = {"ctranslate2": ("data", "source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
+OPTIONS = {"ctranslate2": ("source_lang", "target_lang", "quantization"), "huggingface": ("head",)}
 """For each target: the packages that must be installed, and the options that no other target has."""
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32")
 NO_TOKENIZER = (
@@ -66,8 +67,10 @@ def _check(args: Namespace) -> Any:
             value, flag = getattr(args, option), "--" + option.replace("_", "-")
             if target != args.to and value is not None:
                 raise ValueError(f"`{flag}` must be left out with `--to {args.to}`, but is {value!r}.")
-            if value == "":
-                raise ValueError(f"`{flag}` must name something or be left out, but is '' instead.")
+    for option in ("data", *OPTIONS[args.to]):
+        if getattr(args, option) == "":
+            flag = "--" + option.replace("_", "-")
+            raise ValueError(f"`{flag}` must name something or be left out, but is '' instead.")
     atomic_folder.check_folder(args.output, args.force, MARKS)
     for package in PACKAGES[args.to]:
         if importlib.util.find_spec(package) is None:
@@ -101,11 +104,16 @@ def _export(args: Namespace, specs: dict[str, str]) -> tuple[dict[str, Pruned], 
     else:
         from ..fairseq_adapter.export import to_huggingface
 
-        kind, head, kept = to_huggingface.export(args.checkpoint, args.output, specs, args.head, args.force)
+        kind, head, kept = to_huggingface.export(args.checkpoint, args.output, specs, args.head, args.force, args.data)
     layers = "; ".join(f"{stack} layers {pruned}" for stack, pruned in kept.items()) or "all layers"
     print(message.printable(f"{args.output}: {kind}, {layers}"))
     if args.to == "huggingface":
         print(message.printable(f"{args.output}: {NO_TOKENIZER if head else NO_LABELS}"))
+        usage = export_usage.huggingface(kind, args.output)
+    else:
+        one_language = os.path.isfile(os.path.join(args.output, "vocabulary.json"))  # others have two, or shared ones
+        usage = export_usage.ctranslate2(one_language, args.output)
+    print(message.printable(f"{args.output}: this loads it:"), usage, sep="\n")
     return kept, kind
 
 
@@ -114,10 +122,13 @@ def _parser() -> Parser:
     add_checkpoint(parser, "the new folder")
     parser.add_argument("--to", required=True, choices=PACKAGES, help="the library that will load it")
     add_stack_options(parser)
-    group = parser.add_argument_group("with --to ctranslate2")
-    group.add_argument(
-        "--data", metavar="DIR", help="the folder with the dictionaries, if it is no longer that of the training"
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="the folder with the dictionaries, of words (ctranslate2) or of labels (huggingface), if it is no longer "
+        "that of the training",
     )
+    group = parser.add_argument_group("with --to ctranslate2")
     for side in ("source", "target"):
         group.add_argument(
             f"--{side}-lang", metavar="LANG", help=f"the {side} language, if neither checkpoint nor data name it"

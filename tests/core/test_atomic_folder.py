@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,22 @@ def test_the_name_appears_at_the_end(path, slash):
         assert not os.path.exists(path)
     assert content(path) == "new"
     assert os.listdir(os.path.dirname(path)) == ["out"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_get_the_permissions_of_the_umask(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        with atomic_folder.write_folder(str(tmp_path / "out")) as folder:
+            for name, own in (("model.safetensors", 0o600), ("config.json", 0o644)):
+                (Path(folder) / name).touch()
+                os.chmod(f"{folder}/{name}", own)
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {
+        "model.safetensors": mode,
+        "config.json": mode,
+    }
 
 
 def test_a_name_without_a_folder_is_in_the_working_directory(tmp_path, monkeypatch):

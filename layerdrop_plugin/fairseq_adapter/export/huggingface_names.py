@@ -6,6 +6,7 @@ transformers no longer has a converter (5.x), or has one that needs the internet
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,8 +61,8 @@ def weights(ours: Any, head: str) -> dict[str, Tensor]:
     return theirs
 
 
-def config(options: Namespace, ours: Any, head: str) -> dict[str, Any]:
-    """Return what `transformers.RobertaConfig` takes."""
+def config(options: Namespace, ours: Any, head: str, labels: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what `transformers.RobertaConfig` takes; `labels` are the names of the head's classes, if known."""
     encoder = ours.encoder.sentence_encoder
     settings = {
         "vocab_size": encoder.embed_tokens.num_embeddings,
@@ -83,4 +84,7 @@ def config(options: Namespace, ours: Any, head: str) -> dict[str, Any]:
     }
     if head != MASKED_LM:
         settings["num_labels"] = ours.classification_heads[head].out_proj.out_features
+    if labels is not None:
+        settings["id2label"] = dict(enumerate(labels))
+        settings["label2id"] = {label: number for number, label in enumerate(labels)}
     return settings

@@ -14,7 +14,7 @@ from ... import atomic_folder
 from ...layer_spec import LayerSpec
 from ..checkpoints import at_load
 from ..checkpoints.provenance import Pruned
-from . import MARKS, expressible, huggingface_bart, huggingface_names, huggingface_speech, source
+from . import MARKS, expressible, huggingface_bart, huggingface_names, huggingface_speech, label_names, source
 from .huggingface_names import MASKED_LM
 from .source import Source
 
@@ -33,7 +33,12 @@ class Exported(NamedTuple):
 
 
 def export(
-    path: str, out: str, specs: Mapping[str, LayerSpec], head: str | None = None, force: bool = False
+    path: str,
+    out: str,
+    specs: Mapping[str, LayerSpec],
+    head: str | None = None,
+    force: bool = False,
+    data: str | None = None,
 ) -> Exported:
     """Write a folder that `AutoModel...from_pretrained` loads.
 
@@ -44,6 +49,7 @@ def export(
         head: of a RoBERTa, the classification head to take over, or `MASKED_LM`; None takes the only classification
             head, the masked LM's where there is none.
         force: whether files of an earlier export in `out` may be replaced.
+        data: the folder with the names of the head's classes; None takes the one that the model was trained on.
 
     Raises:
         ValueError: one line: Hugging Face can't express the model, there is no such head, or `out` can't be written.
@@ -52,7 +58,9 @@ def export(
     atomic_folder.check_apart(out, path, "CKPT")
     model = source.read(path, specs)
     with at_load.used(path):
-        theirs, head = _checked(model, head)
+        theirs, head = _checked(model, head, data)
+    if data is not None and head not in _classification_heads(model):
+        raise ValueError(f"`--data` must be left out: only a classification head has labels (got {data!r}).")
     with atomic_folder.write_folder(out, force, MARKS) as temporary:
         _save(theirs, temporary)
         if model.family in huggingface_speech.NAMES:
@@ -60,10 +68,10 @@ def export(
     return Exported(type(theirs).__name__, head, model.kept)
 
 
-def _checked(model: Source, head: str | None) -> tuple[Any, str | None]:
+def _checked(model: Source, head: str | None, data: str | None) -> tuple[Any, str | None]:
     """Return Hugging Face's model, which gives the same logits or hidden states, and the name of the head in it."""
     if model.family == "roberta":
-        return _checked_roberta(model, head)
+        return _checked_roberta(model, head, data)
     if model.family == "bart":
         _check_no_head("BART", GENERATION, head)
         return _checked_bart(model), "lm_head"
@@ -78,11 +86,14 @@ def _check_no_head(name: str, kind: str, head: str | None) -> None:
         raise ValueError(f"`--head` must be left out for {name}, which is exported as {kind}, but is {head!r}.")
 
 
-def _checked_roberta(model: Source, wanted: str | None) -> tuple[Any, str]:
+def _checked_roberta(model: Source, wanted: str | None, data: str | None) -> tuple[Any, str]:
     head = _head(model, wanted)
     check(model, head)
     ours = _fairseqs(model)
-    config, weights = huggingface_names.config(model.options, ours, head), huggingface_names.weights(ours, head)
+    labels = None
+    if head != MASKED_LM:
+        labels = label_names.of(model.options, ours.classification_heads[head].out_proj.out_features, data)
+    config, weights = huggingface_names.config(model.options, ours, head, labels), huggingface_names.weights(ours, head)
     theirs = _theirs("RobertaConfig", config, KINDS[head == MASKED_LM], weights)
     _check_equal(*_logits(ours, theirs, head), f"the logits of {TARGET}")
     return theirs, head
@@ -128,13 +139,17 @@ def check(model: Source, head: str) -> None:
 
 
 def _head(model: Source, wanted: str | None) -> str:
-    names = [name.split(".")[1] for name in model.checkpoint.weights if name.startswith("classification_heads.")]
-    heads = [*dict.fromkeys(names), MASKED_LM]
+    heads = [*_classification_heads(model), MASKED_LM]
     if wanted is None and len(heads) > 2:
         raise ValueError(f"`--head` must be given, as the checkpoint has several: {', '.join(heads)}.")
     if wanted is not None and wanted not in heads:
         raise ValueError(f"`--head` must be one that the checkpoint has, {' or '.join(heads)}, but is {wanted!r}.")
     return wanted or heads[0]
+
+
+def _classification_heads(model: Source) -> list[str]:
+    names = [name.split(".")[1] for name in model.checkpoint.weights if name.startswith("classification_heads.")]
+    return list(dict.fromkeys(names))
 
 
 def _fairseqs(model: Source) -> Any:

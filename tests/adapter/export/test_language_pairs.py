@@ -88,7 +88,7 @@ def test_the_same_scores(options, kept, lively, data, tmp_path):
 def test_the_command_looks_for_nothing_of_the_training(lively, tmp_path, capsys):
     path, out = lively(finetune_from_model="gone.pt", save_dir="gone"), str(tmp_path / "out")
     export.main([path, "--to", "ctranslate2", out, "--source-lang", "fr", "--decoder", "0"])
-    assert capsys.readouterr().out == f"{out}: CTranslate2, float32, decoder layers [0] of 4\n"
+    assert capsys.readouterr().out.startswith(f"{out}: CTranslate2, float32, decoder layers [0] of 4\n")
 
 
 def refusal(path, tmp_path, *languages, **more):

@@ -144,6 +144,10 @@ def test_the_command_looks_for_nothing_of_the_training(tmp_path, capsys):
     assert capsys.readouterr().out == (
         f"{tmp_path}/out: Wav2Vec2Model, encoder layers [3] of 4\n"
         f"{tmp_path}/out: it gives hidden states, of sound as AutoFeatureExtractor.from_pretrained prepares it.\n"
+        f"{tmp_path}/out: this loads it:\n"
+        "  import torch, transformers\n"
+        f"  model = transformers.AutoModel.from_pretrained('{tmp_path}/out')\n"
+        "  print(model(torch.zeros(1, 16000)).last_hidden_state.shape)\n"
     )
 
 
