@@ -10,11 +10,15 @@ from pathlib import Path
 from .markdown import table
 
 ROOT = Path(__file__).resolve().parents[2]
+OF_ALL = ("help", "quiet", "version")
+"""Options of every command, of which the page speaks once."""
+
 TEXT = """\
 # Commands
 
-Each command prints its results on standard output, progress and warnings on standard error. A user's error ends it in
-one line with exit status 2. `--help` shows the same as this page.
+`layerdrop` lists the commands, and starts them by their short names: `layerdrop search ...` is `layerdrop-search ...`.
+Each prints its results on standard output, progress and warnings on standard error; `-q` leaves these two out. A user's
+error ends it in one line with exit status 2. `--help` shows the same as this page, `--version` the version.
 
 """
 
@@ -29,7 +33,7 @@ def _command(parser: argparse.ArgumentParser) -> str:
     rows = [
         (f"`{_usage(action)}`", _help(action))
         for action in parser._actions
-        if action.help != argparse.SUPPRESS and action.dest != "help"
+        if action.help != argparse.SUPPRESS and action.dest not in OF_ALL
     ]
     examples = (parser.epilog or "").partition("\n")[2].rstrip("\n")
     return "\n".join(

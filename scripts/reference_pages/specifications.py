@@ -28,8 +28,8 @@ Everywhere where layers to keep are named: `--*-layers-to-keep`, `--model-overri
 `--encoder` and `--decoder` of the commands. Layers count from 0.
 
 {layers}
-A single number is an index: `3` keeps layer 3 alone. For three layers, write `every_other:3`. In Python and YAML a
-list of numbers does, too.
+A single number is an index: `3` keeps layer 3 alone, with a warning. For three layers, write `every_other:3`. In Python
+and YAML, a list of numbers is taken, too.
 
 ## Rates
 
