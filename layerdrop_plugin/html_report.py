@@ -12,7 +12,7 @@ from typing import Any, Union
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap; }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.chosen td { font-weight: bold; background: #eef4fb; }

@@ -47,15 +47,13 @@ def command(prog: str, argv: Sequence[str] | None) -> str:
 
 
 def write(args: Namespace, command: str, sections: Mapping[str, Sequence[Part]], data: Any) -> None:
-    """Write the page, if it was asked for.
+    """Write the page that --report asks for.
 
     Args:
         command: the command line.
         sections: by heading, what the command found.
         data: what --json writes.
     """
-    if args.report is None:
-        return
     today = datetime.date.today().isoformat()
     asked: dict[str, Sequence[Part]] = {"What was asked": [Commands(command), f"{today}, {_versions()}."]}
     title = f"{command.partition(' ')[0]}: {message.printable(args.path)}"

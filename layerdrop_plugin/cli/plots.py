@@ -35,8 +35,13 @@ def check(path: str, option: str) -> None:
     """
     if not path.endswith(plot_style.ENDINGS):
         raise ValueError(f"`{option}` must be a file that ends in .png, .svg or .pdf, but is {path!r} instead.")
-    if importlib.util.find_spec("matplotlib") is None:
+    if not can_draw():
         raise ValueError(f"`{option}` needs matplotlib: pip install matplotlib.")
+
+
+def can_draw() -> bool:
+    """Return whether there is matplotlib."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def curves(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:

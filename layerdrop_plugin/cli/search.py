@@ -69,7 +69,8 @@ def _search(parser: Parser, args: Namespace, command: str, fairseq_argv: list[st
             report = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
             try:
                 results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
-                pages.write(args, command, search_page.sections(args, report), report.as_json())
+                if args.report is not None:
+                    pages.write(args, command, search_page.sections(args, report), report.as_json())
             finally:
                 search_text.show(parser, report, args.wide)
             measure.forget()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import layer_spec, sweep, sweep_sets
 from ..sweep_report import SweepReport
-from . import results, sweep_plots, sweep_tables
+from . import pages, results, sweep_page, sweep_plots, sweep_tables
 from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, parse_evaluation, progress
 from .sweep_subjects import labels_of, subjects_of
 
@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{parser.prog}: warning: this system does not tell peak memory (only Linux does)", file=sys.stderr)
         results.write(args, report.as_json(), [row.as_json() for row in report.measured.rows])
         sweep_plots.draw(args, report)
+        if args.report is not None:
+            command = pages.command(parser.prog, argv)
+            pages.write(args, command, sweep_page.sections(args, report), report.as_json())
 
 
 def _measure(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> SweepReport:
@@ -150,6 +153,7 @@ def _parser() -> Parser:
         help="different random sub-networks with half of the layers of each stack, drawn by --seed (default: 20)",
     )
     results.add_wide(parser)
+    pages.add_option(parser)
     results.add_options(parser)
     return parser
 

@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+from shared.web_pages import Reader
 
 from layerdrop_plugin import peak_memory
 from layerdrop_plugin.cli import sweep
@@ -35,7 +36,8 @@ def inside(capsys, *argv, status=None):
 
 def test_a_language_model(full, data, command, tmp_path):
     files = [f"--{name}={tmp_path / name}.{kind}" for name, kind in
-             (("json", "json"), ("csv", "csv"), ("plot", "png"), ("importance", "png"))]  # fmt: skip
+             (("json", "json"), ("csv", "csv"), ("plot", "png"), ("importance", "png"),
+              ("report", "html"))]  # fmt: skip
     argv = [data["transformer_lm"], "--path", full["transformer_lm"], *LM, "--depths", "2,1"]
     process = command("layerdrop-sweep", *argv, "--strategies", "every_other,last", "--repeats", 2, *files, *SAMPLES)
     lines = process.stdout.splitlines()
@@ -65,6 +67,21 @@ def test_a_language_model(full, data, command, tmp_path):
     assert [row["layer"] for row in found["importance"]] == [0, 1, 2, 3]
     assert found["importance"][0]["loss_full"] == pytest.approx(found["rows"][0]["loss"], rel=1e-9)
     assert len({row["loss"] for row in rows}) == 5
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Reader(text)
+    assert len(text) < 1_000_000
+    assert page.data == found
+    assert page.of("h2")[1:] == [
+        *("Depths, on valid", "Quality over depth and over speed", "Importance of layers", "Go on"),
+    ]
+    shown = page.tables[0]
+    assert shown[0][:6] == ["strategy", "depth", "decoder", "parameters", "x parameters", "loss"]
+    assert [row[5] for row in shown[1:]] == [f"{row['loss']:.4f}" for row in found["rows"]]
+    assert [row[2] for row in page.tables[1][1:]] == [f"{row['loss_full']:.4f}" for row in found["importance"]]
+    assert page.of("pre")[1].splitlines()[0] == (
+        f"layerdrop-prune {full['transformer_lm']} --output small.pt --decoder 0,2 --card"
+    )
+    assert len([tag for tag, _ in page.attributes if tag == "img"]) == 2
     for name in ("plot", "importance"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG)
     printed = command("fairseq-eval-lm", *argv[:-2], "--user-dir", "layerdrop_plugin", "--model-overrides", HALF)
