@@ -119,28 +119,27 @@ def speed(rows: Sequence[Row], labels: Mapping[str, str]) -> str:
 
 
 def draw(rows: Sequence[Row], labels: Mapping[str, str], path: Path) -> None:
-    """BLEU over depth and BLEU over speed: a line for each training, a square for each small model."""
-    import matplotlib
+    """BLEU over depth and BLEU over speed: a line for each training, and one for the small models."""
+    from layerdrop_plugin.cli import plot_style
 
-    matplotlib.use("Agg")  # no display is needed
-    from matplotlib import pyplot
-
+    pyplot = plot_style.pyplot()
     figure, (by_depth, by_speed) = pyplot.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-    for model, name in labels.items():
+    for place, (model, name) in enumerate(labels.items()):
         of_model = sorted((row for row in rows if row.model == model), key=lambda row: -row.depth)
-        style = {"marker": "s", "linestyle": ":"} if model == SMALL else {"marker": "o"}
+        style = plot_style.line(place, place, place)
         by_depth.plot([row.depth for row in of_model], [row.bleu for row in of_model], label=name, **style)
         by_speed.plot([row.sentences_per_second for row in of_model], [row.bleu for row in of_model], **style)
     depths = sorted({row.depth for row in rows})
-    by_depth.set(xlabel="layers kept (encoder + decoder)", ylabel="BLEU", ylim=(0, None))
+    by_depth.set(xlabel="layers kept (encoder + decoder)", ylabel="BLEU (higher is better)", ylim=(0, None))
     by_depth.set_xticks(depths, [f"{depth}+{depth}" for depth in depths])
     by_depth.invert_xaxis()  # full depth first, as in the table
     by_depth.legend(title="trained")
-    by_speed.set(xlabel="sentences per second")
+    by_speed.set(xlabel="sentences/s", ylabel="BLEU (higher is better)")
+    by_speed.tick_params(labelleft=True)
     for axes in (by_depth, by_speed):
         axes.grid(alpha=0.3)
-    figure.suptitle("One training per line, pruned when the model is loaded; squares: one training each")
-    figure.savefig(path, dpi=120)
+    figure.suptitle("One training per line, pruned when the model is loaded, or one for each depth")
+    path.write_bytes(plot_style.image(figure, str(path)))
 
 
 if __name__ == "__main__":

@@ -151,24 +151,25 @@ def shown(perplexity: float | None) -> str:
 
 def draw(at: At, args: argparse.Namespace, path: Path) -> None:
     """Perplexity over depth, a line for each training, or a cross; beside it each kind, whole and pruned to half."""
-    import matplotlib
-
-    matplotlib.use("Agg")  # no display is needed
-    from matplotlib import pyplot
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-    figure, (by_depth, by_kind) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    from layerdrop_plugin.cli import plot_style
+
+    figure, (by_depth, by_kind) = plot_style.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     ways = trainings(at, args.rate, args.depths, args.layers)
-    for way, values in ways.items():
-        across, style = sorted(values, reverse=True), "kX" if way == EACH_ITS_OWN else "o-"
-        by_depth.plot(across, numbers(values[depth] for depth in across), style, label=way)
+    for place, (way, values) in enumerate(ways.items()):
+        across, style = sorted(values, reverse=True), plot_style.line(place, place, place)
+        if way == EACH_ITS_OWN:
+            style.update(color="black", marker="X", linestyle="none", markersize=9)
+        by_depth.plot(across, numbers(values[depth] for depth in across), **style, label=way)
     by_depth.set(xlabel="layers kept (every_other)", ylabel="perplexity (lower is better)", yscale="log")
     by_depth.set_xticks(sorted({depth for values in ways.values() for depth in values}))
     by_depth.invert_xaxis()  # full depth first, as in the table
     names = kinds(list(at))[::-1]  # the first on top
     full = max(at[names[0]])
-    for depth, marker in ((full, "o"), (args.half, "s")):
-        by_kind.plot(numbers(at[n][depth] for n in names), names, marker, label=f"depth {depth}")
+    for place, depth in enumerate((full, args.half)):
+        style = {**plot_style.line(place, place, place), "linestyle": "none"}
+        by_kind.plot(numbers(at[n][depth] for n in names), names, **style, label=f"depth {depth}")
     by_kind.set(
         xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {args.rate:g} (depths: no rate)"
     )
@@ -179,7 +180,7 @@ def draw(at: At, args: argparse.Namespace, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(title="training" if axes is by_depth else None)
     figure.suptitle("One training per line or row, pruned when the model is loaded")
-    figure.savefig(path, dpi=120)
+    path.write_bytes(plot_style.image(figure, str(path)))
 
 
 def numbers(values: Iterable[float | None]) -> list[float]:

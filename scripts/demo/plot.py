@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import matplotlib
 from scores import Score, from_tsv
 
-matplotlib.use("Agg")  # no display is needed
-from matplotlib import pyplot
+from layerdrop_plugin.cli import plot_style
 
-COLORS = {"with LayerDrop": "tab:blue", "at each depth": "tab:green", "without LayerDrop": "tab:orange"}
+PLACES = {"with LayerDrop": 0, "without LayerDrop": 1, "at each depth": 2}
+"""Of each model's color, marker and dashes, the same as in the plots of layerdrop-sweep."""
 
 
 def main() -> None:
@@ -26,32 +25,38 @@ def main() -> None:
 
 
 def draw(scores: list[Score], path: Path) -> None:
-    figure, (quality, speed) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for model in dict.fromkeys(score.model for score in scores):
+    figure, (quality, speed) = plot_style.pyplot().subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    for over, model in enumerate(dict.fromkeys(score.model for score in scores)):
         rows = sorted((score for score in scores if score.model == model), key=lambda score: -score.depth)
-        depths, style = [row.depth for row in rows], {"marker": "o", "color": COLORS.get(model), "label": model}
+        place = PLACES.get(model, over)
+        depths, style = [row.depth for row in rows], {**plot_style.line(place, place, over), "label": model}
         quality.plot(depths, [row.bleu for row in rows], **style)
         speed.plot(depths, [row.sentences_per_second for row in rows], **style)
-        _annotate(quality, rows)
-    _finish(quality, scores, "BLEU; the percentage is of the same model's full depth", top=112)
-    _finish(speed, scores, "sentences per second")
+    _finish(quality, scores, "BLEU (higher is better)", "quality; percentages are of the same model's full depth", 112)
+    _finish(speed, scores, "sentences/s", "speed")
     figure.suptitle("One training per curve, pruned when the model is loaded")
-    figure.savefig(path, dpi=120)
+    _percentages(quality, scores)
+    path.write_bytes(plot_style.image(figure, str(path)))
 
 
-def _annotate(axes, rows: list[Score]) -> None:
-    """Labels of the best model above its curve and of the others below, clear of each other and of the axis."""
-    for row in rows[1:]:
-        below = row.model != "at each depth" and row.bleu > 12
-        axes.annotate(
-            f"{100 * row.bleu / max(rows[0].bleu, 1e-9):.0f}%", (row.depth, row.bleu), (0, -15 if below else 7),
-            textcoords="offset points", ha="center", fontsize=8, color=COLORS.get(row.model),
-        )  # fmt: skip
+def _percentages(axes, scores: list[Score]) -> None:
+    """Write beside each point of a pruned model what share of its own full depth's score is left."""
+    full = {score.model: score.bleu for score in sorted(scores, key=lambda score: score.depth)}
+    points = [
+        (score.depth, score.bleu, f"{100 * score.bleu / max(full[score.model], 1e-9):.0f}%", _color(score.model))
+        for score in scores
+        if score.depth < max(other.depth for other in scores if other.model == score.model)
+    ]
+    plot_style.name_points(axes, points)
 
 
-def _finish(axes, scores: list[Score], title: str, top=None) -> None:
+def _color(model: str) -> str:
+    return plot_style.COLORS[PLACES.get(model, 0)]
+
+
+def _finish(axes, scores: list[Score], quantity: str, title: str, top=None) -> None:
     depths = sorted({score.depth for score in scores})
-    axes.set(title=title, xlabel="layers kept (encoder + decoder)", ylim=(0, top))
+    axes.set(title=title, ylabel=quantity, xlabel="layers kept (encoder + decoder)", ylim=(0, top))
     axes.set_xticks(depths, [f"{depth}+{depth}" for depth in depths])
     axes.invert_xaxis()  # full depth first, as in the table
     axes.grid(alpha=0.3)

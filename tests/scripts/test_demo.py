@@ -114,3 +114,14 @@ def test_scores_are_read_back_as_written():
 def test_the_plot_is_a_png(tmp_path):
     plot.draw([FULL, HALF], tmp_path / "scores.png")
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plot_says_what_it_shows(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plot.plot_style, "image", lambda figure, path: figures.append(figure) or b"")
+    plot.draw([FULL, HALF], Path("/dev/null"))
+    quality, speed = figures[0].axes
+    plot.plot_style.pyplot().close(figures[0])
+    assert (quality.get_ylabel(), speed.get_ylabel()) == ("BLEU (higher is better)", "sentences/s")
+    assert [text.get_text() for text in quality.texts] == [f"{100 * HALF.bleu / FULL.bleu:.0f}%"]
+    assert quality.get_xlim()[0] > quality.get_xlim()[1]  # full depth first
