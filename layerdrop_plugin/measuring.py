@@ -127,7 +127,10 @@ class Measuring:
             state = {"settings": dict(self.settings), "counters": self.counted(), "calls": self._calls}
             with atomic.write_file(self.path, force=True, option=self._option) as file:
                 text = json.dumps(state)
-                file.write(f'{{"checksum": "{_checksum(text)}", {text[1:]}'.encode())
+                file.write(f'{{"checksum": "{checksum(text)}", {text[1:]}'.encode())
+        self._note_saved(started)
+
+    def _note_saved(self, started: float) -> None:
         self._saved = time.monotonic()
         self._pause = max(SAVE_EVERY, SAVE_PAUSE * (self._saved - started))
 
@@ -146,7 +149,8 @@ class _Current(NamedTuple):
     call: dict[str, Any]
 
 
-def _checksum(text: str) -> str:
+def checksum(text: str) -> str:
+    """Return what tells a changed text from the one that was written."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -166,7 +170,7 @@ def read_state(
     try:
         with open(path, encoding="utf-8") as file:
             state = json.load(file)
-        checksum = state.pop("checksum")
+        noted = state.pop("checksum")
         before = dict(state["settings"])
         for call in state["calls"]:
             _ = int(call["done"]), [numpy.reshape(call[name], (-1, 3)).astype(float) for name in ("sums", "partial")]
@@ -177,7 +181,7 @@ def read_state(
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"`{of_state}` must be the state of an interrupted search, but {path} is not.") from None
-    if checksum != _checksum(json.dumps(state)):
+    if noted != checksum(json.dumps(state)):
         raise ValueError(f"`{of_state}` must be as the search left it, but {path} was changed.")
     for name, value in json.loads(json.dumps(dict(settings or {}))).items():
         was = before.get(name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
+from ..budget import Budget
 from ..message import counted
-from . import pages, results, search_page, search_state, search_text
+from . import budget_options, budget_search, pages, results, search_page, search_state, search_text
 from .command import BLEU, Parser, add_evaluation_options, at_least_1, evaluating, parse_evaluation, progress
 from .workers import workers
 
@@ -19,6 +20,7 @@ Ctrl-C prints the best set so far and keeps a state file; the same command with 
 EXAMPLES = """\
   layerdrop-search data-bin/wikitext-103 --path checkpoint_best.pt --keep 8 --report-subset test
   layerdrop-search data-bin/wmt16 --path checkpoint_best.pt --keep 6+3 --strategy racing --bleu --beam 5
+  layerdrop-search data-bin/wmt16 --path checkpoint_best.pt --speedup 2 --batch-size 32 --plot front.png
   layerdrop-search data-bin/RTE --path checkpoint_best.pt --keep 6 --strategy greedy --metric accuracy
   python -m torch.distributed.run --nproc_per_node 4 -m layerdrop_plugin.cli.search DATA --path CKPT --keep 8
 """
@@ -28,33 +30,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Search on validation data, and print the best sets of layers."""
     parser = _parser()
     args, fairseq_argv = parse_evaluation(parser, argv)
-    command = pages.command(parser.prog, argv)
+    args.command = pages.command(parser.prog, argv)
     with parser.errors(), workers("--cpu" in fairseq_argv) as first:
-        _check(args)
+        budget = _check(args)
         with evaluating(parser, fairseq_argv):
-            _search(parser, args, command, [*fairseq_argv, "--gen-subset", args.gen_subset], first)
+            _search(parser, args, budget, [*fairseq_argv, "--gen-subset", args.gen_subset], first)
 
 
-def _check(args: Namespace) -> None:
+def _check(args: Namespace) -> Budget | None:
     results.check(args, args.path)
     pages.check(args)
+    budget = budget_options.check(args)
     search_state.check(args)
     if args.report_subset == args.gen_subset:
         raise ValueError(f"`--report-subset` must be another split than is searched, but is {args.gen_subset!r}.")
+    return budget
 
 
-def _search(parser: Parser, args: Namespace, command: str, fairseq_argv: list[str], first: bool) -> None:
+def _search(parser: Parser, args: Namespace, budget: Budget | None, fairseq_argv: list[str], first: bool) -> None:
     from ..fairseq_adapter.evaluation import evaluation, generation, search_report
     from ..fairseq_adapter.evaluation import search as layer_search
 
     model = evaluation.load(args.path, args.model_overrides, fairseq_argv, parser.error)
     batches = layer_search.chosen_batches(model, args.gen_subset, args.num_batches)
     second = model.batches(args.report_subset, option="--report-subset") if args.report_subset else ()
-    plan = layer_search.plan(model, args.stack, args.keep, args.strategy, args.metric, len(batches))
     if args.bleu:
         generation.check(model)
     if first and args.num_batches is not None and len(batches) < args.num_batches:
         parser.warn(f"{args.gen_subset} has only {counted(len(batches), 'batch', 'batches')}")
+    if budget is not None:
+        budget_search.search(parser, args, budget, model, batches, second, first)
+        return
+    plan = layer_search.plan(model, args.stack, args.keep, args.strategy, args.metric, len(batches))
     scoring = layer_search.Scoring(model, plan, batches)
     settings = layer_search.settings(plan, model, args.path, args.model_overrides, args.gen_subset, batches)
     measure = search_state.measuring(args, settings, scoring)
@@ -70,10 +77,10 @@ def _search(parser: Parser, args: Namespace, command: str, fairseq_argv: list[st
             try:
                 results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
                 if args.report is not None:
-                    pages.write(args, command, search_page.sections(args, report), report.as_json())
+                    pages.write(args, args.command, search_page.sections(args, report), report.as_json())
             finally:
                 search_text.show(parser, report, args.wide)
-            measure.forget()
+            search_state.finish(args, measure)
 
 
 def _keep(text: str) -> tuple[int, ...]:
@@ -85,7 +92,6 @@ def _parser() -> Parser:
     add_evaluation_options(parser)
     parser.add_argument(
         "--keep",
-        required=True,
         type=_keep,
         metavar="K",
         help="how many layers to keep of each stack: 3, or 6+3 for encoder and decoder",
@@ -109,8 +115,14 @@ def _parser() -> Parser:
         help="also score the winner on this split, beside Every Other, the learned set and full depth",
     )
     parser.add_argument("--bleu", action="store_true", help=f"also give the sets that are shown BLEU: {BLEU}")
-    parser.add_argument("--state", metavar="FILE", help="the file that keeps an interrupted search")
+    parser.add_argument(
+        "--state",
+        metavar="FILE",
+        help="keep all scores in FILE, also after the search; another K, budget or strategy uses them again "
+        "(default: a file that only an interrupted search leaves)",
+    )
     parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
+    budget_options.add_options(parser)
     results.add_wide(parser)
     pages.add_option(parser)
     results.add_options(parser)

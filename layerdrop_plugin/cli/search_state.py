@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 OPTIONS = ("--state", "--resume")
 
+OF_MODEL = ("version", "checkpoint", "model_overrides", "fp16")
+"""The settings on which the scores of a set of layers depend, beside the batches."""
+
 
 def check(args: Namespace) -> None:
     """Refuse, before long work, a state file that can't be written, or that is also a file of results.
@@ -44,22 +47,62 @@ def measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Me
     """
     from ..measuring import Measuring, read_state
 
-    path = args.state or f"layerdrop-search-{_short(settings)}.json"
-    atomic.check_file(path, force=True, option="--state")
+    if args.state is not None or args.keep is None:
+        return _kept_scores(args, settings, scoring)
+    path = _default(settings)
     if not args.resume and os.path.exists(path):
         read_state(path, options=OPTIONS)  # a file that is not a state is never replaced
-        if not args.force:
-            raise ValueError(
-                f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
-            )
+        _check_force(args, path)
     state = read_state(path, settings, OPTIONS) if args.resume else None
     measure = Measuring(scoring, path, settings, state, option="--state")
     scoring.counters = measure.counters
     return measure
 
 
-def _short(settings: dict[str, Any]) -> str:
-    return hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
+def finish(args: Namespace, measure: Measuring) -> None:
+    """Keep the scores in a state file that the user has named; remove another one."""
+    if args.state is not None:
+        measure.save()
+    else:
+        measure.forget()
+
+
+def _kept_scores(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Measuring:
+    from ..fairseq_adapter.evaluation.search import names
+    from ..kept_scores import KeptScores, read_scores
+
+    path = args.state if args.state is not None else _default(settings)
+    atomic.check_file(path, force=True, option="--state")
+    model = {name: settings[name] for name in OF_MODEL}
+    state = None
+    if os.path.exists(path):
+        read_scores(path, {}, "--state")  # a file that is not a state is never replaced
+        if args.state is None and not args.resume:
+            _check_force(args, path)
+        elif args.force and not args.resume:
+            with contextlib.suppress(ValueError):  # of another model: begin anew
+                state = read_scores(path, model, "--state")
+        else:
+            state = read_scores(path, model, "--state")
+    elif args.resume:
+        raise ValueError(f"`--resume` must find the state of an interrupted search, but {path} does not exist.")
+    measure = KeptScores(scoring, path, model, names(scoring.batches), scoring.whole, state, option="--state")
+    scoring.counters = measure.counters
+    return measure
+
+
+def _check_force(args: Namespace, path: str) -> None:
+    if not args.force:
+        raise ValueError(
+            f"`--state` must be a new file, but {path} is of a search to --resume; --force starts it anew."
+        )
+
+
+def _default(settings: dict[str, Any]) -> str:
+    short = hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
+    path = f"layerdrop-search-{short}.json"
+    atomic.check_file(path, force=True, option="--state")
+    return path
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ def test_output_that_nobody_reads(arguments, folder, fork_server):
     assert os.listdir() == ["a.json"]
 
 
+AMONG = "--keep, --speedup, --latency, --params, --size, --max-loss-increase"
+
 SAME = "`{}` must be another file than --{}, but is {} too."
 
 
@@ -57,9 +59,9 @@ SAME = "`{}` must be another file than --{}, but is {} too."
             ["--resume", "--state", "no"],
             "`--resume` must find the state of an interrupted search, but no does not exist.",
         ),
-        (["--resume", "--state", "old"], "`--state` must be the state of an interrupted search, but old is not."),
-        (["--state", "old"], "`--state` must be the state of an interrupted search, but old is not."),
-        (["--state", "old", "--force"], "`--state` must be the state of an interrupted search, but old is not."),
+        (["--resume", "--state", "old"], "`--state` must be a file that a search keeps its scores in, but old is not."),
+        (["--state", "old"], "`--state` must be a file that a search keeps its scores in, but old is not."),
+        (["--state", "old", "--force"], "`--state` must be a file that a search keeps its scores in, but old is not."),
         (["--state", "."], "`--state` must name a file, no folder or device, but is '.' instead."),
         (["--state", "no/state"], "`--state` must be in a folder that exists, but is 'no/state' instead."),
         (["--json", "old"], "`--json` must be a new file, but old exists; --force replaces it."),
@@ -89,8 +91,8 @@ def test_one_line_for_what_is_wrong(arguments, data, capsys, folder, options, sa
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "the following arguments are required: --path, --keep"),
-        (["DATA", "--path", "a.pt"], "the following arguments are required: --keep"),
+        ([], "the following arguments are required: --path"),
+        (["DATA", "--path", "a.pt"], f"one of {AMONG} must be given, but none is."),
         (["DATA", "--keep", "2"], "the following arguments are required: --path"),
     ],
 )
@@ -122,5 +124,5 @@ def test_the_handlers_of_signals_are_given_back(arguments, capsys, folder):
 
 def test_help_has_examples(capsys):
     examples = inside(capsys, "--help", status=0).out.split("\nexamples:\n")[1].splitlines()
-    assert len(examples) == 4
-    assert all("--path" in line and "--keep" in line for line in examples)
+    assert len(examples) == 5
+    assert all("--path" in line and ("--keep" in line or "--speedup" in line) for line in examples)

@@ -205,38 +205,36 @@ def test_searches_side_by_side_have_states_of_their_own(arguments, capsys, folde
     assert os.listdir() == []
 
 
-def test_a_state_of_another_search(arguments, capsys, folder, monkeypatch):
+def test_a_state_file_with_a_name_is_for_all_searches_of_a_model(arguments, capsys, folder, monkeypatch):
+    """It holds what was scored before the interruption, and stays."""
     argv = [*arguments("transformer_lm"), "--strategy", "exhaustive", "--state", "mine"]
     with monkeypatch.context() as patch:
         interrupt(patch, 3)
-        inside(capsys, *argv, status=130)
+        said = inside(capsys, *argv, status=130)
+    assert said.err == "layerdrop-search: interrupted; --resume goes on from mine\n"
     before = (folder / "mine").read_bytes()
-    for others, said in {
-        ("--strategy", "greedy"): "`strategy` was 'exhaustive' and is 'greedy'",
-        ("--gen-subset", "test"): "`split` was 'valid' and is 'test'",
-        ("--keep", "3"): "`keep` was [2] and is [3]",
-        ("--model-overrides", "{'dropout': 0.5}"): "`model_overrides` was '{}' and is \"{'dropout': 0.5}\"",
-    }.items():
-        found = inside(capsys, *argv, *others, "--resume", status=2).err
-        assert found == f"layerdrop-search: error: `--resume` must go on with the same search, but {said}.\n"
+    found = inside(capsys, *argv, "--model-overrides", "{'dropout': 0.5}", "--resume", status=2).err
+    assert found == (
+        "layerdrop-search: error: `--state` must have scores of the same model, but in mine `model_overrides` was "
+        "'{}' and is \"{'dropout': 0.5}\".\n"
+    )
     assert (folder / "mine").read_bytes() == before
-    inside(capsys, *argv, "--resume")
-    assert os.listdir() == []
+    inside(capsys, *argv, "--strategy", "greedy", "--resume", "--json", "a.json")
+    inside(capsys, *argv, "--json", "b.json")
+    inside(capsys, *argv[:-2], "--json", "c.json")
+    assert sorted(os.listdir()) == ["a.json", "b.json", "c.json", "mine"]
+    assert read("b.json")["ranking"] == read("c.json")["ranking"]
+    assert read("a.json")["ranking"][0] in read("c.json")["ranking"]
 
 
-def test_data_that_changed_are_another_search(full, data, capsys, folder, monkeypatch):
+def test_data_that_changed_are_scored(full, data, capsys, folder, monkeypatch):
     import shutil
 
     shutil.copytree(data["transformer_lm"], folder / "data")
     argv = ["data", "--path", full["transformer_lm"], "--keep", 2, "--cpu", "--state", "mine"]
-    with monkeypatch.context() as patch:
-        interrupt(patch, 3)
-        inside(capsys, *argv, status=130)
+    inside(capsys, *argv)
     for end in ("bin", "idx"):
         shutil.copy(folder / "data" / f"test.{end}", folder / "data" / f"valid.{end}")
-    said = inside(capsys, *argv, "--resume", status=2).err
-    assert re.fullmatch(
-        r"layerdrop-search: error: `--resume` must go on with the same search, "
-        r"but `batches` was '[0-9a-f]{16}' and is '[0-9a-f]{16}'\.\n",
-        said,
-    )
+    inside(capsys, *argv, "--json", "a.json")
+    inside(capsys, *argv[:-2], "--json", "b.json")
+    assert read("a.json")["ranking"] == read("b.json")["ranking"]

@@ -152,12 +152,12 @@ ROWS: list[Row] = [
     (
         "layerdrop-search",
         SEARCH + " --state {brackets} --resume",
-        "`--state` must be the state of an interrupted search, but {brackets} is not.",
+        "`--state` must be a file that a search keeps its scores in, but {brackets} is not.",
     ),
     (
         "layerdrop-search",
         SEARCH + " --state {brackets}",
-        "`--state` must be the state of an interrupted search, but {brackets} is not.",
+        "`--state` must be a file that a search keeps its scores in, but {brackets} is not.",
     ),
     ("layerdrop-sweep", "{lm_data} --path {shard} --cpu", f"`--path` {SHARD}; {JOIN}."),
     ("layerdrop-sweep", "{lm_data} --path {lm} --compare {shard} --cpu", f"`--path` {SHARD}; {JOIN}."),
@@ -172,7 +172,7 @@ ROWS: list[Row] = [
     ("layerdrop-search", "'' --path {lm} --keep 2 --cpu", "`DATA` must be the folder of the data, but is '' instead."),
     ("layerdrop-search", "{empty_folder} --path {lm} --keep 2 --cpu", NO_DICTIONARY),
     ("layerdrop-search", "{empty_folder} --path {translation} --keep 2 --cpu", NO_PAIR),
-    ("layerdrop-search", "{lm_data} -- --path {lm} --keep 2", "the following arguments are required: --path, --keep"),
+    ("layerdrop-search", "{lm_data} -- --path {lm} --keep 2", "the following arguments are required: --path"),
     ("fairseq-train", TRAIN, NO_DATA),
     ("fairseq-train", f"'' {TRAIN}", "`DATA` must be the folder of the data, but is '' instead."),
     ("fairseq-train", f"{{missing}} {TRAIN}", "`DATA` must hold the task's dictionaries, but {missing} is missing."),

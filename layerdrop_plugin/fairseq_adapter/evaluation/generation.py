@@ -53,9 +53,16 @@ def bleu(evaluation: Evaluation, batches: Sequence[Sample]) -> Bleu:
     return Bleu(score, str(metric.get_signature()), tokens, seconds)
 
 
-def time_generation(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
-    """Return how many tokens the best hypotheses for a batch have, and how many seconds it took to generate them."""
+def time_generation(
+    evaluation: Evaluation, batch: Sample, prepare: Callable[[Any], Any] = lambda generator: None
+) -> tuple[int, float]:
+    """Return how many tokens the best hypotheses for a batch have, and how many seconds it took to generate them.
+
+    Args:
+        prepare: is called with fairseq's generator before.
+    """
     with _generating(evaluation) as generator:
+        prepare(generator)
         best, seconds = _generate(evaluation, generator, batch)
     return sum(map(len, best)), seconds
 
@@ -75,12 +82,7 @@ def check(evaluation: Evaluation) -> None:
             f"languages: {', '.join(evaluation.models)}."
         )
     cfg = evaluation.cfg
-    for name in NOT_HERE:
-        value = getattr(cfg.generation, name)
-        if value:
-            raise ValueError(f"`--{name.replace('_', '-')}` must be left out with --bleu, but is {value!r}.")
-    if cfg.generation.beam < 1:
-        raise ValueError(f"`--beam` must be at least 1, but is {cfg.generation.beam} instead.")
+    check_options(evaluation, "with --bleu")
     try:
         post_process("", cfg.common_eval.post_process)  # no text: it only says whether it knows the name
     except NotImplementedError:
@@ -90,6 +92,21 @@ def check(evaluation: Evaluation) -> None:
     _metric(cfg.scoring)
     with _generating(evaluation) as generator:
         _text(evaluation, generator)
+
+
+def check_options(evaluation: Evaluation, where: str) -> None:
+    """Refuse options of beam search that have no place where sentences are generated here.
+
+    Raises:
+        ValueError: one line.
+    """
+    options = evaluation.cfg.generation
+    for name in NOT_HERE:
+        value = getattr(options, name)
+        if value:
+            raise ValueError(f"`--{name.replace('_', '-')}` must be left out {where}, but is {value!r}.")
+    if options.beam < 1:
+        raise ValueError(f"`--beam` must be at least 1, but is {options.beam} instead.")
 
 
 def wait_for(device: torch.device) -> None:

@@ -31,6 +31,16 @@ class Turn(NamedTuple):
     batches: Sequence[Sample]
 
 
+class Timed(NamedTuple):
+    """What a turn's batches took: the tokens and the seconds of each."""
+
+    tokens: Sequence[int]
+    seconds: Sequence[float]
+
+
+Step = Callable[[Turn, int], "tuple[int, float]"]
+
+
 def first_pass(turn: Turn, with_bleu: bool) -> FirstPass:
     """Evaluate the batches, then, with BLEU, translate them; the memory is that of the latter."""
     with _running(turn):
@@ -57,7 +67,19 @@ def tokens_per_second(
     Args:
         done: is called with 1 after each batch.
     """
-    step = generation.time_generation if translating else _evaluate
+    step = generation.time_generation if translating else evaluate
+    timed = in_alternation(turns, repeats, lambda turn, number: step(turn.evaluation, turn.batches[number]), done)
+    return [sum(tokens) / sum(seconds) for tokens, seconds in timed]
+
+
+def in_alternation(
+    turns: Sequence[Turn], repeats: int, step: Step, done: Callable[[int], Any] = lambda count: None
+) -> list[Timed]:
+    """Return for each turn the tokens and the seconds of each batch, measured as `tokens_per_second` says.
+
+    Args:
+        step: runs one batch of a turn, by its number, while the turn's layers run; returns tokens and seconds.
+    """
     seconds: dict[tuple[int, int], list[float]] = {}
     tokens: dict[tuple[int, int], int] = {}
     for repeat in range(repeats):
@@ -65,12 +87,14 @@ def tokens_per_second(
             order = [i for i, turn in enumerate(turns) if number < len(turn.batches)]
             for i in order if (repeat + number) % 2 == 0 else order[::-1]:
                 with _running(turns[i]):
-                    tokens[i, number], taken = step(turns[i].evaluation, turns[i].batches[number])
+                    tokens[i, number], taken = step(turns[i], number)
                 seconds.setdefault((i, number), []).append(taken)
                 done(1)
     return [
-        sum(tokens[i, number] for number in range(len(turn.batches)))
-        / sum(statistics.median(seconds[i, number]) for number in range(len(turn.batches)))
+        Timed(
+            [tokens[i, number] for number in range(len(turn.batches))],
+            [statistics.median(seconds[i, number]) for number in range(len(turn.batches))],
+        )
         for i, turn in enumerate(turns)
     ]
 
@@ -94,7 +118,8 @@ def _running(turn: Turn) -> Any:
     return turn.evaluation.running(dict(zip(turn.evaluation.stacks, turn.candidate)))
 
 
-def _evaluate(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
+def evaluate(evaluation: Evaluation, batch: Sample) -> tuple[int, float]:
+    """Return how many tokens a batch has, and how many seconds their evaluation took."""
     sample = evaluation.to_device(batch)
     generation.wait_for(evaluation.device)
     start = time.perf_counter()

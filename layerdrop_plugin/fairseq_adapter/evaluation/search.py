@@ -13,9 +13,8 @@ import torch
 
 from ... import __version__, layer_spec, search, search_cost
 from ...candidates import Candidate, all_candidates, count_candidates, holds, some_candidates
-from ...measuring import Measuring
 from ...rates import Rates
-from ...search import Ranked
+from ...search import Measure, Ranked
 from ...selection import Kept
 from ...sweep import name_of
 from ..modeling.stacks import learned_rates_of
@@ -184,7 +183,7 @@ class Scoring:
         return Ranked(candidate, sums)
 
 
-def run(plan: Plan, measure: Measuring, batches: int) -> list[Ranked]:
+def run(plan: Plan, measure: Measure, batches: int) -> list[Ranked]:
     """Search; return the candidates that were scored on all batches, the best first."""
     if plan.strategy == "greedy":
         return search.greedy(measure, plan.depths, plan.keep, batches, plan.metric, plan.needed)
@@ -246,6 +245,11 @@ def settings(
         "strategy": plan.strategy,
         "metric": plan.metric,
     }
+
+
+def names(batches: Sequence[Sample]) -> list[str]:
+    """Return a name for each batch, by what it holds."""
+    return [hashlib.blake2b(_content(batch), digest_size=8).hexdigest() for batch in batches]
 
 
 def _content(sample: Sample) -> bytes:

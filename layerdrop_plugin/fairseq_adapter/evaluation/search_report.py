@@ -59,7 +59,9 @@ def report(
         batches=len(scoring.batches),
         predictions=int(best.totals[:, 1].sum()),
         best=plan.specs(best.candidate),
-        kept={stack: layer_spec.describe(layers) for stack, layers in _kept(plan, scoring, best.candidate).items()},
+        kept={
+            stack: layer_spec.describe(layers) for stack, layers in kept_layers(plan, scoring, best.candidate).items()
+        },
         model_overrides=plan.model_overrides(best.candidate),
         ranking=rows,
         cost=_cost(plan, scoring, counted),
@@ -68,7 +70,7 @@ def report(
     )
 
 
-def _kept(plan: Plan, scoring: Scoring, candidate: Candidate) -> dict[str, Sequence[int]]:
+def kept_layers(plan: Plan, scoring: Scoring, candidate: Candidate) -> dict[str, Sequence[int]]:
     """Return the layers of every stack of the model, counted as in the checkpoint."""
     kept = zip(scoring.evaluation.stacks, scoring.whole(candidate))
     return {stack: [plan.held[stack][i] for i in layers] if stack in plan.held else layers for stack, layers in kept}

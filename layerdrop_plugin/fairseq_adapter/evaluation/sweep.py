@@ -156,7 +156,7 @@ def measure(
     return Measurements(
         batches=len(subjects[0].batches),
         tokens=tokens_in(subjects[0].batches),
-        device=_name_of(subjects[0].evaluation.device),
+        device=device_name(subjects[0].evaluation.device),
         bleu_signature=first[0].bleu.signature if first[0].bleu else None,
         rows=all_rows,
     )
@@ -196,7 +196,8 @@ def losses_by_batch(
     return tallies
 
 
-def _name_of(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return what the speed was measured on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

@@ -1,0 +1,78 @@
+"""The options of layerdrop-search that name a budget in place of a number of layers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from os.path import realpath
+
+from .. import atomic, budget
+from . import plots
+from .command import Parser
+
+OPTIONS = {kind: f"--{kind.replace('_', '-')}" for kind in budget.KINDS}
+"""By the kind of budget."""
+
+DESCRIPTION = """\
+one of these stands in place of --keep. What the parts of the model cost is measured on this device, with these
+batches, in beam search where the model translates. Each split over encoder and decoder that meets the budget is
+searched by --strategy, but for splits of which another one has at least as many layers in each stack."""
+
+MORE_ONLY = {"dry_run": "--dry-run", "plot": "--plot"}
+"""What goes with a budget only."""
+
+
+def add_options(parser: Parser) -> None:
+    """Add the budgets and what goes with them."""
+    group = parser.add_argument_group("budgets", DESCRIPTION)
+    group.add_argument("--speedup", metavar="N", help="so many times as fast as with all layers, say 2")
+    group.add_argument("--latency", metavar="TIME", help="a sentence takes at most so long, say 10ms or 0.5s")
+    group.add_argument("--params", metavar="N", help="at most so many parameters, say 20M, 1.5B or 300K")
+    group.add_argument(
+        "--size",
+        metavar="SIZE",
+        help="the pruned file has at most so many bytes, say 30MB (10^6 bytes), with the checkpoint's type of weights",
+    )
+    group.add_argument(
+        "--max-loss-increase",
+        metavar="P%",
+        help="the fastest model whose loss is at most so much above that of all layers, say 2%%: the search begins at "
+        "full depth and takes off decoder layers until the loss is above, then goes on from there with each encoder "
+        "layer less, decoder layers added where needed; it leaves out what is no faster than the best so far",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="print the splits, and about how long the search takes, and end"
+    )
+    group.add_argument("--plot", metavar="FILE.png", help="draw quality over measured speed")
+
+
+def check(args: Namespace) -> budget.Budget | None:
+    """Return the budget, None where the number of layers is given.
+
+    Raises:
+        ValueError: one line: not exactly one of them is given, or a value is wrong.
+    """
+    given = [kind for kind in OPTIONS if getattr(args, kind) is not None]
+    names = [*(["--keep"] if args.keep is not None else []), *(OPTIONS[kind] for kind in given)]
+    if len(names) != 1:
+        among = ", ".join(["--keep", *OPTIONS.values()])
+        found = "none is" if not names else f"{' and '.join(names)} are"
+        raise ValueError(f"one of {among} must be given, but {found}.")
+    if not given:
+        for name, option in MORE_ONLY.items():
+            if getattr(args, name):
+                raise ValueError(f"`{option}` must go with a budget ({', '.join(OPTIONS.values())}), but has --keep.")
+        return None
+    (kind,) = given
+    asked = budget.parse(kind, getattr(args, kind), OPTIONS[kind])
+    _check_plot(args)
+    return asked
+
+
+def _check_plot(args: Namespace) -> None:
+    if args.plot is None:
+        return
+    atomic.check_file(args.plot, args.force, "--plot")
+    plots.check(args.plot, "--plot")
+    for other in (args.path, args.json, args.csv, args.state):
+        if other is not None and realpath(args.plot) == realpath(other):
+            raise ValueError(f"`--plot` must be another file than {other}, but is {args.plot}.")

@@ -1,0 +1,100 @@
+"""The search of layerdrop-search within a budget: measure, search each split, time the best ones, print."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import atomic
+from ..budget import Budget
+from . import budget_plot, budget_text, results, search_state
+from .budget_options import OPTIONS
+from .command import Parser, progress
+
+if TYPE_CHECKING:
+    from ..budget_report import BudgetReport
+    from ..fairseq_adapter.evaluation.budget_search import Asked
+    from ..fairseq_adapter.evaluation.evaluation import Evaluation
+    from ..fairseq_adapter.evaluation.part_costs import PartCosts
+    from ..measuring import Measuring
+
+
+def search(
+    parser: Parser,
+    args: Namespace,
+    budget: Budget,
+    model: Evaluation,
+    batches: Sequence[dict[str, Any]],
+    second: Sequence[dict[str, Any]],
+    first: bool,
+) -> None:
+    """Search within a budget, and print the results; all workers call this alike."""
+    from ..fairseq_adapter.evaluation import budget_search
+    from ..fairseq_adapter.evaluation import search as layer_search
+
+    asked, costs = _asked(args, budget, model, batches, first)
+    if budget_search.is_met_in_full(asked):
+        if first:
+            budget_text.met_in_full(asked)
+            results.write(args, {"budget": {"kind": budget.kind, "value": budget.text}, "met_in_full": True}, [])
+        return
+    if args.dry_run:
+        if first:
+            budget_text.dry_run(asked, costs.scoring)
+        return
+    splits = [] if budget.kind == "max_loss_increase" else budget_search.fitting(asked)
+    scoring = layer_search.Scoring(model, asked.whole, batches)
+    settings = layer_search.settings(asked.whole, model, args.path, args.model_overrides, args.gen_subset, batches)
+    asks = {"keep": f"{OPTIONS[budget.kind]} {budget.text}", "strategy": args.strategy}
+    measure = search_state.measuring(args, {**settings, **asks}, scoring)
+    with search_state.interruptible(parser, asked.whole, measure, first):
+        total = sum(layer_search.work(asked.plan(split), len(batches)) for split in splits)
+        with progress(total, "set", args.quiet or not first) as bar:
+            measure.progress = bar.update if first else measure.progress
+            result = budget_search.run(asked, measure)
+        if first:
+            _finish(parser, args, asked, result, measure, scoring, second)
+
+
+def _asked(
+    args: Namespace, budget: Budget, model: Evaluation, batches: Sequence[dict[str, Any]], first: bool
+) -> tuple[Asked, PartCosts]:
+    from ..fairseq_adapter.evaluation import budget_search, part_costs, split_costs
+    from ..fairseq_adapter.evaluation import search as layer_search
+
+    whole = layer_search.plan(model, args.stack, [1], "greedy", args.metric, len(batches))
+    if part_costs.translates(model):
+        part_costs.check(model)
+    costs = part_costs.measure(model, whole.stacks, batches, first)
+    of_splits = split_costs.costs(model, whole, costs.in_use, args.path if budget.kind == "size" else None)
+    option = OPTIONS[budget.kind]
+    return budget_search.Asked(model, budget, option, whole, args.strategy, len(batches), of_splits), costs
+
+
+def _finish(
+    parser: Parser,
+    args: Namespace,
+    asked: Asked,
+    result: Any,
+    measure: Measuring,
+    scoring: Any,
+    second: Sequence[dict[str, Any]],
+) -> None:
+    from ..fairseq_adapter.evaluation import budget_report
+
+    path = args.path if asked.budget.kind == "size" else None
+    cost = measure.counted()
+    report = budget_report.report(asked, result, scoring, cost, path, args.bleu, args.report_subset, second)
+    try:
+        results.write(args, report.as_json(), [row.as_json() for row in report.rows])
+        _plot(args, report)
+    finally:
+        budget_text.show(parser, report, args.wide)
+    search_state.finish(args, measure)
+
+
+def _plot(args: Namespace, report: BudgetReport) -> None:
+    if args.plot is not None:
+        with atomic.write_file(args.plot, args.force, "--plot") as file:
+            file.write(budget_plot.draw(report, args.gen_subset))

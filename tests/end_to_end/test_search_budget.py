@@ -1,0 +1,179 @@
+"""layerdrop-search with a budget in place of the number of layers."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+
+import pytest
+from shared.searching import folder, inside, read  # noqa: F401  fixture
+
+from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
+from layerdrop_plugin.fairseq_adapter.evaluation import part_costs
+from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
+
+
+@pytest.fixture
+def argv(full, data, monkeypatch):
+    """A function from a family to the arguments of a search that is quick, with rough times."""
+    monkeypatch.setattr(part_costs, "REPEATS", 1)
+    monkeypatch.setattr(part_costs, "TIMED", 1)
+    return lambda family: [data[family], "--path", full[family], "--cpu", "--num-batches", 2, "--max-len-b", 5]
+
+
+def parameters_without(full, layers):
+    """Of a tiny translation model, whose decoder layers are the larger ones."""
+    of = describe(str(full))
+    return of.parameters - sum(layers[name] * of.stacks[name].layer_parameters[0] for name in ("encoder", "decoder"))
+
+
+def test_parameters_of_a_translation_model(argv, full, capsys, folder):
+    most = parameters_without(full["transformer"], {"encoder": 2, "decoder": 2})
+    options = ["--params", most, "--json", "a.json", "--csv", "a.csv", "--report-subset", "test", "--state", "scores"]
+    said = inside(capsys, *argv("transformer"), *options, "--wide")
+    found = read("a.json")
+    rows = found["ranking"]
+    assert [(row["split"], row["choice"]) for row in rows] == [
+        ("4+4", "full"),
+        ("3+1", "best"),
+        ("2+2", "best"),
+        ("2+2", "every_other"),
+    ]
+    assert [row["parameters"] for row in rows] == [
+        parameters_without(full["transformer"], {"encoder": encoder, "decoder": decoder})
+        for encoder, decoder in ((0, 0), (1, 3), (2, 2), (2, 2))
+    ]
+    best = min(rows[1:3], key=lambda row: row["loss"])
+    assert found["best"] == {"encoder": best["encoder"], "decoder": best["decoder"]}
+    assert found["budget"] == {"kind": "params", "value": str(most)}
+    assert [len(best[stack].split(",")) for stack in ("encoder", "decoder")] == list(map(int, best["split"].split("+")))
+    assert (rows[0]["speedup"], rows[0]["promised_speedup"]) == (1.0, 1.0)
+    assert found["measured_above_promised"] == best["speedup"] / best["promised_speedup"] - 1
+    assert [row["choice"] for row in found["report"]["rows"]] == ["best", "every_other"]
+    lines = said.out.splitlines()
+    assert lines[0].startswith(f"--params {most}: 2 splits searched, 2 batches, 1 of them timed, on cpu, ")
+    assert re.match(r"a sentence takes [0-9.e-]+ ms beside the layers, [0-9.e-]+ ms in each encoder layer, ", lines[1])
+    headers = {"promised_speedup": "promised", "sentences_per_second": "sentences/s"}
+    assert lines[2].split() == [headers.get(name, name) for name in rows[0]]
+    assert found["kept"] == found["best"]
+    assert [line.split()[:2] for line in lines[3:7]] == [[row["split"], row["choice"]] for row in rows]
+    assert lines[-2].startswith(f"recommended: {best['split']} layers, {best['speedup']:.2f} times as fast, promised ")
+    assert lines[-1] == f'--model-overrides "{found["model_overrides"]}"'
+    with open("a.csv", newline="") as file:
+        assert [row["split"] for row in csv.DictReader(file)] == [row["split"] for row in rows]
+    assert sorted(os.listdir()) == ["a.csv", "a.json", "scores"]
+
+
+def test_scores_are_used_again(argv, capsys, folder, monkeypatch):
+    """By the same budget, by another one whose sets are among them, and by a number of layers."""
+    scored = []
+    score = layer_search.Scoring.__call__
+
+    def count(self, batch, candidates):
+        scored.extend(candidates)
+        return score(self, batch, candidates)
+
+    monkeypatch.setattr(layer_search.Scoring, "__call__", count)
+    same = [*argv("transformer_lm"), "--state", "scores", "--strategy", "exhaustive", "--json", "a.json", "--force"]
+    inside(capsys, *same, "--max-loss-increase", "1000%")
+    found = read("a.json")
+    assert [row["split"] for row in found["ranking"]] == ["4", "3", "2", "1", "1"]
+    assert len(set(scored)) == 1 + 4 + 6 + 4
+    scored.clear()
+    inside(capsys, *same, "--max-loss-increase", "1000%")
+    assert [row["loss"] for row in read("a.json")["ranking"]] == [row["loss"] for row in found["ranking"]]
+    assert scored == []
+    inside(capsys, *same, "--keep", 2, "--resume")
+    assert read("a.json")["ranking"][0]["loss"] == found["ranking"][2]["loss"]
+    assert set(scored) == {((0, 1, 2, 3),)}  # beside the search
+    said = inside(capsys, *argv("roberta"), "--keep", 2, "--state", "scores", status=2).err
+    assert re.fullmatch(
+        r"layerdrop-search: error: `--state` must have scores of the same model, but in scores `checkpoint` was "
+        r"'\d+:\w{16}' and is '\d+:\w{16}'\.\n",
+        said,
+    )
+
+
+def test_size_of_the_file(argv, full, capsys, folder, command, tmp_path):
+    described = describe(str(full["roberta"]))
+    most = described.bytes.weights + 100_000  # the optimizer's state does not count
+    said = inside(capsys, *argv("roberta"), "--size", f"{most / 1000:.3f}kB", "--json", "a.json")
+    assert read("a.json") == {"budget": {"kind": "size", "value": f"{most / 1000:.3f}kB"}, "met_in_full": True}
+    assert re.fullmatch(
+        rf"--size {most / 1000:.3f}kB is met with all layers, 4: the file has [0-9,]+ bytes\n", said.out
+    )
+    (whole,) = re.findall("file has ([0-9,]+) bytes", said.out)
+    less = int(whole.replace(",", "")) - 1
+    inside(capsys, *argv("roberta"), "--size", f"{less / 1000:.3f}kB", "--json", "b.json")
+    best = read("b.json")["ranking"][1]
+    assert best["split"] == "3"
+    command("layerdrop-prune", full["roberta"], "--output", "small.pt", "--encoder", best["encoder"], cwd=tmp_path)
+    assert os.path.getsize("small.pt") == best["bytes"] <= less
+
+
+def test_dry_run(argv, full, capsys, folder):
+    most = describe(str(full["transformer_lm"])).parameters - 1
+    output = inside(capsys, *argv("transformer_lm"), "--params", most, "--dry-run").out
+    lines = output.splitlines()
+    assert re.fullmatch(r"a sentence takes \S+ ms beside the layers, \S+ ms in each decoder layer", lines[0])
+    assert lines[1] == f"--params {most}: 1 split"
+    assert re.fullmatch(r"  3: \d+\.\d\d times as fast, [0-9,]+ parameters; exhaustive search, 4 sets", lines[2])
+    assert re.fullmatch(r"about [0-9,]+ layer evaluations, about \d\.\d s of scoring", lines[3])
+    output = inside(capsys, *argv("transformer_lm"), "--max-loss-increase", "2%", "--dry-run").out
+    lines = output.splitlines()
+    assert lines[1] == "--max-loss-increase 2%: 1 to about 3 splits, by the scores"
+    assert lines[2].startswith("at most about ")
+    assert os.listdir() == []
+
+
+def test_plot_and_bleu(argv, capsys, folder):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("sacrebleu")
+    options = ["--latency", "100s", "--plot", "a.png", "--bleu", "--beam", 2]
+    assert "is met with all layers, 4+4: a sentence takes " in inside(capsys, *argv("transformer"), *options).out
+    options = ["--max-loss-increase", "1000%", "--stack", "decoder", *options[2:]]
+    lines = inside(capsys, *argv("transformer"), *options).out.splitlines()
+    assert "BLEU" in lines[2]
+    assert all(len(line) <= 80 for line in lines[2:-3])
+    with open("a.png", "rb") as file:
+        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--speedup", "2", "--keep", "2"],
+            "one of --keep, --speedup, --latency, --params, --size, --max-loss-increase must be given, "
+            "but --keep and --speedup are.",
+        ),
+        (
+            ["--speedup", "2", "--size", "3MB", "--params", "2M"],
+            "one of --keep, --speedup, --latency, --params, --size, --max-loss-increase must be given, "
+            "but --speedup and --params and --size are.",
+        ),
+        (["--speedup", "1"], "`--speedup` must be a number above 1 such as 2 or 1.5, but is '1' instead."),
+        (["--latency", "10"], "`--latency` must be a time above 0 such as 10ms or 0.5s, but is '10' instead."),
+        (
+            ["--keep", "2", "--dry-run"],
+            "`--dry-run` must go with a budget (--speedup, --latency, --params, --size, --max-loss-increase), "
+            "but has --keep.",
+        ),
+        (["--speedup", "2", "--plot", "a.pdf"], "`--plot` must be a file that ends in .png, but is 'a.pdf' instead."),
+        (
+            ["--speedup", "2", "--plot", "a.png", "--json", "./a.png"],
+            "`--plot` must be another file than ./a.png, but is a.png.",
+        ),
+        (
+            ["--params", "1"],
+            "`--params` must be met by some depth, but 1 is not: with the fewest layers, 1, there are N parameters.",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_one_line_for_what_is_wrong(argv, capsys, folder, options, said):
+    found = inside(capsys, *argv("transformer_lm"), *options, status=2)
+    assert found.out == ""
+    assert re.sub(r"[0-9,]+(?= parameters)", "N", found.err) == f"layerdrop-search: error: {said}\n"
+    assert os.listdir() == []
