@@ -30,7 +30,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "layerdrop-prune": ("--output", "-o", "--encoder", "--decoder", "--stock", "--dtype", "--keep-optimizer", *FILES),
     "layerdrop-search": (
         *("--keep", "--stack", "--strategy", "--metric", "--num-batches", "--report-subset", "--bleu", "--state"),
-        *("--resume", *FILES, *EVALUATION),
+        *("--resume", "--speedup", "--latency", "--params", "--size", "--max-loss-increase", "--dry-run", "--plot"),
+        *(*FILES, *EVALUATION),
     ),
     "layerdrop-sweep": (
         *("--compare", "--labels", "--depths", "--strategies", "--stack", "--bleu", "--num-batches", "--repeats"),

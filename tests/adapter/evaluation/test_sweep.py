@@ -166,7 +166,7 @@ def test_models_take_turns_on_each_batch_and_medians_count(subjects, monkeypatch
         order.append((len(evaluation.stacks["decoder"].running_layers), batch))
         return {"b1": 10, "b2": 30}[batch], times[order[-1]][order.count(order[-1]) - 1]
 
-    monkeypatch.setattr(running_cost, "_evaluate", evaluate)
+    monkeypatch.setattr(running_cost, "evaluate", evaluate)
     turns = [running_cost.Turn(evaluation, candidate, ["b1", "b2"]) for candidate in (full, half)]
     assert running_cost.tokens_per_second(turns, 3, translating=False) == [40 / 5, 40 / 2]
     once = [(4, "b1"), (2, "b1"), (2, "b2"), (4, "b2")]
