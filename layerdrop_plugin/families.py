@@ -8,7 +8,7 @@ which options change with them, goes by the model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 
@@ -223,3 +223,15 @@ def is_at(place: str, prefix: str) -> bool:
     """
     parts, wanted = prefix.split("."), place.split(".")
     return len(parts) == len(wanted) and all(w in ("*", part) for part, w in zip(parts, wanted))
+
+
+def at_one_place(prefixes: Collection[str]) -> bool:
+    """Return whether layers with these prefixes stand at one place of the table, which may have several of them.
+
+    >>> at_one_place(["models.en-de.encoder.layers", "models.fr-de.encoder.layers"])
+    True
+    >>> at_one_place(["encoder.layers", "encoder.conformer_layers"])
+    False
+    """
+    places = {place for family in FAMILIES for row in family.stacks.values() for place in row.places}
+    return any(all(is_at(place, prefix) for prefix in prefixes) for place in places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from .families import place_of
+from .families import at_one_place, place_of
 
 Value = TypeVar("Value")
 
@@ -38,7 +38,7 @@ def depths(names: Mapping[str, object]) -> dict[str, int]:
 
     Raises:
         ValueError: the layers of a stack are not numbered 0, 1, 2, ...; or those of a stack that a model has several
-            times, say for each pair of languages, are not as many each time.
+            times, say for each pair of languages, are not as many each time, or stand at several places.
 
     >>> depths({"encoder.layers.0.w": 1, "encoder.layers.1.w": 2, "embed": 3})
     {'encoder': 2}
@@ -52,6 +52,9 @@ def depths(names: Mapping[str, object]) -> dict[str, int]:
             raise ValueError(f"the {stack}'s layers must be numbered from 0 without a gap, but are {sorted(indices)}.")
         counts.setdefault(stack, set()).add(len(indices))
     for stack, found in counts.items():
+        prefixes = sorted(prefix for of_stack, prefix in layers_of if of_stack == stack)
+        if len(found) > 1 and not at_one_place(prefixes):
+            raise ValueError(f"the {stack}'s layers must stand at one place, but stand at {' and '.join(prefixes)}.")
         if len(found) > 1:
             raise ValueError(f"the {stack}s of a model must have the same depth, but have {sorted(found)}.")
     return {stack: found.pop() for stack, found in counts.items()}

@@ -208,6 +208,21 @@ def load_fairseq() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="torch")  # on fairseq's use of it
 
 
+def add_user_dir(parser: Parser) -> None:
+    """Add --user-dir, as fairseq's commands have it."""
+    parser.add_argument("--user-dir", metavar="DIR", help="the folder that defines a model of your own")
+
+
+@contextlib.contextmanager
+def with_user_dir(parser: Parser, args: argparse.Namespace) -> Iterator[None]:
+    """Import what --user-dir names, if it is given, and turn errors inside that come from there into a ValueError."""
+    if args.user_dir is None:
+        yield
+    else:
+        with evaluating(parser, ["--user-dir", args.user_dir]):
+            yield
+
+
 @contextlib.contextmanager
 def evaluating(parser: Parser, fairseq_argv: Sequence[str]) -> Iterator[None]:
     """Import fairseq and the user's own code, and turn fairseq's errors inside into one line (a ValueError).

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import description_text, results
-from .command import Parser, needing_fairseq
+from .command import Parser, add_user_dir, needing_fairseq, with_user_dir
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.checkpoints = [*args.checkpoints, *args.path]
     if not args.checkpoints:
         parser.error("the following arguments are required: CKPT")
-    with parser.errors():
+    with parser.errors(), with_user_dir(parser, args):
         results.check(args, *args.checkpoints)
         with needing_fairseq():
             from ..fairseq_adapter.checkpoints.describe import describe  # torch takes a second to import
@@ -48,5 +48,6 @@ def _parser() -> Parser:
     parser.usage = f"{parser.prog} CKPT [CKPT ...] [options]"
     parser.add_argument("checkpoints", nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
     parser.add_argument("--path", nargs="+", default=[], help=SUPPRESS)  # its name in fairseq's commands
+    add_user_dir(parser)
     results.add_options(parser)
     return parser

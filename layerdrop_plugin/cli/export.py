@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from .. import atomic_folder, message
 from ..fairseq_adapter.export import MARKS
 from . import card, export_usage
-from .command import Parser, add_checkpoint, add_stack_options, load_fairseq, parse_with_checkpoint, stack_specs
+from .command import (
+    Parser,
+    add_checkpoint,
+    add_stack_options,
+    add_user_dir,
+    load_fairseq,
+    parse_with_checkpoint,
+    stack_specs,
+    with_user_dir,
+)
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
@@ -46,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the folder that the command line asks for, and print what is in it."""
     parser = _parser()
     args = parse_with_checkpoint(parser, argv)
-    with parser.errors():
+    with parser.errors(), with_user_dir(parser, args):
         specs = stack_specs(args)
         search = _check(args)
         load_fairseq()
@@ -142,5 +151,6 @@ def _parser() -> Parser:
         "head, masked_lm if there is none)",
     )
     card.add_options(parser)
+    add_user_dir(parser)
     parser.add_argument("--force", action="store_true", help="replace the files of an earlier export in OUT")
     return parser

@@ -12,10 +12,12 @@ from .command import (
     Parser,
     add_checkpoint,
     add_stack_options,
+    add_user_dir,
     load_fairseq,
     needing_fairseq,
     parse_with_checkpoint,
     stack_specs,
+    with_user_dir,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the smaller checkpoint, and print it beside the one that it was made of."""
     parser = _parser()
     args = parse_with_checkpoint(parser, argv)
-    with parser.errors():
+    with parser.errors(), with_user_dir(parser, args):
         specs = stack_specs(args)
         search = _check(args, specs)
         with needing_fairseq():
@@ -118,5 +120,6 @@ def _parser() -> Parser:
         help="keep the optimizer's state and the moving average (EMA), to continue the training",
     )
     card.add_options(parser)
+    add_user_dir(parser)
     results.add_options(parser)
     return parser

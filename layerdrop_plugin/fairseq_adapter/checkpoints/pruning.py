@@ -12,7 +12,7 @@ from ... import families, layer_spec, rates
 from ... import state_dict as names
 from ..options.config import ModelConfig, get, has
 from ..options.declared import DROPS, KEEP
-from ..options.family import depth_option, depths_of, known, name_in, row_of, why_not
+from ..options.family import depth_option, depths_of, is_known, known, name_in, row_of, why_not
 from ..options.model_options import StackOptions, drop_rates
 from . import best_value, fine_tuned, layer_settings, provenance, trained_depths
 from .checkpoint import Checkpoint
@@ -47,6 +47,7 @@ def plan(
         why = why_not(stack, arch)
         if why is None and stack not in depths:
             why = f"the {stack} layers of {arch or 'this model'} can't be pruned"
+            why += "" if is_known(arch) else ", unless `--user-dir` names the folder that defines it"
         if why is not None:
             raise ValueError(f"`{options[stack]}` must be left out: {why} (got {spec!r}).")
     return {

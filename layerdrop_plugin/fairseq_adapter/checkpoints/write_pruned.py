@@ -14,6 +14,7 @@ from torch import Tensor
 from ... import atomic
 from ... import state_dict as names
 from ...layer_spec import LayerSpec
+from ..options.family import is_known
 from ..reading import reader
 from ..reading.registered_fairseq import import_fairseq
 from . import optimizer_state, pruning, trained_depths
@@ -67,6 +68,8 @@ def prune_checkpoint(
             torch.save(checkpoint.as_state(), file)
         file.flush()
         untried = check(file.name, path)
+        if untried is not None and not is_known(checkpoint.architecture):
+            untried = f"`--user-dir` does not name the folder that defines {checkpoint.architecture}"
         if untried is not None:
             warn(f"whether fairseq can load {output} was not tried, as it can't load {path} here: {untried}")
     return kept

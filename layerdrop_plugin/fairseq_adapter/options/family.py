@@ -29,6 +29,11 @@ def known(arch: str | None) -> Family | None:
     return None
 
 
+def is_known(arch: str | None) -> bool:
+    """Return whether an architecture is in the table, or registered; a user's own is so only with --user-dir."""
+    return arch is None or families.of(arch) is not None or _class(arch) is not None
+
+
 def is_ours(arch: str | None) -> bool:
     """Return whether an architecture is of a model of this package, or of a user's that inherits from one."""
     return (_model(arch) or "").startswith("layerdrop_")

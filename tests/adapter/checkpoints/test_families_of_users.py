@@ -13,9 +13,10 @@ from fairseq.models import MODEL_REGISTRY
 from fairseq.models.lstm import LSTMModel
 from fairseq.models.transformer import TransformerModel
 from shared.by_hand import build, cut, equal, options_of, save
-from shared.tiny_families import TEXT, TOKENS, Tiny, WordsTask, predict
+from shared.tiny_families import TEXT, TINY, TOKENS, Tiny, WordsTask, predict
 
-from layerdrop_plugin import families
+from layerdrop_plugin import cli, families
+from layerdrop_plugin.cli import describe, prune  # noqa: F401
 from layerdrop_plugin.fairseq_adapter.checkpoints import pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
 from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
@@ -107,13 +108,25 @@ def test_an_architecture_is_of_the_family_of_its_model(arch, model):
 
 
 def test_a_model_of_the_users_with_other_layers_is_refused(monkeypatch):
-    why = "`encoder_layers_to_keep` must be left out: the encoder layers of mine can't be pruned (got '0,2')."
+    why = (
+        "`encoder_layers_to_keep` must be left out: the encoder layers of mine can't be pruned, unless `--user-dir` "
+        "names the folder that defines it (got '0,2')."
+    )
     with pytest.raises(ValueError) as error:
         prune("mine", encoder_layers=2)
     assert str(error.value) == why
     with pytest.raises(ValueError) as error:
         prune("mine", {name.replace("layers", "transformer_layers"): 0 for name in WEIGHTS}, encoder_layers=3)
     assert str(error.value) == why
+    monkeypatch.setitem(MODEL_REGISTRY, "mine", Own)
+    with pytest.raises(ValueError) as error:
+        prune("mine", encoder_layers=2)
+    assert str(error.value) == REFUSED.format("mine", "").replace("layers of a", "encoder layers of")
+    with pytest.raises(ValueError) as error:
+        prune("mine", {**WEIGHTS, "encoder.conformer_layers.0.w": 0}, encoder_layers=3)
+    assert str(error.value) == (
+        "the encoder's layers must stand at one place, but stand at encoder.conformer_layers and encoder.layers."
+    )
     monkeypatch.setitem(MODEL_REGISTRY, "mine", Recurrent)
     with pytest.raises(ValueError) as error:
         prune("mine", encoder_layers=3)
@@ -153,3 +166,37 @@ def test_a_file_with_a_teacher_is_refused(tmp_path):
         f"a checkpoint must be one of fairseq, but {path} has a teacher in `model._ema`, "
         "as those of examples/data2vec have."
     )
+
+
+USERS = """
+from fairseq.models import register_model, register_model_architecture
+from fairseq.models.speech_to_text.s2t_transformer import S2TTransformerModel, base_architecture
+
+
+@register_model("of_a_user")
+class OfAUser(S2TTransformerModel):
+    pass
+
+
+register_model_architecture("of_a_user", "of_a_user")(base_architecture)
+"""
+
+
+def test_commands_that_take_a_file_take_the_folder_that_defines_its_model(tmp_path, capsys):
+    folder = tmp_path / "folder_of_a_user"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(USERS)
+    tiny = TINY["s2t_transformer"]
+    options = options_of(tiny)
+    options._name = "of_a_user"
+    path, small = save(build(tiny), options, tmp_path / "full.pt"), str(tmp_path / "small.pt")
+    with pytest.raises(SystemExit):
+        cli.prune.main([path, "-o", small, "--encoder", "0,3"])
+    assert capsys.readouterr().err == (
+        "layerdrop-prune: error: `--encoder` must be left out: the encoder layers of of_a_user can't be pruned, unless "
+        "`--user-dir` names the folder that defines it (got '0,3').\n"
+    )
+    cli.prune.main([path, "-o", small, "--encoder", "0,3", "--user-dir", str(folder)])
+    assert capsys.readouterr().err == ""  # fairseq could load it
+    cli.describe.main([small, "--user-dir", str(folder)])
+    assert "encoder       2 layers, pruned to 0,3 of 4" in capsys.readouterr().out
