@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from .layer_spec import LayerSpec
 
 __version__ = "0.1.0"
 
@@ -16,3 +22,25 @@ _quick = _asked[:2] == ["-m", __name__] and _asked[2:] in (["--help"], ["-h"], [
 # fairseq takes two seconds to import: our own commands do so only where they need it.
 if find_spec("fairseq") is not None and not getattr(_commands, "started", False) and not _quick:
     from .fairseq_adapter import registration as registration
+
+
+def running(
+    model: Any, encoder: LayerSpec | None = None, decoder: LayerSpec | None = None
+) -> AbstractContextManager[None]:
+    """Return a context in which a loaded model runs only these layers, in evaluation; nothing is copied or reloaded.
+
+    The results are those of the model pruned to these layers; only lists of inner states keep a place for each layer.
+    Contexts nest: the inner one counts.
+
+    Args:
+        model: of fairseq's or of this package's, a hub interface as `from_pretrained` returns it, or a list of models.
+        encoder: the layers to run, a specification ("every_other:3", "0,2,4") or a list; None runs them as before.
+        decoder: the same.
+
+    Raises:
+        ValueError: one line, as the context begins: the model has no such stack, or not these layers.
+    """
+    from .fairseq_adapter.modeling import running as of_fairseq
+
+    specs = {"encoder": encoder, "decoder": decoder}
+    return of_fairseq.running(model, {stack: spec for stack, spec in specs.items() if spec is not None})

@@ -48,6 +48,11 @@ def with_stacks(model: Any) -> None:
         as_stack(part)
 
 
+def parts_of(model: Any) -> list[tuple[Any, str]]:
+    """Return fairseq's encoders and decoders in a model, each once, with the name of its stack."""
+    return list(_parts(model, all_=True))
+
+
 def _parts(model: Any, all_: bool = False) -> Iterator[tuple[Any, str]]:
     """Yield fairseq's encoders and decoders in a model, or those that have no stack of ours yet, with its name."""
     for module in model.modules():
