@@ -5,41 +5,42 @@ from __future__ import annotations
 from typing import Callable
 
 from ..budget_report import BEST, EVERY_OTHER, FULL, BudgetReport, Row
-from . import plots
+from . import plot_style
 
 STYLES = {
-    FULL: ("s", "C7", "all layers"),
-    BEST: ("o", "C0", "best of a split"),
-    EVERY_OTHER: ("^", "C1", "every other"),
+    FULL: ("s", plot_style.COLORS[0], "all layers"),
+    BEST: ("o", plot_style.COLORS[4], "best of a split"),
+    EVERY_OTHER: ("^", plot_style.COLORS[1], "every other"),
 }
 
 
-def draw(report: BudgetReport, split: str) -> bytes:
-    """Return a PNG; a line joins the Pareto front, and a ring marks the recommended split.
+def draw(report: BudgetReport, split: str, path: str) -> bytes:
+    """Return the plot; a line joins the Pareto front, and a ring marks the recommended split.
 
     Args:
         split: the name of the data that were scored.
+        path: the file that it is for, whose ending names the format.
     """
-    pyplot = plots._pyplot()
+    pyplot = plot_style.pyplot()
     label, value = _quality(report)
     figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
     for choice, (marker, color, name) in STYLES.items():
-        rows = [row for row in report.rows if row.choice == choice]
-        if rows:
-            at = [1 / row.seconds for row in rows], [value(row) for row in rows]
+        of_choice = [row for row in report.rows if row.choice == choice]
+        if of_choice:
+            at = [1 / row.seconds for row in of_choice], [value(row) for row in of_choice]
             axes.plot(*at, marker=marker, color=color, linestyle="none", label=name)
     front = sorted((row for row in report.rows if row.pareto), key=lambda row: row.seconds)
-    axes.plot([1 / row.seconds for row in front], [value(row) for row in front], color="C0", alpha=0.5, zorder=0)
-    for row in report.rows:
-        axes.annotate(row.split, (1 / row.seconds, value(row)), (5, 4), textcoords="offset points", fontsize=8)
+    at = [1 / row.seconds for row in front], [value(row) for row in front]
+    axes.plot(*at, color=STYLES[BEST][1], alpha=0.5, zorder=0)
     chosen = report.chosen
-    ring = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "linestyle": "none", "color": "C3"}
+    ring = {"marker": "o", "markersize": 14, "markerfacecolor": "none", "linestyle": "none", "color": "black"}
     axes.plot([1 / chosen.seconds], [value(chosen)], **ring, label=f"recommended: {chosen.split}")
-    axes.set(xlabel=f"sentences per second, on {report.device}", ylabel=label)
+    axes.set(xlabel=f"sentences/s, on {report.device}", ylabel=label)
     axes.set_title(f"--{report.budget.kind.replace('_', '-')} {report.budget.text} on {split}")
     axes.grid(alpha=0.3)
     axes.legend()
-    return plots._png(figure)
+    plot_style.name_points(axes, [(1 / r.seconds, value(r), r.split, STYLES[r.choice][1]) for r in report.rows])
+    return plot_style.image(figure, path)
 
 
 def _quality(report: BudgetReport) -> tuple[str, Callable[[Row], float]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import atomic
 from ..budget import Budget
-from . import budget_plot, budget_text, results, search_state
+from . import budget_page, budget_plot, budget_text, pages, results, search_state
 from .budget_options import OPTIONS
 from .command import Parser, progress
 
@@ -89,6 +89,8 @@ def _finish(
     try:
         results.write(args, report.as_json(), [row.as_json() for row in report.rows])
         _plot(args, report)
+        if args.report is not None:
+            pages.write(args, args.command, budget_page.sections(args, report), report.as_json())
     finally:
         budget_text.show(parser, report, args.wide)
     search_state.finish(args, measure)
@@ -97,4 +99,4 @@ def _finish(
 def _plot(args: Namespace, report: BudgetReport) -> None:
     if args.plot is not None:
         with atomic.write_file(args.plot, args.force, "--plot") as file:
-            file.write(budget_plot.draw(report, args.gen_subset))
+            file.write(budget_plot.draw(report, args.gen_subset, args.plot))

@@ -71,9 +71,7 @@ def costs(model: CostModel, stacks: list[str]) -> str:
 
 def show(parser: Parser, report: BudgetReport, wide: bool) -> None:
     """Print the results, and the warnings on standard error."""
-    data = f"{counted(report.batches, 'batch', 'batches')}, {report.timed_batches} of them timed, on {report.device}"
-    searched = sum(row.choice == "best" for row in report.rows)
-    print(f"{_option(report)}: {counted(searched, 'split')} searched, {data}")
+    print(head(report))
     print(costs(report.costs, list(report.cost_stacks)))
     print(_table([row.as_json() for row in report.rows], wide))
     print(f"{counted(report.layer_evaluations, 'layer evaluation')}, {report.seconds:.1f} s of scoring")
@@ -82,21 +80,36 @@ def show(parser: Parser, report: BudgetReport, wide: bool) -> None:
         print(_table(report.second["rows"], wide))
     for warning in report.warnings:
         parser.warn(warning)
-    chosen = report.chosen
-    speed = f"{chosen.speedup:.2f} times as fast, promised {chosen.promised_speedup:.2f} ({100 * report.off:+.1f}%)"
-    print(f"recommended: {chosen.split} layers, {speed}")
+    print(f"recommended: {recommended(report)}")
     print(f'--model-overrides "{report.model_overrides}"')
+
+
+def head(report: BudgetReport) -> str:
+    """Say what was asked for, and on how much data it was searched."""
+    data = f"{counted(report.batches, 'batch', 'batches')}, {report.timed_batches} of them timed, on {report.device}"
+    searched = sum(row.choice == "best" for row in report.rows)
+    return f"{_option(report)}: {counted(searched, 'split')} searched, {data}"
+
+
+def recommended(report: BudgetReport) -> str:
+    """Say which split was chosen, and its speed, measured and promised."""
+    chosen = report.chosen
+    promised = f"promised {chosen.promised_speedup:.2f} ({100 * report.off:+.1f}%)"
+    return f"{chosen.split} layers, {chosen.speedup:.2f} times as fast, {promised}"
+
+
+def rows(of: Sequence[Mapping[str, Any]]) -> list[results.Row]:
+    """Return all columns of the table, by their headers; a star stands for the Pareto front."""
+    shown = [{HEADERS.get(name, name): value for name, value in row.items()} for row in of]
+    return [{**row, "pareto": "*" if row["pareto"] else ""} if "pareto" in row else row for row in shown]
 
 
 def _option(report: BudgetReport) -> str:
     return f"--{report.budget.kind.replace('_', '-')} {report.budget.text}"
 
 
-def _table(rows: Sequence[Mapping[str, Any]], wide: bool) -> str:
-    """Return a table; a star stands for the Pareto front."""
-    shown = [{HEADERS.get(name, name): value for name, value in row.items()} for row in rows]
-    starred = [{**row, "pareto": "*" if row["pareto"] else ""} if "pareto" in row else row for row in shown]
-    return results.table(starred, NUMBERS) if wide else results.fitting(starred, NUMBERS, SPARE)[0]
+def _table(of: Sequence[Mapping[str, Any]], wide: bool) -> str:
+    return results.table(rows(of), NUMBERS) if wide else results.fitting(rows(of), NUMBERS, SPARE)[0]
 
 
 def _time(seconds: float) -> str:

@@ -17,6 +17,9 @@ from ..html_report import Commands, Part, Table
 from . import results
 from .results import Row
 
+PNG = "plot.png"
+"""Stands for a file, whose format is that of plots in pages."""
+
 PACKAGES = ("fairseq", "fairseq-fixed", "torch")
 
 
@@ -68,6 +71,16 @@ def _versions() -> str:
         with contextlib.suppress(PackageNotFoundError):  # fairseq is there under one of two names
             found[package] = version(package)
     return ", ".join(f"{name} {number}" for name, number in found.items())
+
+
+def prune(path: str, kept: Mapping[str, str]) -> str:
+    """Return the command that writes the smaller checkpoint.
+
+    >>> prune("full.pt", {"decoder": "0,2"})
+    'layerdrop-prune full.pt --output small.pt --decoder 0,2 --card'
+    """
+    layers = (word for stack, spec in kept.items() for word in (f"--{stack}", spec))
+    return shlex.join(["layerdrop-prune", path, "--output", "small.pt", *layers, "--card"])
 
 
 def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], chosen: int | None = None) -> Table:

@@ -26,10 +26,6 @@ def sections(args: Namespace, report: SearchReport) -> dict[str, Sequence[Part]]
     if report.second is not None:
         rows = search_text.rows(report.second.rows)
         found[f"On {report.second.split}, not searched on"] = [pages.table(rows, search_text.SHOW, chosen=0)]
-    return {**found, "Go on": [Commands(_commands(args, report))]}
-
-
-def _commands(args: Namespace, report: SearchReport) -> str:
-    path = shlex.quote(args.path)
-    prune = " ".join(f"--{stack} {shlex.quote(spec)}" for stack, spec in report.best.items())
-    return f"layerdrop-prune {path} --output small.pt {prune} --card\nlayerdrop-describe {path} small.pt"
+    prune = pages.prune(args.path, report.best)
+    describe = shlex.join(["layerdrop-describe", args.path, "small.pt"])
+    return {**found, "Go on": [Commands(f"{prune}\n{describe}")]}

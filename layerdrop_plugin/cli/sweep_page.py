@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -11,9 +10,7 @@ from ..html_report import Commands, Part, Plot
 from ..sweep import FULL
 from ..sweep_report import SweepReport
 from . import pages, plots, sweep_plots, sweep_tables
-
-PNG = "plot.png"
-"""Stands for a file, whose format is wanted."""
+from .pages import PNG
 
 
 def sections(args: Namespace, report: SweepReport) -> dict[str, Sequence[Part]]:
@@ -28,14 +25,13 @@ def sections(args: Namespace, report: SweepReport) -> dict[str, Sequence[Part]]:
         image = sweep_plots.importance(args, report.importance, report, PNG)
         table = pages.table(*sweep_tables.importance(report.importance))
         found["Importance of layers"] = [Plot(image, "Importance of each layer."), table, *sweep_tables.IMPORTANCE]
-    return {**found, "Go on": ["A smaller checkpoint, of each of these depths:", Commands(_commands(args, report))]}
+    return {**found, "Go on": ["A smaller checkpoint, of each of these depths:", Commands(_commands(report))]}
 
 
-def _commands(args: Namespace, report: SweepReport) -> str:
+def _commands(report: SweepReport) -> str:
     lines = []
     for row in report.measured.rows:
         if row.strategy != FULL:
-            kept = " ".join(f"--{stack} {layer_spec.describe(layers)}" for stack, layers in row.kept.items())
-            path = shlex.quote(report.checkpoints[row.checkpoint])
-            lines.append(f"layerdrop-prune {path} --output small.pt {kept} --card")
+            kept = {stack: layer_spec.describe(layers) for stack, layers in row.kept.items()}
+            lines.append(pages.prune(report.checkpoints[row.checkpoint], kept))
     return "\n".join(dict.fromkeys(lines))

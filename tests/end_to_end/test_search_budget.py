@@ -8,6 +8,7 @@ import re
 
 import pytest
 from shared.searching import folder, inside, read  # noqa: F401  fixture
+from shared.web_pages import Reader
 
 from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.evaluation import part_costs
@@ -31,6 +32,7 @@ def parameters_without(full, layers):
 def test_parameters_of_a_translation_model(argv, full, capsys, folder):
     most = parameters_without(full["transformer"], {"encoder": 2, "decoder": 2})
     options = ["--params", most, "--json", "a.json", "--csv", "a.csv", "--report-subset", "test", "--state", "scores"]
+    options += ["--report", "a.html", "--plot", "a.svg"]
     said = inside(capsys, *argv("transformer"), *options, "--wide")
     found = read("a.json")
     rows = found["ranking"]
@@ -62,7 +64,12 @@ def test_parameters_of_a_translation_model(argv, full, capsys, folder):
     assert lines[-1] == f'--model-overrides "{found["model_overrides"]}"'
     with open("a.csv", newline="") as file:
         assert [row["split"] for row in csv.DictReader(file)] == [row["split"] for row in rows]
-    assert sorted(os.listdir()) == ["a.csv", "a.json", "scores"]
+    assert sorted(os.listdir()) == ["a.csv", "a.html", "a.json", "a.svg", "scores"]
+    page = Reader((folder / "a.html").read_text(encoding="utf-8"))
+    assert page.data == found
+    assert page.of("h2")[1:] == ["Recommended", "On valid", "Quality over speed", "On test, not searched on", "Go on"]
+    assert [row[:4] for row in page.tables[0][1:]] == [list(row.values())[:4] for row in rows]
+    assert page.of("pre")[1] == lines[-1]
 
 
 def test_scores_are_used_again(argv, capsys, folder, monkeypatch):
@@ -160,7 +167,10 @@ def test_plot_and_bleu(argv, capsys, folder):
             "`--dry-run` must go with a budget (--speedup, --latency, --params, --size, --max-loss-increase), "
             "but has --keep.",
         ),
-        (["--speedup", "2", "--plot", "a.pdf"], "`--plot` must be a file that ends in .png, but is 'a.pdf' instead."),
+        (
+            ["--speedup", "2", "--plot", "a.gif"],
+            "`--plot` must be a file that ends in .png, .svg or .pdf, but is 'a.gif' instead.",
+        ),
         (
             ["--speedup", "2", "--plot", "a.png", "--json", "./a.png"],
             "`--plot` must be another file than ./a.png, but is a.png.",

@@ -133,7 +133,10 @@ def test_what_a_search_takes(asked):
 
 
 def test_what_a_search_for_a_loss_takes(asked):
-    """The encoder has the cheaper layers: all splits on the way down are asked about, or, if 4+3 and 3+4 are not within, no other."""
+    """The encoder has the cheaper layers: all splits on the way down are asked about.
+
+    If 4+3 and 3+4 are not within, no other is.
+    """
     question = asked("max_loss_increase", "2%")
     found = budget_search.estimate(question, SECONDS)
     assert [plan.keep for plan in found.plans] == [(4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1)]
