@@ -30,7 +30,9 @@ def remember():
         parsed = OverridesParser.create().parse_overrides(overrides)
         if from_shell or not all(map(is_plain, parsed)):  # from a shell, Hydra's own configuration is wanted too
             return load(self, config_name, overrides, **given)
-        parts = [each for each in parsed if is_part(each, self.repository)]
+        parts, values = [], []
+        for each in parsed:
+            (parts if is_part(each, self.repository) else values).append(each)
         lines = tuple(each.input_line for each in parts)
         key = (config_name, lines, str(self.get_search_path()), *given.items())
         if key not in remembered:
@@ -38,7 +40,7 @@ def remember():
             with open_dict(remembered[key]):
                 del remembered[key]["hydra"]
         composed = copy.deepcopy(remembered[key])
-        self._apply_overrides_to_config([each for each in parsed if each not in parts], composed)
+        self._apply_overrides_to_config(values, composed)
         return composed
 
     @functools.wraps(store)

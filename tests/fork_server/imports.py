@@ -59,7 +59,7 @@ def take_log():
 
 
 def learn_to_parse():
-    """Let Hydra learn the grammar and the usual configurations: half a second in each process that parses."""
+    """Let Hydra learn the grammar and usual configurations, which takes half a second in each process that parses."""
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 

@@ -13,7 +13,6 @@ cldr_pairs = pytest.importorskip("cldr_pairs", reason="needs babel")
 make_data = pytest.importorskip("make_data", reason="needs sentencepiece")
 scores = pytest.importorskip("scores", reason="needs sacrebleu")
 perplexities = pytest.importorskip("perplexities", reason="needs sacrebleu")
-plot = pytest.importorskip("plot", reason="needs matplotlib")
 import watch  # noqa: E402
 
 FULL = scores.Score("with LayerDrop", 6, 2_000_000, 90.0, 100.0)
@@ -112,6 +111,7 @@ def test_scores_are_read_back_as_written():
 
 
 def test_the_plot_is_a_png(tmp_path):
+    plot = pytest.importorskip("plot", reason="needs matplotlib")  # late: it takes a second
     plot.draw([FULL, HALF], tmp_path / "scores.png")
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 

@@ -27,10 +27,9 @@ class Source:
     def __iter__(self):
         return (self.make(number) for number in itertools.count())
 
-def full(queue):
-    while not queue.full():
+def wait_until_full(queue):
+    while not queue.not_full._waiters:  # one more is made, for which there is no room
         time.sleep(0.01)
-    time.sleep(0.05)  # and one more is made, for which there is no room
 
 def in_torch():
     square = torch.rand(500, 500)
@@ -40,7 +39,7 @@ def waiting_for_room():
     iterators = [BufferedIterator(size, Source(lambda number: number)) for size in (1, 3)]
     for iterator in iterators:
         next(iterator)
-        full(iterator._queue)
+        wait_until_full(iterator._queue)
 
 def stuck():
     reading_ahead.SECONDS = 0.1
