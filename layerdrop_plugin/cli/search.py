@@ -73,7 +73,9 @@ def _search(parser: Parser, args: Namespace, budget: Budget | None, fairseq_argv
             ranked = layer_search.run(plan, measure, len(batches))
         if first:
             cost = measure.counted()
-            report = search_report.report(plan, scoring, ranked, cost, args.bleu, args.report_subset, second)
+            split = args.report_subset
+            with progress(search_report.work(plan, ranked, args.bleu, bool(split)), "set", args.quiet) as bar:
+                report = search_report.report(plan, scoring, ranked, cost, args.bleu, split, second, bar.update)
             try:
                 results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
                 if args.report is not None:

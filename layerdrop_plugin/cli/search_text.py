@@ -45,6 +45,9 @@ def show(parser: Parser, report: SearchReport, wide: bool) -> None:
     print(head(report))
     print(_table(report.ranking, wide))
     print(cost(report))
+    equal = same_layers(report.ranking)
+    if equal:
+        print(equal)
     if wide:
         print(HALVES)
     if report.second is not None:
@@ -70,6 +73,20 @@ def cost(report: SearchReport) -> str:
         apart = took.one_by_one * report.batches
         return f"{number}: {evaluations}; {apart:,} if sets did not share what they begin with"
     return f"{number}: {evaluations}; exhaustive: {took.exhaustive * report.batches:,}"
+
+
+def same_layers(ranking: Sequence[Row]) -> str:
+    """Say which rows are of the same layers; nothing if there are none.
+
+    >>> scores = (1.0, 2.0, None, None, None)
+    >>> same_layers([Row(name, {"decoder": "0,2"}, *scores) for name in ("4", "every_other:2")])
+    'the same layers: 4 = every_other:2'
+    """
+    ranks: dict[tuple[str, ...], list[str]] = {}
+    for row in ranking:
+        ranks.setdefault(tuple(row.specs.values()), []).append(row.rank)
+    several = [" = ".join(names) for names in ranks.values() if len(names) > 1]
+    return f"the same layers: {', '.join(several)}" if several else ""
 
 
 def rows(of: Sequence[Row]) -> list[results.Row]:

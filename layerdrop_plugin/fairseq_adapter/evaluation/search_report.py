@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Callable
 
 from ... import layer_spec, search, search_cost
 from ...candidates import Candidate, count_candidates
@@ -27,6 +28,7 @@ def report(
     bleu: bool = False,
     report_split: str | None = None,
     report_batches: Sequence[Sample] = (),
+    done: Callable[[int], Any] = lambda count: None,
 ) -> SearchReport:
     """Return the results of a search.
 
@@ -37,6 +39,7 @@ def report(
         bleu: whether the ten best, the references and full depth get BLEU scores, on the batches searched on.
         report_split: the name of `report_batches`, not searched on, for the winner, Every Other, the learned set if
             there is one, and full depth.
+        done: is called with 1 after each set that got a BLEU score or was scored on the second split.
     """
     known = {r.candidate: r for r in ranked}
     references = {name: known.get(c) or scoring.totals(c) for name, c in plan.named.items()}
@@ -49,7 +52,10 @@ def report(
     rows = [_row(name, r, plan, scoring) for name, r in shown.items()]
     if bleu:
         candidates = [r.candidate for r in shown.values()]
-        score_of = {candidate: _bleu(plan, scoring, candidate) for candidate in dict.fromkeys(candidates)}
+        score_of = {}
+        for candidate in dict.fromkeys(candidates):
+            score_of[candidate] = _bleu(plan, scoring, candidate)
+            done(1)
         rows = [replace(row, bleu=score_of[candidate]) for row, candidate in zip(rows, candidates)]
     return SearchReport(
         stacks=dict(zip(plan.stacks, plan.depths)),
@@ -66,8 +72,14 @@ def report(
         ranking=rows,
         cost=_cost(plan, scoring, counted),
         warnings=[*_at_chance(scoring, [*ranked, *full.values()]), *_warnings(plan, ranked, references)],
-        second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches),
+        second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches, done),
     )
+
+
+def work(plan: Plan, ranked: Sequence[Ranked], bleu: bool, second: bool) -> int:
+    """Return how many sets, at most, `report` calls `done` for."""
+    shown = min(len(ranked), search.FINALISTS) + len(plan.named) + 1
+    return bleu * shown + second * (2 + len(ON_THE_SECOND_SPLIT))
 
 
 def kept_layers(plan: Plan, scoring: Scoring, candidate: Candidate) -> dict[str, Sequence[int]]:
@@ -155,9 +167,19 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} bits"
 
 
-def _second_split(plan: Plan, scoring: Scoring, best: Ranked, split: str, batches: Sequence[Sample]) -> SecondSplit:
+def _second_split(
+    plan: Plan,
+    scoring: Scoring,
+    best: Ranked,
+    split: str,
+    batches: Sequence[Sample],
+    done: Callable[[int], Any],
+) -> SecondSplit:
     other = Scoring(scoring.evaluation, plan, batches)
     references = {name: c for name, c in plan.named.items() if name.partition(":")[0] in ON_THE_SECOND_SPLIT}
     shown: dict[str, Candidate] = {"1": best.candidate, **references, "full": plan.full}
-    totals = {candidate: other.totals(candidate) for candidate in dict.fromkeys(shown.values())}
+    totals = {}
+    for candidate in dict.fromkeys(shown.values()):
+        totals[candidate] = other.totals(candidate)
+        done(1)
     return SecondSplit(split, [_row(rank, totals[c], plan, other) for rank, c in shown.items()])

@@ -342,7 +342,10 @@ def test_learned_layers_are_on_the_second_split_too_and_what_is_equal_is_scored_
     scored, totals = [], layer_search.Scoring.totals
     monkeypatch.setattr(layer_search.Scoring, "totals", lambda self, c: scored.append(c) or totals(self, c))
     options = {"report_split": "test", "report_batches": model.batches("test")}
-    rows = search_report.report(plan, scoring, found, scoring.counters, **options).second.rows
+    done = []
+    rows = search_report.report(plan, scoring, found, scoring.counters, **options, done=done.append).second.rows
+    assert sum(done) == len({found[0].candidate, ((0, 2),), ((0, 1, 2, 3),)})
+    assert sum(done) <= search_report.work(plan, found, bleu=False, second=True) == 4
     assert [row.rank for row in rows] == ["1", "every_other:2", "learned:2", "full"]
     assert rows[1].loss == rows[2].loss
     full, best, half = ((0, 1, 2, 3),), found[0].candidate, ((0, 2),)
