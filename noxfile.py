@@ -6,6 +6,8 @@ about 5 GB there, and stays in `.nox` for the next run. CONTRIBUTING.md says how
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -14,9 +16,19 @@ nox.options.reuse_venv = "yes"
 TORCH = {"3.9": "2.8.0", "3.10": "2.13.0", "3.11": "2.13.0", "3.12": "2.13.0", "3.13": "2.13.0"}
 """The newest torch for each Python that scripts/setup.sh installs."""
 
-NEEDED_BY_FAIRSEQ = ("bitarray", "cffi", "cython", "hydra-core==1.3.2", "numpy", "omegaconf==2.3.0", "regex")
+NEEDED_BY_FAIRSEQ = (
+    "bitarray",
+    "cffi",
+    "cython",
+    "hydra-core==1.3.2",
+    "numpy",
+    "omegaconf==2.3.0",
+    "regex",
+    "requests",
+)
 """What scripts/setup.sh installs instead of fairseq's own pins."""
 
+HELP = "fairseq-train --user-dir layerdrop_plugin --arch layerdrop_transformer --help"
 TESTS = ("tests/core", "tests/cli", "tests/scripts", "tests/adapter", "tests/end_to_end/test_pass.py")
 
 
@@ -48,6 +60,28 @@ def fork(session: nox.Session) -> None:
     install_all(session, "torch==2.13.0", "fairseq-fixed==0.12.3.1")
     install(session, "packaging", "scikit-learn")  # which it imports
     run_tests(session, extras="ctranslate2,huggingface,")
+
+
+@nox.session(python="3.11")
+@nox.parametrize("way", ["pip", "old_pip", "uv"])
+def install_lines(session: nox.Session, way: str) -> None:
+    """Install the wheel as README says, without scripts/setup.sh, and see that fairseq's commands know it."""
+    folder = session.create_tmp()
+    session.install("--quiet", "build", "uv", *(["pip<24.1"] if way == "old_pip" else ["pip>=25"]))
+    session.run("python", "-m", "build", "--quiet", "--wheel", "--outdir", folder, ".")
+    (wheel,) = Path(folder).glob("*.whl")
+    if way == "pip":
+        session.install(f"{wheel}[fairseq]")
+    elif way == "old_pip":
+        session.install(str(wheel))
+        session.install("fairseq==0.12.2")
+    else:
+        override = Path(folder) / "override.txt"
+        override.write_text("hydra-core==1.3.2\nomegaconf==2.3.0\n")
+        session.run("uv", "pip", "install", "--override", str(override), str(wheel), "fairseq==0.12.2")
+    with session.chdir(folder):  # no checkout in the working directory
+        session.run("python", "-m", "layerdrop_plugin")
+        session.run(*HELP.split(), silent=True)
 
 
 @nox.session(venv_backend="none")

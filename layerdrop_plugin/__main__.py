@@ -33,7 +33,7 @@ def main() -> None:
     if asked:
         sys.exit(_refuse(asked))
     if find_spec("fairseq") is None:
-        print(f"layerdrop_plugin {__version__}: fairseq is not installed here; scripts/setup.sh makes a .venv with it")
+        print(f"layerdrop_plugin {__version__}: {message.no_fairseq()}")
         return
     _print_table("layerdrop_plugin " + __version__, versions())
     _print_table("Patches in place", _patches() or {"none": "nothing is at fault here"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable
 
 VALUE, LINE = 200, 1000
@@ -55,6 +56,14 @@ def cut(text: str, most: int = VALUE) -> str:
         return text
     half = (most - len("...")) // 2
     return f"{text[:half]}...{text[-half:]}"
+
+
+def no_fairseq() -> str:
+    """Return a sentence for an environment without fairseq; before Python 3.11, the extra does not bring it."""
+    way = 'pip install "layerdrop_plugin[fairseq]"'
+    if sys.version_info < (3, 11):
+        way = 'pip install "pip<24.1" && pip install fairseq==0.12.2 requests'
+    return f"fairseq must be installed for this: {way}"
 
 
 def first_sentence(text: str) -> str:

@@ -27,7 +27,7 @@ fill() {
     if [ -n "${TORCH:-}" ] || ! installed "torch>=1.13"; then pip $torch_quiet "${TORCH:-torch>=1.13,<2.14}"; fi
     say "3/5 what fairseq needs"
     if installed "torch<2.3"; then numpy="numpy<2"; fi  # older ones were built for numpy 1
-    pip $quiet --only-binary numpy "$numpy" bitarray cffi cython hydra-core==1.3.2 omegaconf==2.3.0 regex
+    pip $quiet --only-binary numpy "$numpy" bitarray cffi cython hydra-core==1.3.2 omegaconf==2.3.0 regex requests
     say "4/5 this package, and what the demonstration, the recipes and the tests need"
     pip $quiet --editable ".[demo,recipes,test${all:+,ctranslate2,huggingface,plot,speech}]"
     say "5/5 fairseq 0.12.2 (compiles for about a minute)"

@@ -246,4 +246,4 @@ def needing_fairseq() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in ("fairseq", "omegaconf"):
             raise
-        raise ValueError("fairseq must be installed for this; scripts/setup.sh makes a .venv with it.") from None
+        raise ValueError(message.no_fairseq()) from None

@@ -12,6 +12,7 @@ import torch
 from fork_server import programs
 
 import layerdrop_plugin
+from layerdrop_plugin import message
 from layerdrop_plugin.fairseq_adapter import compat
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,4 @@ def test_without_fairseq_it_is_one_line(tmp_path):
     # -S leaves site-packages out, and with it fairseq
     output = report(ROOT, "-S")
     version = layerdrop_plugin.__version__
-    assert output == (
-        f"layerdrop_plugin {version}: fairseq is not installed here; scripts/setup.sh makes a .venv with it\n"
-    )
+    assert output == (f"layerdrop_plugin {version}: {message.no_fairseq()}\n")

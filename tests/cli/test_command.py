@@ -10,7 +10,7 @@ import pytest
 
 from layerdrop_plugin import __version__
 from layerdrop_plugin.cli import average, describe, export, prune, search, sweep, umbrella
-from layerdrop_plugin.cli.command import parse_evaluation, parse_with_checkpoint, progress
+from layerdrop_plugin.cli.command import needing_fairseq, parse_evaluation, parse_with_checkpoint, progress
 
 ALL = (average, describe, export, prune, search, sweep, umbrella)
 TO = ["--to", "ctranslate2"]
@@ -89,6 +89,21 @@ def test_describe_takes_the_names_of_fairseqs_commands(argv, monkeypatch):
 def test_average_takes_them_without_a_name_too(argv, capsys):
     line = "layerdrop-average: error: `--inputs` must be the file of a checkpoint, but a.pt does not exist.\n"
     assert ended(capsys, average.main, *argv, "-o", "out.pt") == (2, "", line)
+
+
+@pytest.mark.parametrize(
+    ("version", "way"),
+    [
+        ((3, 11), 'pip install "layerdrop_plugin[fairseq]"'),
+        ((3, 10), 'pip install "pip<24.1" && pip install fairseq==0.12.2 requests'),
+    ],
+)
+@pytest.mark.parametrize("lacking", ["fairseq", "omegaconf"])
+def test_without_fairseq(version, way, lacking, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(ValueError) as error, needing_fairseq():
+        raise ModuleNotFoundError(name=lacking)
+    assert str(error.value) == f"fairseq must be installed for this: {way}"
 
 
 def test_quiet_shows_neither_warnings_nor_progress(capsys):

@@ -68,7 +68,7 @@ def test_contributing_names_every_session():
 
 def test_the_sessions_install_what_set_up_installs():
     line = re.search(r'"\$numpy" (bitarray .*)$', read("scripts/setup.sh"), re.MULTILINE)[1]
-    needed = re.search(r"^NEEDED_BY_FAIRSEQ = \((.*)\)$", read("noxfile.py"), re.MULTILINE)[1]
+    needed = re.search(r"^NEEDED_BY_FAIRSEQ = \((.*?)\)$", read("noxfile.py"), re.MULTILINE | re.DOTALL)[1]
     assert sorted([*shlex.split(line), "numpy"]) == sorted(re.findall(r'"(.+?)"', needed))
 
 

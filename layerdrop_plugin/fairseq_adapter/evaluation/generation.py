@@ -120,7 +120,7 @@ def _metric(scoring: Any) -> Any:
     try:
         from sacrebleu.metrics import BLEU
     except ImportError:
-        raise ValueError("`--bleu` needs sacrebleu: pip install 'sacrebleu>=2.0'.") from None
+        raise ValueError('`--bleu` needs sacrebleu: pip install "layerdrop_plugin[bleu]".') from None
     name = scoring._name if scoring is not None else "bleu"
     if name not in ("bleu", "sacrebleu"):
         raise ValueError(f"`--scoring` must be sacrebleu or left out with --bleu, but is {name!r} instead.")

@@ -174,4 +174,4 @@ def test_without_sacrebleu(translation, monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(ValueError) as error:
         generation.check(translation[0])
-    assert str(error.value) == "`--bleu` needs sacrebleu: pip install 'sacrebleu>=2.0'."
+    assert str(error.value) == '`--bleu` needs sacrebleu: pip install "layerdrop_plugin[bleu]".'
