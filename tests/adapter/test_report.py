@@ -36,7 +36,7 @@ def test_it_tells_versions_patches_and_the_path(fork_server):
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_do_not_import_fairseq(option):
-    command = [sys.executable, "-X", "importtime", "-m", "layerdrop_plugin", option]
+    command = [sys.executable, "-Ximporttime", "-m", "layerdrop_plugin", option]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     shown = {"--help": "usage: python -m layerdrop_plugin [--help] [--version]\n", "--version": "layerdrop_plugin "}
     assert done.stdout.startswith(shown[option])

@@ -189,6 +189,7 @@ def trained(command, data, glue, tmp_path_factory):
         launch, _ = commands_of(CONFIGS / "tiny" / f"{name}.yaml")
         launch[2], launch[5] = CONFIGS / "tiny", f"task.data={place}"
         command(*launch, "optimization.max_update=3", cwd=folder)
+    assert [path.name for path in folder.iterdir()] == ["results"]  # no log where the command runs
     return {name: torch.load(folder / f"results/tiny-yaml/{name}/checkpoint_last.pt") for name in [*places, "finetune"]}
 
 
