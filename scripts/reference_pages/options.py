@@ -14,7 +14,8 @@ TEXT = """\
 
 `fairseq-train` has them with `--user-dir layerdrop_plugin` and an architecture of ours. With underscores they are
 keys in YAML and, but for those of the criterion, in `--model-overrides`. Commands that evaluate take
-`encoder_layers_to_keep` and `decoder_layers_to_keep` of every model.
+`encoder_layers_to_keep` and `decoder_layers_to_keep` of every model. With `--help` behind `--user-dir` and `--arch`,
+`fairseq-train` shows them, too.
 
 `P` is a [rate](specifications.md#rates), `LAYERS` names [layers](specifications.md#layers), `DEPTHS` names
 [depths](specifications.md#depths). `learned:K`, `every_other:K` and the like are explained there.
