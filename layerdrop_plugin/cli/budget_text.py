@@ -93,9 +93,10 @@ def head(report: BudgetReport) -> str:
 
 def recommended(report: BudgetReport) -> str:
     """Say which split was chosen, and its speed, measured and promised."""
-    chosen = report.chosen
+    chosen, same = report.chosen, report.same_length
+    length = "" if same is None else f" ({same:.2f} for translations as long as the full model's)"
     promised = f"promised {chosen.promised_speedup:.2f} ({100 * report.off:+.1f}%)"
-    return f"{chosen.split} layers, {chosen.speedup:.2f} times as fast, {promised}"
+    return f"{chosen.split} layers, {chosen.speedup:.2f} times as fast{length}, {promised}"
 
 
 def rows(of: Sequence[Mapping[str, Any]]) -> list[results.Row]:

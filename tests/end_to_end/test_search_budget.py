@@ -18,7 +18,7 @@ from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
 @pytest.fixture
 def argv(full, data, monkeypatch):
     """A function from a family to the arguments of a search that is quick, with rough times."""
-    monkeypatch.setattr(part_costs, "REPEATS", 1)
+    monkeypatch.setattr(part_costs, "REPEATS", (1, 1))
     monkeypatch.setattr(part_costs, "TIMED", 1)
     return lambda family: [data[family], "--path", full[family], "--cpu", "--num-batches", 2, "--max-len-b", 5]
 
@@ -51,7 +51,8 @@ def test_parameters_of_a_translation_model(argv, full, capsys, folder):
     assert found["budget"] == {"kind": "params", "value": str(most)}
     assert [len(best[stack].split(",")) for stack in ("encoder", "decoder")] == list(map(int, best["split"].split("+")))
     assert (rows[0]["speedup"], rows[0]["promised_speedup"]) == (1.0, 1.0)
-    assert found["measured_above_promised"] == best["speedup"] / best["promised_speedup"] - 1
+    measured = found["measured_speedup_same_length"]
+    assert found["measured_above_promised"] == measured / best["promised_speedup"] - 1
     assert [row["choice"] for row in found["report"]["rows"]] == ["best", "every_other"]
     lines = said.out.splitlines()
     assert lines[0].startswith(f"--params {most}: 2 splits searched, 2 batches, 1 of them timed, on cpu, ")
@@ -60,7 +61,11 @@ def test_parameters_of_a_translation_model(argv, full, capsys, folder):
     assert lines[2].split() == [headers.get(name, name) for name in rows[0]]
     assert found["kept"] == found["best"]
     assert [line.split()[:2] for line in lines[3:7]] == [[row["split"], row["choice"]] for row in rows]
-    assert lines[-2].startswith(f"recommended: {best['split']} layers, {best['speedup']:.2f} times as fast, promised ")
+    assert lines[-2] == (
+        f"recommended: {best['split']} layers, {best['speedup']:.2f} times as fast ({measured:.2f} for translations as "
+        f"long as the full model's), promised {best['promised_speedup']:.2f} "
+        f"({100 * found['measured_above_promised']:+.1f}%)"
+    )
     assert lines[-1] == f'--model-overrides "{found["model_overrides"]}"'
     with open("a.csv", newline="") as file:
         assert [row["split"] for row in csv.DictReader(file)] == [row["split"] for row in rows]

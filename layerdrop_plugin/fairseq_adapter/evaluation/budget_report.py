@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ... import layer_spec, search
-from ...budget import SPEED
 from ...budget_report import BEST, EVERY_OTHER, FULL, BudgetReport, Row, with_pareto
 from ...candidates import Candidate
 from ...sweep import name_of
@@ -56,6 +55,11 @@ def report(
         asked.whole.metric,
     )
     chosen = rows[1 + next(i for i, one in enumerate(result.found) if one is result.chosen)]
+    same_length = None
+    if part_costs.translates(asked.evaluation):
+        pair = [candidates[0], scoring.whole(result.chosen.best.candidate)]
+        before, after = part_costs.seconds(asked.evaluation, pair, timed_batches, translating=True)
+        same_length = before / after
     whole = kept_layers(asked.whole, scoring, result.chosen.best.candidate)
     return BudgetReport(
         budget=asked.budget,
@@ -74,6 +78,7 @@ def report(
         layer_evaluations=int(counted.get("layer_evaluations", 0)),
         seconds=counted.get("seconds", 0.0),
         warnings=_warnings(asked, result, rows[0], chosen),
+        same_length=same_length,
         second=None if second_split is None else _second(asked, result, second_split, second),
     )
 
@@ -119,11 +124,11 @@ def _warnings(asked: Asked, result: Result, full: Row, chosen: Row) -> list[str]
     warnings = []
     longer = chosen.tokens / full.tokens - 1
     budget = asked.budget
-    missed = {"speedup": chosen.speedup / budget.amount - 1, "latency": budget.amount / chosen.seconds - 1}
-    if budget.kind in SPEED and missed[budget.kind] < -CLOSE:
+    missed = {"speedup": chosen.speedup / budget.amount, "latency": budget.amount / chosen.seconds}.get(budget.kind, 1)
+    if missed < 1 - CLOSE:
         measured = f"{chosen.speedup:.2f}" if budget.kind == "speedup" else f"{1000 * chosen.seconds:.3g} ms"
-        why = f", its translations have {100 * longer:.0f}% more tokens" if longer > CLOSE else ""
-        warnings.append(f"{asked.option} {budget.text} is missed when measured, by {measured}{why}.")
+        more = f", as its translations have {100 * longer:.0f}% more tokens" if longer > CLOSE else ""
+        warnings.append(f"{asked.option} {budget.text} is missed when measured, with {measured}{more}; ask for more.")
     others = [one for one in result.found if one is not result.chosen]
     differences = [search.difference(result.chosen.best, one.best, asked.whole.metric) for one in others]
     noisy = sum(d.is_noise for d in differences if d.better >= 0)

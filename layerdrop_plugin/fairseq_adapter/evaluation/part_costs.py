@@ -12,13 +12,13 @@ from ...candidates import Candidate
 from ...cost_model import CostModel, Split
 from . import generation, replay
 from .evaluation import Evaluation, Sample
-from .running_cost import Timed, Turn, evaluate, in_alternation
+from .running_cost import Step, Timed, Turn, evaluate, in_alternation
 
 TIMED = 8
 """Speed is measured on at most so many batches."""
 
-REPEATS = 5
-"""Each is run so many times; the median counts."""
+REPEATS, ENOUGH = (5, 25), 5.0
+"""Each is run at least and at most so many times, as many as `ENOUGH` seconds have room for; the median counts."""
 
 
 class PartCosts(NamedTuple):
@@ -61,9 +61,7 @@ def in_use(evaluation: Evaluation, candidates: Sequence[Candidate], batches: Seq
     """Return for each candidate, all stacks in it, the tokens and seconds of each batch, as a user's it is run."""
     turns = [Turn(evaluation, candidate, batches) for candidate in candidates]
     step = generation.time_generation if translates(evaluation) else evaluate
-    for turn in turns:  # everything is warm then
-        in_alternation([turn._replace(batches=batches[:1])], 1, lambda turn, _: step(turn.evaluation, turn.batches[0]))
-    return in_alternation(turns, REPEATS, lambda turn, number: step(turn.evaluation, turn.batches[number]))
+    return _repeated(turns, lambda turn, number: step(turn.evaluation, turn.batches[number]))
 
 
 def sentences_in(batches: Sequence[Sample]) -> int:
@@ -74,19 +72,20 @@ def sentences_in(batches: Sequence[Sample]) -> int:
 def _measure(evaluation: Evaluation, stacks: Sequence[str], batches: Sequence[Sample]) -> PartCosts:
     depths = [len(stack) for stack in evaluation.stacks.values()]
     splits = cost_model.probes(depths, [name in stacks for name in evaluation.stacks])
-    evaluated = _timed(evaluation, splits, batches, translating=False)
-    used = _timed(evaluation, splits, batches, translating=True) if translates(evaluation) else evaluated
+    candidates = [every_other(evaluation, split) for split in splits]
+    evaluated = seconds(evaluation, candidates, batches, translating=False)
+    used = seconds(evaluation, candidates, batches, translating=True) if translates(evaluation) else evaluated
     sentences = sentences_in(batches)
     return PartCosts(
-        cost_model.fit({split: seconds / sentences for split, seconds in used.items()}),
-        cost_model.fit({split: seconds / len(batches) for split, seconds in evaluated.items()}),
+        cost_model.fit({split: total / sentences for split, total in zip(splits, used)}),
+        cost_model.fit({split: total / len(batches) for split, total in zip(splits, evaluated)}),
     )
 
 
-def _timed(
-    evaluation: Evaluation, splits: Sequence[Split], batches: Sequence[Sample], translating: bool
-) -> dict[Split, float]:
-    """Return the seconds that all batches take at each split; beam search goes the way of the first split."""
+def seconds(
+    evaluation: Evaluation, candidates: Sequence[Candidate], batches: Sequence[Sample], translating: bool
+) -> list[float]:
+    """Return what all batches take with each of the candidates; beam search goes the way of the first one."""
     ways: dict[int, replay.Steps] = {}
 
     def step(turn: Turn, number: int) -> tuple[int, float]:
@@ -95,13 +94,19 @@ def _timed(
             return evaluate(evaluation, batch)
         return generation.time_generation(evaluation, batch, lambda generator: replay.replay(generator, ways[number]))
 
-    turns = [Turn(evaluation, _every_other(evaluation, split), batches) for split in splits]
     if translating:
-        with evaluation.running(dict(zip(evaluation.stacks, turns[0].candidate))):
+        with evaluation.running(dict(zip(evaluation.stacks, candidates[0]))):
             ways.update((number, _way(evaluation, batch)) for number, batch in enumerate(batches))
-    in_alternation([turn._replace(batches=batches[:1]) for turn in turns], 1, step)
-    timed = in_alternation(turns, REPEATS, step)
-    return {split: sum(one.seconds) for split, one in zip(splits, timed)}
+    turns = [Turn(evaluation, candidate, batches) for candidate in candidates]
+    return [sum(one.seconds) for one in _repeated(turns, step)]
+
+
+def _repeated(turns: Sequence[Turn], step: Step) -> list[Timed]:
+    """Return what each turn's batches take, after a first batch of each that warms everything up."""
+    first = in_alternation([turn._replace(batches=turn.batches[:1]) for turn in turns], 1, step)
+    once = sum(sum(one.seconds) * len(turn.batches) for one, turn in zip(first, turns))
+    least, most = REPEATS
+    return in_alternation(turns, max(least, min(most, int(ENOUGH / max(once, 1e-9)))), step)
 
 
 def _way(evaluation: Evaluation, batch: Sample) -> replay.Steps:
@@ -111,5 +116,6 @@ def _way(evaluation: Evaluation, batch: Sample) -> replay.Steps:
     return steps
 
 
-def _every_other(evaluation: Evaluation, split: Split) -> Candidate:
+def every_other(evaluation: Evaluation, split: Split) -> Candidate:
+    """Return so many layers of each stack, evenly spaced."""
     return tuple(selection.every_other(len(stack), keep) for stack, keep in zip(evaluation.stacks.values(), split))

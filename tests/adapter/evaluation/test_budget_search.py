@@ -133,10 +133,7 @@ def test_what_a_search_takes(asked):
 
 
 def test_what_a_search_for_a_loss_takes(asked):
-    """The encoder has the cheaper layers: all splits on the way down are asked about.
-
-    If 4+3 and 3+4 are not within, no other is.
-    """
+    """All splits on the way down are asked about; if 4+3 and 3+4 are not within, no other."""
     question = asked("max_loss_increase", "2%")
     found = budget_search.estimate(question, SECONDS)
     assert [plan.keep for plan in found.plans] == [(4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1)]
@@ -168,7 +165,7 @@ def test_beam_search_goes_the_same_way_with_fewer_layers(full, data):
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm"])
 def test_the_costs_are_those_of_the_layers_that_run(full, data, monkeypatch, family):
     """By a clock that a layer moves on when it runs: 1 ms in the encoder, 4 ms in the decoder; 2 ms is the rest."""
-    monkeypatch.setattr(part_costs, "REPEATS", 1)
+    monkeypatch.setattr(part_costs, "REPEATS", (1, 1))
     model = load(full[family], data[family], "--beam", 2, "--max-len-b", 9)
     batches = model.batches("valid")[:2]
     now = [0.0]
