@@ -7,6 +7,7 @@ import inspect
 import textwrap
 from typing import Any
 
+import layerdrop_plugin
 from layerdrop_plugin import depths, dropping, layer_spec, layer_stack, masks, rates, selection
 
 from .markdown import docstring
@@ -26,6 +27,7 @@ families](../families.md). [An example](../how-to/prune-at-load.md#from-python).
 
 """
 SHOWN: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (layerdrop_plugin.running, ()),
     (dropping.LayerDropStack, ("set_num_updates", "one_pass", "take_share", "rates", "learned_rates", "rates_now")),
     (layer_stack.LayerStack, ("running", "instead", "running_layers")),
     (dropping.Dropping, ()),

@@ -106,9 +106,10 @@ def test_a_training_builds_the_pruned_model(name):
     )
 
 
-def test_yaml_of_a_model_of_fairseqs_own_may_ask_for_layers():
+@pytest.mark.parametrize("name", ["wav2vec2", "hubert"])
+def test_yaml_of_a_model_of_fairseqs_own_may_ask_for_layers(name):
     """Although its dataclass has no option for that; of our other options it has none, either."""
-    options = {"_name": "wav2vec2", "encoder_layers": 4, "encoder_layers_to_keep": "0,3"}
+    options = {"_name": name, "encoder_layers": 4, "encoder_layers_to_keep": "0,3"}
     cfg = OmegaConf.create({"common": {"user_dir": None}, "model": options})
     initialize.add_defaults(cfg)
     assert (cfg.model.encoder_layers_to_keep, cfg.model.dropout) == ("0,3", 0.1)
@@ -116,7 +117,7 @@ def test_yaml_of_a_model_of_fairseqs_own_may_ask_for_layers():
     with pytest.raises(ValueError) as error:
         initialize.add_defaults(cfg)
     assert str(error.value) == (
-        "`model.encoder_headdrop` must be left out for wav2vec2, which is fairseq's, or go with layerdrop_wav2vec2."
+        f"`model.encoder_headdrop` must be left out for {name}, which is fairseq's, or go with layerdrop_{name}."
     )
 
 

@@ -199,4 +199,4 @@ def test_commands_that_take_a_file_take_the_folder_that_defines_its_model(tmp_pa
     cli.prune.main([path, "-o", small, "--encoder", "0,3", "--user-dir", str(folder)])
     assert capsys.readouterr().err == ""  # fairseq could load it
     cli.describe.main([small, "--user-dir", str(folder)])
-    assert "encoder       2 layers, pruned to 0,3 of 4" in capsys.readouterr().out
+    assert "encoder       2 layers, pruned to [0,3] of 4" in capsys.readouterr().out
