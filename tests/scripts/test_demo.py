@@ -110,13 +110,17 @@ def test_scores_are_read_back_as_written():
     assert scores.from_tsv(scores.to_tsv([FULL, HALF])) == [FULL, HALF]
 
 
-def test_the_plot_is_a_png(tmp_path):
-    plot = pytest.importorskip("plot", reason="needs matplotlib")  # late: it takes a second
+@pytest.fixture
+def plot():
+    return pytest.importorskip("plot", reason="needs matplotlib")  # late: it takes a second
+
+
+def test_the_plot_is_a_png(plot, tmp_path):
     plot.draw([FULL, HALF], tmp_path / "scores.png")
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_plot_says_what_it_shows(monkeypatch):
+def test_the_plot_says_what_it_shows(plot, monkeypatch):
     figures = []
     monkeypatch.setattr(plot.plot_style, "image", lambda figure, path: figures.append(figure) or b"")
     plot.draw([FULL, HALF], Path("/dev/null"))
