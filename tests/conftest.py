@@ -35,8 +35,13 @@ from shared.tiny_models import (  # noqa: F401  fixtures
 
 ROOT = Path(__file__).parents[1]
 
-LONGEST = ("restart", "ddp", "demo", "recipe_roberta", "learning", "search_interrupted", "structured_dropout")
-"""End-to-end tests that take longest."""
+FIRST = (
+    "end_to_end/test_ddp.py",
+    "adapter/modeling/test_text_models.py",  # needs no server of forks, which takes ten seconds to start
+    *(f"end_to_end/test_{name}.py" for name in ("restart", "readme", "demo", "recipe_roberta", "learning", "pass")),
+    *(f"end_to_end/test_{name}.py" for name in ("speech", "search_interrupted", "structured_dropout")),
+)
+"""Tests that take longest."""
 
 
 def pytest_configure():
@@ -46,7 +51,7 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     """Let several workers begin with what takes longest."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        paths = [ROOT / "tests" / "end_to_end" / f"test_{name}.py" for name in LONGEST]
+        paths = [ROOT / "tests" / name for name in FIRST]
         items.sort(key=lambda item: paths.index(item.path) if item.path in paths else len(paths))
 
 

@@ -94,11 +94,11 @@ import fairseq
 
 
 @pytest.fixture(scope="session")
-def stock():
-    """A function that runs Python code with fairseq as it is: the plugin is not imported."""
+def stock(command):
+    """A function that runs Python code with fairseq as it is: the plugin is not imported, nor is it in the server."""
 
     def run(code, *argv, status=0):
         never = "\nassert 'layerdrop_plugin' not in sys.modules\n"
-        return run_command("python", "-W", "ignore", "-c", STOCK + code + never, *argv, status=status, real=True)
+        return command("python", "-W", "ignore", "-c", STOCK + code + never, *argv, status=status)
 
     return run
