@@ -42,7 +42,7 @@ def add_options(parser: Parser) -> None:
     group.add_argument(
         "--dry-run", action="store_true", help="print the splits, and about how long the search takes, and end"
     )
-    group.add_argument("--plot", metavar="FILE.png", help="draw quality over measured speed (.png, .svg or .pdf)")
+    group.add_argument("--plot", metavar="FILE", help="draw quality over measured speed (.png, .svg or .pdf)")
 
 
 def check(args: Namespace) -> budget.Budget | None:
@@ -73,6 +73,6 @@ def _check_plot(args: Namespace) -> None:
         return
     atomic.check_file(args.plot, args.force, "--plot")
     plots.check(args.plot, "--plot")
-    for other in (args.path, args.json, args.csv, args.report, args.state):
+    for other in (args.path, args.json, args.csv, args.state):
         if other is not None and realpath(args.plot) == realpath(other):
             raise ValueError(f"`--plot` must be another file than {other}, but is {args.plot}.")

@@ -167,11 +167,3 @@ def logarithmic_where_wide(axes: Any) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _pyplot() -> Any:
-    return plot_style.pyplot()
-
-
-def _png(figure: Any) -> bytes:
-    return plot_style.image(figure, ".png")
