@@ -71,7 +71,7 @@ def report(
         model_overrides=plan.model_overrides(best.candidate),
         ranking=rows,
         cost=_cost(plan, scoring, counted),
-        warnings=[*_at_chance(scoring, [*ranked, *full.values()]), *_warnings(plan, ranked, references)],
+        warnings=_at_chance(scoring, [*ranked, *full.values()]) or _warnings(plan, ranked, references),
         second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches, done),
     )
 
@@ -128,8 +128,8 @@ def _at_chance(scoring: Scoring, ranked: Sequence[Ranked]) -> list[str]:
     if best > chance:
         return []
     return [
-        f"there is nothing to choose by: no set, nor full depth, is right more often than {100 * chance:.2f}%, "
-        "as is who always answers the most frequent class."
+        "there is nothing to choose by: no set, nor full depth, is better than to answer the most frequent class "
+        f"always ({100 * chance:.2f}%)."
     ]
 
 

@@ -169,8 +169,8 @@ def at_chance(subjects: Sequence[Subject], measured: Sequence[Row]) -> list[str]
         chance = 100 * majority(s.batches)
         if max(row.measured.accuracy or 0.0 for row in measured if row.checkpoint == s.label) <= chance:
             lines.append(
-                f"there is nothing to choose by: {s.label} is at no depth right more often than {chance:.2f}%, "
-                "as is who always answers the most frequent class"
+                f"there is nothing to choose by: {s.label} is at no depth better than to answer the most frequent "
+                f"class always ({chance:.2f}%)"
             )
     return lines
 

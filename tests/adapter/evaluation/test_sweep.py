@@ -213,8 +213,8 @@ def test_accuracy_of_a_task_that_classifies(subjects, monkeypatch):
     assert (row.measured.loss, row.measured.accuracy, "perplexity" in row.as_json()) == (2.0, 75.0, False)
     one = subjects["roberta"]._replace(batches=[{"target": torch.tensor([[1], [1], [0], [1]])}])
     assert layer_sweep.at_chance([one], rows) == [
-        "there is nothing to choose by: roberta is at no depth right more often than 75.00%, "
-        "as is who always answers the most frequent class"
+        "there is nothing to choose by: roberta is at no depth better than to answer the most frequent class always "
+        "(75.00%)"
     ]
     better = [r._replace(measured=r.measured._replace(accuracy=75.5)) for r in rows]
     assert layer_sweep.at_chance([one], better) == []
