@@ -192,3 +192,15 @@ def test_one_line_for_what_is_wrong(argv, capsys, folder, options, said):
     assert found.out == ""
     assert re.sub(r"[0-9,]+(?= parameters)", "N", found.err) == f"layerdrop-search: error: {said}\n"
     assert os.listdir() == []
+
+
+@pytest.mark.workers
+@pytest.mark.slow
+def test_two_workers_search_the_same_splits(argv, full, torchrun, capsys, folder):
+    """By the costs that the first of them has measured."""
+    options = [*argv("transformer"), "--params", parameters_without(full["transformer"], {"encoder": 2, "decoder": 2})]
+    torchrun("layerdrop-search", *options, "--state", "scores", "--json", "two.json", cwd=folder)
+    inside(capsys, *options, "--json", "one.json")
+    one, two = ([(row["split"], row["loss"]) for row in read(name)["ranking"]] for name in ("one.json", "two.json"))
+    assert one == two
+    assert sorted(os.listdir()) == ["one.json", "scores", "two.json"]

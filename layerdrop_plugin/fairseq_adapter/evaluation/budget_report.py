@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ... import layer_spec, search
 from ...budget_report import BEST, EVERY_OTHER, FULL, BudgetReport, Row, with_pareto
 from ...candidates import Candidate
+from ...message import counted
 from ...sweep import name_of
 from . import generation, part_costs
 from .budget_search import Asked, Found, Result
@@ -26,7 +27,7 @@ def report(
     asked: Asked,
     result: Result,
     scoring: Scoring,
-    counted: Mapping[str, float],
+    costs: Mapping[str, float],
     path: str | None = None,
     bleu: bool = False,
     second_split: str | None = None,
@@ -35,7 +36,7 @@ def report(
     """Time the full model, the best of each split and Every Other in alternation, and return all results.
 
     Args:
-        counted: `layer_evaluations` and `seconds` of the search.
+        costs: `layer_evaluations` and `seconds` of the search.
         path: the checkpoint's, where the size of files is to be reported.
         second_split: the name of `second`, data that were not searched on, for the chosen layers and Every Other.
     """
@@ -75,8 +76,8 @@ def report(
         chosen=chosen,
         kept={stack: layer_spec.describe(layers) for stack, layers in whole.items()},
         model_overrides=asked.whole.model_overrides(result.chosen.best.candidate),
-        layer_evaluations=int(counted.get("layer_evaluations", 0)),
-        seconds=counted.get("seconds", 0.0),
+        layer_evaluations=int(costs.get("layer_evaluations", 0)),
+        seconds=costs.get("seconds", 0.0),
         warnings=_warnings(asked, result, rows[0], chosen),
         same_length=same_length,
         second=None if second_split is None else _second(asked, result, second_split, second),
@@ -135,8 +136,8 @@ def _warnings(asked: Asked, result: Result, full: Row, chosen: Row) -> list[str]
     if noisy and budget.kind != "max_loss_increase":
         differ = "differs" if noisy == 1 else "differ"
         warnings.append(
-            f"{noisy} of the {len(others)} other splits {differ} from the recommended one by noise, as the halves of "
-            "the data tell; the faster may do."
+            f"{noisy} of {counted(len(others), 'other split')} {differ} from the recommended one by noise, as the halves "
+            "of the data tell; the faster may do."
         )
     return warnings
 
