@@ -129,7 +129,7 @@ def test_a_script(python, environ, tmp_path):
 @pytest.mark.slow
 def test_a_module(python, environ, tmp_path):
     done = run([*python, "-W", "ignore", "-m", "layerdrop_plugin.cli.search"], environ, tmp_path)
-    error = "layerdrop-search: error: the following arguments are required: --path, --keep\n"
+    error = "layerdrop-search: error: the following arguments are required: --path\n"
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith(error)
 

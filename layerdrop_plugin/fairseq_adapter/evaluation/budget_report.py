@@ -136,8 +136,8 @@ def _warnings(asked: Asked, result: Result, full: Row, chosen: Row) -> list[str]
     if noisy and budget.kind != "max_loss_increase":
         differ = "differs" if noisy == 1 else "differ"
         warnings.append(
-            f"{noisy} of {counted(len(others), 'other split')} {differ} from the recommended one by noise, as the halves "
-            "of the data tell; the faster may do."
+            f"{noisy} of {counted(len(others), 'other split')} {differ} from the recommended one by noise, as the "
+            "halves of the data tell; the faster may do."
         )
     return warnings
 
