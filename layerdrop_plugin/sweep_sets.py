@@ -74,6 +74,8 @@ def read_search(path: str, option: str = "search") -> NamedSet:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
         specs = dict(found.get("kept") or found["best"])
+        if not specs or not all(isinstance(spec, str) for spec in specs.values()):
+            raise ValueError
         for spec in specs.values():
             layer_spec.parse(spec, sys.maxsize)
     except FileNotFoundError:

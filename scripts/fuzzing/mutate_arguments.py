@@ -31,11 +31,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "layerdrop-search": (
         *("--keep", "--stack", "--strategy", "--metric", "--num-batches", "--report-subset", "--bleu", "--state"),
         *("--resume", "--speedup", "--latency", "--params", "--size", "--max-loss-increase", "--dry-run", "--plot"),
-        *(*FILES, *EVALUATION),
+        *("--wide", *FILES, *EVALUATION),
     ),
     "layerdrop-sweep": (
         *("--compare", "--labels", "--depths", "--strategies", "--stack", "--bleu", "--num-batches", "--repeats"),
-        *("--plot", "--importance", "--samples", *FILES, *EVALUATION),
+        *("--plot", "--importance", "--samples", "--sets", "--search", "--wide", *FILES, *EVALUATION),
     ),
     "layerdrop-export": (
         *("--to", "--encoder", "--decoder", "--data", "--source-lang", "--target-lang", "--quantization", "--head"),

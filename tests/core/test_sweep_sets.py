@@ -85,7 +85,7 @@ def test_a_search_names_layers_of_the_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"best": 3}', '{"best": {"decoder": "x"}}', '{"best": {"decoder": 1.5}}']
+    "text", ["", "[]", "{}", '{"best": 3}', '{"best": {"decoder": "x"}}', '{"best": {"decoder": 3}}', '{"best": {}}']
 )
 def test_files_that_no_search_wrote(tmp_path, text):
     path = tmp_path / "found.json"
