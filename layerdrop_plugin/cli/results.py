@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from argparse import ArgumentParser, Namespace
@@ -132,13 +133,8 @@ def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], width: 
     cells = [list(names), *([cell(row, name, show) for name in names] for row in rows)]
     numeric = [any(isinstance(row.get(n), (int, float)) for row in rows) for n in names]
     text = _aligned(cells, numeric)
-    while width is not None and _width(text) > width:
-        widths = [0 if right else max(map(len, column)) for column, right in zip(zip(*cells), numeric)]
-        longest = max(widths)
-        if longest <= LEAST:
-            break
-        cells = _wrapped(cells, widths.index(longest), max(LEAST, longest - (_width(text) - width)))
-        text = _aligned(cells, numeric)
+    if width is not None and _width(text) > width:
+        text = _aligned(_wrapped(cells, _narrower(cells, numeric, _width(text) - width)), numeric)
     return text
 
 
@@ -156,17 +152,37 @@ def _aligned(cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
     return "\n".join(map(line, cells))
 
 
-def _wrapped(cells: Sequence[Sequence[str]], column: int, width: int) -> list[list[str]]:
-    """Return the lines of a table, more of them where a column's text goes on below, if possible after a comma."""
+def _narrower(cells: Sequence[Sequence[str]], numeric: Sequence[bool], too_wide: int) -> list[int]:
+    """Return the widths of columns, by that many characters less in all: those of the widest columns of text."""
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for _ in range(too_wide):
+        text = [place for place, is_number in enumerate(numeric) if not is_number and widths[place] > LEAST]
+        if text:
+            widths[max(text, key=lambda place: widths[place])] -= 1
+    return widths
+
+
+def _wrapped(cells: Sequence[Sequence[str]], widths: Sequence[int]) -> list[list[str]]:
+    """Return the lines of a table, more of them where text goes on below, if possible after a comma."""
     lines: list[list[str]] = []
     for row in cells:
-        values, rest = list(row), row[column]
-        while len(rest) > width:
-            end = rest.rfind(",", 0, width) + 1 or width
-            lines.append([*values[:column], rest[:end], *values[column + 1 :]])
-            values, rest = [""] * len(values), rest[end:]
-        lines.append([*values[:column], rest, *values[column + 1 :]])
+        parts = [_pieces(text, width) for text, width in zip(row, widths)]
+        lines += [list(line) for line in itertools.zip_longest(*parts, fillvalue="")]
     return lines
+
+
+def _pieces(text: str, width: int) -> list[str]:
+    """Cut text into pieces that are not longer.
+
+    >>> _pieces("10,11,12,13", 7), _pieces("checkpoint", 7)
+    (['10,11,', '12,13'], ['checkpo', 'int'])
+    """
+    pieces = []
+    while len(text) > width:
+        end = text.rfind(",", 0, width) + 1 or width
+        pieces.append(text[:end])
+        text = text[end:]
+    return [*pieces, text]
 
 
 def cell(row: Row, name: str, show: Mapping[str, Callable[[Any], str]]) -> str:

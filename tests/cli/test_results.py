@@ -69,6 +69,12 @@ def test_text_that_is_too_wide_goes_on_below():
         "      13,14,15",
         "2     10          3.5",
     ]
+    both = {"rank": "1", "encoder": "0,1,2,3,4,5", "decoder": "0,1,2,3,4,5", "loss": 2.5}
+    assert results.table([both], {}, 30).splitlines() == [
+        "rank  encoder   decoder   loss",
+        "1     0,1,2,3,  0,1,2,3,   2.5",
+        "      4,5       4,5",
+    ]
     (wide, _) = results.fitting([{"layers": "1" * 100, "loss": 2.5}], {}, [])
     assert [len(line) for line in wide.splitlines()] == [80, 80, 26]
 
