@@ -71,8 +71,8 @@ def test_the_table_and_the_data(small, full):
     before, after = (p.stat().st_size for p in (full["transformer"], path))
     assert [line.split() for line in process.stdout.splitlines()] == [
         ["before", "after", "kept"],
-        ["encoder", "layers", "4", "2", "0,3", "of", "4"],
-        ["decoder", "layers", "4", "2", "1,2", "of", "4"],
+        ["encoder", "layers", "4", "2", "[0,3]", "of", "4"],
+        ["decoder", "layers", "4", "2", "[1,2]", "of", "4"],
         ["parameters", "21,568", "11,488", "-"],  # an encoder layer has 1960, a decoder layer 3080
         ["bytes", f"{before:,}", f"{after:,}", "-"],
     ]

@@ -185,7 +185,7 @@ def test_files_stay_in_the_order_given(folder):
             [".", "--num-epoch-checkpoints", "1.5"],
             "argument --num-epoch-checkpoints: must be a whole number of at least 1, but is '1.5' instead.",
         ),
-        (["a.pt", "--num", "1"], "unrecognized arguments: --num 1"),
+        (["a.pt", "--num", "1"], "unrecognized arguments: --num"),
         (["a.pt", "--output", "old.pt"], "`--output` must be a new file, but old.pt exists; --force replaces it."),
         (["a.pt", "--output", "a.pt", "--force"], "`--output` must be none of the inputs, but is a.pt."),
         (["a.pt", "--output", "link.pt", "--force"], "`--output` must be none of the inputs, but is link.pt."),

@@ -171,5 +171,5 @@ def test_help_names_every_option_and_has_examples(capsys):
     assert end.value.code == 0
     text, examples = capsys.readouterr().out.split("\nexamples:\n")
     assert all(f"  {word}" in text for word in ("-o", "--encoder", "--decoder", "--stock", "--dtype", "--keep-opt"))
-    assert len(examples.splitlines()) == 3
+    assert len(examples.splitlines()) == 4
     assert all(line.startswith("  layerdrop-prune checkpoint_") for line in examples.splitlines())
