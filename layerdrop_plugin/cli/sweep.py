@@ -143,8 +143,9 @@ def _parser() -> Parser:
     group.add_argument(
         "--importance",
         metavar="FILE",
-        help="draw for each layer the loss when only it is left out, the mean loss of random sub-networks with it and "
-        "without it, and the cosine distance between its input and output at full depth; also a table, and in --json",
+        help="draw for each layer, with standard errors, the loss when only it is left out, the mean loss of random "
+        "sub-networks with it and without it, and the cosine distance between its input and output at full depth "
+        "(.png, .svg or .pdf); also a table, and in --json",
     )
     group.add_argument(
         "--samples",
