@@ -17,7 +17,15 @@ bash scripts/setup.sh --all || {
     bash scripts/setup.sh
 }
 PATH=$PWD/.venv/bin:$PATH
+types=$(mktemp)
+checking= tested=0 checked=0
+trap 'rm -f "$types"; [ -z "$checking" ] || kill "$checking" 2>/dev/null || true' EXIT
 ruff check .
 ruff format --check --extend-exclude '*.md' .
-mypy
-python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup "${parts[@]}" "$@"
+mypy >"$types" 2>&1 &
+checking=$!  # beside the tests: the first time, it takes one core for half a minute
+python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup "${parts[@]}" "$@" || tested=$?
+wait "$checking" || checked=$?
+checking=
+cat "$types"
+exit $((tested ? tested : checked))

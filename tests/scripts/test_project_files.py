@@ -21,7 +21,8 @@ def read(name):
 def test_pre_commit_runs_what_the_tests_run_first():
     hooks = re.findall(r"^ +entry: \.venv/bin/(.*)$", read(".pre-commit-config.yaml"), re.MULTILINE)
     assert hooks == ["ruff check .", "ruff format --check --extend-exclude '*.md' .", "mypy"]
-    assert "\n" + "\n".join(hooks) + "\n" in read("scripts/test.sh")
+    commands = re.sub(r" >.*", "", read("scripts/test.sh"))
+    assert "\n" + "\n".join(hooks) + "\n" in commands
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
