@@ -38,8 +38,9 @@ ROOT = Path(__file__).parents[1]
 FIRST = (
     "end_to_end/test_ddp.py",
     "adapter/modeling/test_text_models.py",  # needs no server of forks, which takes ten seconds to start
-    *(f"end_to_end/test_{name}.py" for name in ("restart", "readme", "demo", "recipe_roberta", "learning", "pass")),
-    *(f"end_to_end/test_{name}.py" for name in ("speech", "search_interrupted", "structured_dropout")),
+    *("end_to_end/test_documents.py", "end_to_end/test_restart.py", "end_to_end/test_demo.py"),
+    *("end_to_end/test_recipe_roberta.py", "end_to_end/test_learning.py", "end_to_end/test_pass.py"),
+    *("end_to_end/test_speech.py", "end_to_end/test_search_interrupted.py", "end_to_end/test_structured_dropout.py"),
 )
 """Tests that take longest."""
 

@@ -37,6 +37,13 @@ def test_help_of_each_script_is_its_first_comment(path, option, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_tests_that_start_first_are_there():
+    first = re.search(r"^FIRST = \((.*?)^\)", read("tests/conftest.py"), re.DOTALL | re.MULTILINE)[1]
+    paths = re.findall(r'"(\S+\.py)"', first)
+    assert len(paths) == 11
+    assert [path for path in paths if not (ROOT / "tests" / path).is_file()] == []
+
+
 def test_the_changelog_begins_with_what_is_unreleased_and_has_the_version():
     headings = re.findall(r"^## (.*)$", read("CHANGELOG.md"), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
