@@ -25,13 +25,13 @@ from layerdrop_plugin import depths
 LM = ["--layerdrop-depths", "2,1", "--decoder-layerdrop", "0", "--max-update", "12"]
 LOG = {
     "transformer": {
-        "4+4": "depth 4+4 is trained in 0.4 of the forward passes: encoder layers 0,1,2,3; decoder layers 0,1,2,3",
-        "3+1": "depth 3+1 is trained in 0.3 of the forward passes: encoder layers 0,1,2; decoder layers 0",
-        "2+2": "depth 2+2 is trained in 0.3 of the forward passes: encoder layers 0,2; decoder layers 0,2",
+        "4+4": "depth 4+4 is trained in 0.4 of the forward passes: encoder layers [0,1,2,3]; decoder layers [0,1,2,3]",
+        "3+1": "depth 3+1 is trained in 0.3 of the forward passes: encoder layers [0,1,2]; decoder layers [0]",
+        "2+2": "depth 2+2 is trained in 0.3 of the forward passes: encoder layers [0,2]; decoder layers [0,2]",
     },
     "roberta": {
-        "4": "depth 4 is trained in 0.5 of the forward passes: encoder layers 0,1,2,3",
-        "last:2": "depth last:2 is trained in 0.5 of the forward passes: encoder layers 2,3",
+        "4": "depth 4 is trained in 0.5 of the forward passes: encoder layers [0,1,2,3]",
+        "last:2": "depth last:2 is trained in 0.5 of the forward passes: encoder layers [2,3]",
     },
 }
 SPECS = {"transformer": "3+1,2", "roberta": "4,last:2"}
@@ -146,8 +146,8 @@ def test_a_pruned_model_trains_on_at_the_depths_that_are_left(trained_lm, run, t
     more = ["--layerdrop-depths", "2,1", "--max-update", 16, "--save-dir", tmp_path]
     log = run("transformer_lm", *options, *more, "--reset-dataloader", "--layerdrop-validate-depths")
     assert re.findall(r"depth \S+ is trained in .*", log.messages) == [
-        "depth 2 is trained in 0.7 of the forward passes: decoder layers 0,1",
-        "depth 1 is trained in 0.3 of the forward passes: decoder layers 0",
+        "depth 2 is trained in 0.7 of the forward passes: decoder layers [0,1]",
+        "depth 1 is trained in 0.3 of the forward passes: decoder layers [0]",
     ]
     assert re.findall(r"\| INFO \| (valid\S*) \|", log.messages) == ["valid", "valid@1"]
     assert state_of(tmp_path)["cfg"]["model"].layerdrop_depths == "2=0.7,1=0.3"
@@ -168,8 +168,8 @@ def test_depths_that_pruning_loses_are_named_once(trained_lm, run, tmp_path):
 def test_layers_that_no_depth_has_are_named(run, tmp_path):
     log = run("transformer_lm", "--layerdrop-depths", "4=0,2", "--max-update", 1, "--save-dir", tmp_path)
     assert re.findall(r"depth \S+ is trained in .*|not trained, .*", log.messages) == [
-        "depth 2 is trained in 1 of the forward passes: decoder layers 0,2",
-        "not trained, as no depth of --layerdrop-depths has them: decoder layers 1,3",
+        "depth 2 is trained in 1 of the forward passes: decoder layers [0,2]",
+        "not trained, as no depth of --layerdrop-depths has them: decoder layers [1,3]",
     ]
 
 
@@ -178,8 +178,8 @@ def test_shares_are_those_between_warm_up_and_cool_down(run, tmp_path):
     log = run("transformer_lm", *options, "--save-dir", tmp_path)
     when = "of the forward passes, between warm-up and cool-down"
     assert re.findall(r"depth \S+ is trained in .*|not trained, .*", log.messages) == [
-        f"depth 4 is trained in 0 {when}: decoder layers 0,1,2,3",
-        f"depth 2 is trained in 1 {when}: decoder layers 0,2",
+        f"depth 4 is trained in 0 {when}: decoder layers [0,1,2,3]",
+        f"depth 2 is trained in 1 {when}: decoder layers [0,2]",
     ]
 
 

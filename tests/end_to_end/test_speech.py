@@ -113,7 +113,7 @@ def test_commands_pretrain_and_fine_tune(arguments, command, speech_arguments, s
     depths = ["--layerdrop-depths", "2", "--layerdrop-validate-depths"]
     argv = arguments("wav2vec2", *depths, "--max-update", 4, "--save-dir", folder)
     log = command("fairseq-train", *argv, *USER).stdout
-    assert "depth 2 is trained in 0.6 of the forward passes: encoder layers 0,2" in log
+    assert "depth 2 is trained in 0.6 of the forward passes: encoder layers [0,2]" in log
     assert "valid@2" in log
     tuned = ["--w2v-path", folder / "checkpoint_last.pt", "--layerdrop", 0.5, "--freeze-finetune-updates", 2]
     argv = speech_arguments("wav2vec_ctc", *tuned, "--max-update", 4, "--save-dir", tmp_path / "tuned")

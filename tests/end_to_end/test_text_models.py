@@ -32,7 +32,7 @@ def trained(tiny, aligned, command, tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_trains_at_its_depths_and_validates_each(family, trained):
     _, log = trained[family]
-    assert "depth 2+3 is trained in 0.3 of the forward passes: encoder layers 0,2; decoder layers 0,1,2" in log
+    assert "depth 2+3 is trained in 0.3 of the forward passes: encoder layers [0,2]; decoder layers [0,1,2]" in log
     losses = {name: float(loss) for name, loss in re.findall(r"valid on '(\S+)' subset \| loss ([0-9.]+)", log)}
     assert sorted(losses) == ["valid", "valid@2+3", "valid@4+3"]
     assert losses["valid"] != losses["valid@2+3"]
