@@ -76,11 +76,6 @@ def check(evaluation: Evaluation) -> None:
     if list(evaluation.stacks) != ["encoder", "decoder"]:
         stacks = " and ".join(evaluation.stacks)
         raise ValueError(f"`--bleu` must be for a translation model, but this one has a stack of {stacks} layers only.")
-    if len(evaluation.models) > 1:
-        raise ValueError(
-            f"`--source-lang` and `--target-lang` must be given with --bleu, as the model has several pairs of "
-            f"languages: {', '.join(evaluation.models)}."
-        )
     cfg = evaluation.cfg
     check_options(evaluation, "with --bleu")
     try:
@@ -95,11 +90,16 @@ def check(evaluation: Evaluation) -> None:
 
 
 def check_options(evaluation: Evaluation, where: str) -> None:
-    """Refuse options of beam search that have no place where sentences are generated here.
+    """Refuse options of beam search that have no place where sentences are generated here, and several pairs.
 
     Raises:
         ValueError: one line.
     """
+    if len(evaluation.models) > 1:
+        raise ValueError(
+            f"`--source-lang` and `--target-lang` must be given {where}, as the model has several pairs of "
+            f"languages: {', '.join(evaluation.models)}."
+        )
     options = evaluation.cfg.generation
     for name in NOT_HERE:
         value = getattr(options, name)

@@ -10,7 +10,7 @@ import torch
 from shared.evaluating import load, message
 from shared.text_models import TEXT_MODELS, argv_of
 
-from layerdrop_plugin.fairseq_adapter.evaluation import generation, hidden_states, running_cost
+from layerdrop_plugin.fairseq_adapter.evaluation import generation, hidden_states, part_costs, running_cost
 from layerdrop_plugin.fairseq_adapter.evaluation.evaluation import Tally
 
 LABELS = ["--label-smoothing", "0.1"]
@@ -108,6 +108,27 @@ def test_translations_are_of_one_pair(checkpoint, folder):
     one = load(path, folder, "--source-lang", "fr", "--target-lang", "de", "--max-len-b", 9)
     generation.check(one)
     assert generation.bleu(one, one.batches("valid")).tokens > 0
+
+
+def test_a_budget_is_of_one_pair(checkpoint, folder):
+    path = checkpoint("multilingual_transformer")
+    assert message(part_costs.check, load(path, folder)) == (
+        "`--source-lang` and `--target-lang` must be given with a budget, as the model has several pairs of languages: "
+        "en-de, fr-de."
+    )
+    part_costs.check(load(path, folder, "--source-lang", "fr", "--target-lang", "de"))
+
+
+@pytest.mark.parametrize("name", ["multilingual_transformer", *NOISY])
+def test_what_the_parts_cost(name, checkpoint, folder, monkeypatch):
+    """Also where words are refined rather than searched for."""
+    monkeypatch.setattr(part_costs, "REPEATS", (1, 1))
+    model = load(checkpoint(name), folder, "--source-lang", "en", "--target-lang", "de", "--max-len-b", 5)
+    batches = model.batches("valid")[:1]
+    costs = part_costs.measure(model, ["encoder", "decoder"], batches)
+    assert costs.in_use.seconds((4, 4)) > 0
+    (timed,) = part_costs.in_use(model, [tuple(KEPT.values())], batches)
+    assert timed.tokens[0] >= len(batches[0]["id"])
 
 
 @pytest.mark.parametrize("name", NOISY)
