@@ -230,6 +230,26 @@ def test_a_state_file_with_a_name_is_for_all_searches_of_a_model(arguments, caps
     assert read("a.json")["ranking"][0] in read("c.json")["ranking"]
 
 
+def test_a_search_within_a_budget_goes_on(arguments, capsys, folder, monkeypatch):
+    from layerdrop_plugin.fairseq_adapter.evaluation import part_costs
+
+    monkeypatch.setattr(part_costs, "REPEATS", (1, 1))
+    argv = [word for word in arguments("transformer_lm") if word not in ("--keep", 2)]
+    argv += ["--max-loss-increase", "1000%", "--strategy", "exhaustive"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, 40)  # 5 batches of all layers, of 4 sets of 3, and some of the 6 sets of 2
+        said = inside(capsys, *argv, status=130)
+    (state,) = os.listdir()
+    assert said.err.splitlines()[-1] == f"layerdrop-search: interrupted; --resume goes on from {state}"
+    assert said.out.startswith("best so far, 2 decoder layers: loss ")
+    inside(capsys, *argv, "--resume", "--json", "a.json")
+    assert os.listdir() == ["a.json"]
+    inside(capsys, *argv, "--json", "b.json")
+    a, b = read("a.json"), read("b.json")
+    assert a["cost"]["layer_evaluations"] <= b["cost"]["layer_evaluations"] + 2 * 4
+    assert [row["loss"] for row in a["ranking"]] == [row["loss"] for row in b["ranking"]]
+
+
 def test_data_that_changed_are_scored(full, data, capsys, folder, monkeypatch):
     import shutil
 
