@@ -23,7 +23,7 @@ trap 'rm -f "$types"; [ -z "$checking" ] || kill "$checking" 2>/dev/null || true
 ruff check .
 ruff format --check --extend-exclude '*.md' .
 mypy >"$types" 2>&1 &
-checking=$!  # beside the tests: the first time, it takes one core for half a minute
+checking=$!  # beside the tests: the first time, it takes one core for long
 python -m pytest --disable-warnings -n auto --maxprocesses 8 --dist loadgroup "${parts[@]}" "$@" || tested=$?
 wait "$checking" || checked=$?
 checking=
