@@ -86,6 +86,9 @@ def _rows(before: Description, after: Description) -> list[dict[str, Any]]:
     rows.extend({"": name, "before": old, "after": new} for name, (old, new) in values.items() if old != new)
     rows.append({"": "parameters", "before": before.parameters, "after": after.parameters})
     rows.append({"": "bytes", "before": before.bytes.file, "after": after.bytes.file})
+    if before.bytes.optimizer:  # else a file without it seems to have been pruned by that much
+        optimizer = (before.bytes.optimizer, after.bytes.optimizer)
+        rows.append({"": "of which optimizer", **dict(zip(("before", "after"), optimizer))})
     return rows
 
 

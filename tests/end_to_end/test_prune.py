@@ -75,6 +75,7 @@ def test_the_table_and_the_data(small, full):
         ["decoder", "layers", "4", "2", "[1,2]", "of", "4"],
         ["parameters", "21,568", "11,488", "-"],  # an encoder layer has 1960, a decoder layer 3080
         ["bytes", f"{before:,}", f"{after:,}", "-"],
+        ["of", "which", "optimizer", f"{8 * 21568:,}", "0", "-"],  # Adam's two moments, 4 bytes each
     ]
     assert process.stderr == ""
     data = json.loads(path.with_suffix(".json").read_text())
