@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
 from argparse import REMAINDER, SUPPRESS
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ EXAMPLES = """\
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Start the command that the first argument names, with the others."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _quiet_last(list(sys.argv[1:] if argv is None else argv))
     if words and words[0] in COMMANDS:
         importlib.import_module(f".{words[0]}", __package__).main(words[1:])
         return
@@ -43,3 +44,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         near = message.did_you_mean(name, COMMANDS) or f"; there are {', '.join(COMMANDS)}."
         parser.error(f"`COMMAND` must be one of layerdrop's, but is {name!r} instead{near}")
     parser.print_help()
+
+
+def _quiet_last(words: list[str]) -> list[str]:
+    """Return the arguments with a --quiet before COMMAND among those of the command: `layerdrop -q describe a.pt`."""
+    quiet = list(itertools.takewhile(("-q", "--quiet").__contains__, words))
+    rest = words[len(quiet) :]
+    place = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))  # DATA CKPT come first
+    return [*rest[:place], *quiet, *rest[place:]]
+
+
+if __name__ == "__main__":
+    main()

@@ -127,6 +127,21 @@ def test_layerdrop_lists_the_commands(capsys):
         importlib.import_module(f"layerdrop_plugin.cli.{name}")
 
 
+@pytest.mark.parametrize(
+    ("argv", "handed"),
+    [
+        (["-q", "search", "data", "a.pt", "--keep", "2"], ["data", "a.pt", "-q", "--keep", "2"]),
+        (["--quiet", "-q", "search"], ["--quiet", "-q"]),
+        (["search", "data", "-q"], ["data", "-q"]),
+    ],
+)
+def test_layerdrop_takes_quiet_before_the_command(argv, handed, monkeypatch):
+    taken = []
+    monkeypatch.setattr(search, "main", taken.append)
+    umbrella.main(argv)
+    assert taken == [handed]
+
+
 def test_layerdrop_starts_one(capsys):
     line = "layerdrop-prune: error: the following arguments are required: -o/--output\n"
     assert ended(capsys, umbrella.main, "prune", "a.pt") == (2, "", line)
