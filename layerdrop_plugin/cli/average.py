@@ -67,3 +67,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     return parser
+
+
+if __name__ == "__main__":
+    main()

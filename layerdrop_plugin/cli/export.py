@@ -154,3 +154,7 @@ def _parser() -> Parser:
     add_user_dir(parser)
     parser.add_argument("--force", action="store_true", help="replace the files of an earlier export in OUT")
     return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -126,3 +126,7 @@ def _parser() -> Parser:
     add_user_dir(parser)
     results.add_options(parser)
     return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import runpy
 import sys
 
 import pytest
@@ -27,6 +28,16 @@ def test_version(module, capsys):
     name = module.__name__.rpartition(".")[2]
     name = "layerdrop" if name == "umbrella" else f"layerdrop-{name}"
     assert ended(capsys, module.main, "--version") == (0, f"{name} (layerdrop_plugin) {__version__}\n", "")
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_python_starts_it_as_a_module(module, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, module.__name__)
+    monkeypatch.setattr(sys, "argv", ["a.py", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(module.__name__, run_name="__main__")
+    assert end.value.code == 0
+    assert capsys.readouterr().out.endswith(f" (layerdrop_plugin) {__version__}\n")
 
 
 @pytest.mark.parametrize(
