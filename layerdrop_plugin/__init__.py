@@ -6,6 +6,8 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from . import message
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -33,14 +35,22 @@ def running(
     Contexts nest: the inner one counts.
 
     Args:
-        model: of fairseq's or of this package's, a hub interface as `from_pretrained` returns it, or a list of models.
+        model: of fairseq's or of this package's, a hub interface as `from_pretrained` returns it, or a list of models;
+            in evaluation mode, so call `model.eval()` before.
         encoder: the layers to run, a specification ("every_other:3", "0,2,4") or a list; None runs them as before.
         decoder: the same.
 
     Raises:
-        ValueError: one line, as the context begins: the model has no such stack, or not these layers.
+        ValueError: one line, as the context begins: it is no model, or one in training mode, or has no such stack, or
+            not these layers.
+        ModuleNotFoundError: one line: there is no fairseq.
     """
-    from .fairseq_adapter.modeling import running as of_fairseq
+    try:
+        from .fairseq_adapter.modeling import running as of_fairseq
+    except ModuleNotFoundError as error:
+        if error.name not in ("fairseq", "omegaconf"):
+            raise
+        raise ModuleNotFoundError(message.no_fairseq(), name=error.name) from None
 
     specs = {"encoder": encoder, "decoder": decoder}
     return of_fairseq.running(model, {stack: spec for stack, spec in specs.items() if spec is not None})

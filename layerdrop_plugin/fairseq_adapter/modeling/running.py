@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fairseq.models import MODEL_REGISTRY
+from torch import nn
 
 from ... import layer_spec
 from ...dropping import LayerDropStack
@@ -26,7 +27,8 @@ def running(model: Any, specs: dict[str, LayerSpec]) -> Iterator[None]:
         specs: by stack.
 
     Raises:
-        ValueError: one line: a model has no such stack, or not these layers, or needs another one.
+        ValueError: one line: it is no model, or one in training mode, or has no such stack, or not these layers, or
+            needs another one.
     """
     with contextlib.ExitStack() as contexts:
         for one in _models(model):
@@ -40,6 +42,7 @@ def running(model: Any, specs: dict[str, LayerSpec]) -> Iterator[None]:
                     )
                 for part in parts:
                     layers = contexts.enter_context(_as_stack(part))
+                    _check_mode(one, layers)
                     kept = layer_spec.parse(spec, len(layers), stack, layers.learned_rates)
                     _check_alignment(one, stack, kept)
                     contexts.enter_context(layers.running(kept))
@@ -48,10 +51,13 @@ def running(model: Any, specs: dict[str, LayerSpec]) -> Iterator[None]:
 
 def _models(model: Any) -> list[Any]:
     """Return the models of a list or a hub interface; any other module is one."""
-    if isinstance(model, (list, tuple)):
+    if isinstance(model, (list, tuple)) and model:
         return [one for item in model for one in _models(item)]
     if type(model).__name__.endswith("HubInterface"):
         return list(model.models) if hasattr(model, "models") else [model.model]
+    if not isinstance(model, nn.Module):
+        what = repr(model) if isinstance(model, (str, list, tuple)) else f"of type {type(model).__name__}"
+        raise ValueError(f"`model` must be a loaded model, a hub interface, or a list of them, but is {what} instead.")
     return [model]
 
 
@@ -62,6 +68,15 @@ def _check(model: Any) -> None:
     why_not = refusal(name)
     if why_not is not None:
         raise ValueError(f"`model` must be one that can be pruned, but {why_not}.")
+
+
+def _check_mode(model: Any, layers: LayerDropStack) -> None:
+    """Refuse a model in training mode, which runs every layer: fairseq's `RobertaModel.from_pretrained` returns one."""
+    if layers.training:
+        raise ValueError(
+            f"`model` must be in evaluation mode (call model.eval() before), but {type(model).__name__} is in training "
+            "mode."
+        )
 
 
 def _check_alignment(model: Any, stack: str, kept: Kept) -> None:

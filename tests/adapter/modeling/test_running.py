@@ -13,6 +13,7 @@ from shared.by_hand import build, cut, equal
 from shared.tiny_families import TINY
 
 from layerdrop_plugin import running
+from layerdrop_plugin.fairseq_adapter.modeling.stacks import with_stacks
 
 FAMILIES = [
     *("transformer", "bart", "transformer_align", "multilingual_transformer", "cmlm_transformer", "lightconv"),
@@ -118,11 +119,30 @@ def test_each_model_of_a_list():
     assert not equal(first, whole)
 
 
-def test_a_model_that_becomes_ready_for_evaluation_inside_is_so_afterwards():
-    model = build(TINY["transformer"]).train()
-    with running(model, encoder="0"):
-        model.eval()
-    assert not any(module.training for module in model.modules())
+@pytest.mark.parametrize("name", ["roberta", "layerdrop_roberta"])
+def test_a_model_in_training_mode_is_refused_as_it_would_run_every_layer(name):
+    model = build(TINY["roberta"]).train()
+    if name == "layerdrop_roberta":
+        with_stacks(model)
+    before = modules(model)
+    with pytest.raises(ValueError) as error, running([model], encoder="0"):
+        pass
+    assert str(error.value) == (
+        "`model` must be in evaluation mode (call model.eval() before), but RobertaModel is in training mode."
+    )
+    assert modules(model) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("x.pt", "'x.pt'"), (["x.pt"], "'x.pt'"), ([], "[]"), (None, "of type NoneType"), ({"cfg": 1}, "of type dict")],
+)
+def test_what_is_no_model(model, shown):
+    with pytest.raises(ValueError) as error, running(model, encoder="0"):
+        pass
+    assert str(error.value) == (
+        f"`model` must be a loaded model, a hub interface, or a list of them, but is {shown} instead."
+    )
 
 
 @pytest.mark.parametrize(
