@@ -22,7 +22,7 @@ The commands of this package: layerdrop --help"""
 
 
 def main() -> None:
-    """Print the report."""
+    """Print the report; without fairseq the versions only, and end with status 1."""
     asked = sys.argv[1:]
     if asked in (["-h"], ["--help"]):
         print(HELP)
@@ -32,10 +32,9 @@ def main() -> None:
         return
     if asked:
         sys.exit(_refuse(asked))
-    if find_spec("fairseq") is None:
-        print(f"layerdrop_plugin {__version__}: {message.no_fairseq()}")
-        return
     _print_table("layerdrop_plugin " + __version__, versions())
+    if find_spec("fairseq") is None:
+        sys.exit(f"python -m layerdrop_plugin: error: {message.no_fairseq()}")
     _print_table("Patches in place", _patches() or {"none": "nothing is at fault here"})
     print(f"For fairseq's commands\n  --user-dir {Path(__file__).parent}")
 

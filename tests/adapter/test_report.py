@@ -17,6 +17,8 @@ from layerdrop_plugin.fairseq_adapter import compat
 
 ROOT = Path(__file__).parents[2]
 
+WITHOUT = [sys.executable, "-S"]  # no site-packages, and with them no fairseq
+
 
 def report(folder, *options):
     command = [*programs.ASK, *options, "-m", "layerdrop_plugin"]
@@ -51,8 +53,23 @@ def test_any_other_argument_is_refused():
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
-def test_without_fairseq_it_is_one_line(tmp_path):
-    # -S leaves site-packages out, and with it fairseq
-    output = report(ROOT, "-S")
-    version = layerdrop_plugin.__version__
-    assert output == (f"layerdrop_plugin {version}: {message.no_fairseq()}\n")
+def test_without_fairseq_it_tells_the_versions_and_fails():
+    done = subprocess.run([*WITHOUT, "-m", "layerdrop_plugin"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        f"layerdrop_plugin {layerdrop_plugin.__version__}\n"
+        f"  Python      {platform.python_version()}\n"
+        "  torch       not installed\n"
+        "  fairseq     not installed\n"
+        "  numpy       not installed\n"
+        "  hydra-core  not installed\n"
+        "  omegaconf   not installed\n",
+        f"python -m layerdrop_plugin: error: {message.no_fairseq()}\n",
+    )
+
+
+def test_without_fairseq_running_says_so():
+    code = "import layerdrop_plugin; layerdrop_plugin.running(None)"
+    done = subprocess.run([*WITHOUT, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {message.no_fairseq()}"
