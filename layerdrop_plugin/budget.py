@@ -24,8 +24,13 @@ KINDS = {
         "a whole number of parameters such as 20M or 1.5B",
     ),
     "size": Kind(
-        {"kB": Decimal(10) ** 3, "MB": Decimal(10) ** 6, "GB": Decimal(10) ** 9},
-        "a size above 0 such as 30MB or 1.5GB",
+        {
+            **dict.fromkeys(("", "B"), Decimal(1)),
+            **dict.fromkeys(("K", "kB", "KB"), Decimal(10) ** 3),
+            **dict.fromkeys(("M", "MB"), Decimal(10) ** 6),
+            **dict.fromkeys(("G", "GB"), Decimal(10) ** 9),
+        },
+        "a size above 0, in bytes or with kB, MB or GB (10^3, 10^6, 10^9 bytes), such as 30MB or 1.5GB",
     ),
     "max_loss_increase": Kind({"%": Decimal("0.01")}, "a percentage above 0 such as 2% or 0.5%"),
 }
