@@ -85,13 +85,17 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def did_you_mean(value: str, names: Iterable[str]) -> str:
+def did_you_mean(value: str, names: Iterable[str], most: int = 3, likeness: float = 0.6) -> str:
     """Return the end of a message: the names that are most like a wrong one; empty if there are none.
+
+    Args:
+        most: how many names at most.
+        likeness: from 0 to 1, how like the wrong one a name must be.
 
     >>> did_you_mean("transformr", ["transformer", "roberta"])
     "; did you mean 'transformer'?"
     """
-    like = difflib.get_close_matches(value[:VALUE], list(names), 3)
+    like = difflib.get_close_matches(value[:VALUE], list(names), most, likeness)
     return f"; did you mean {' or '.join(map(repr, like))}?" if like else ""
 
 

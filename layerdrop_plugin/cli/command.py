@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, text: str) -> NoReturn:
         """End the command with exit status 2 and one line on standard error, without the usage."""
-        self.exit(2, f"{self.prog}: error: {message.one_line(text)}\n")
+        self.exit(2, f"{self.prog}: error: {message.one_line(text + self._did_you_mean(text))}\n")
+
+    def _did_you_mean(self, text: str) -> str:
+        """Return the end of an error: the option of this command that is most like an unknown one."""
+        unknown = re.match(r"unrecognized arguments: (?:.*? )??(--[^\s=]+)", text)
+        shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
+        names = [name for action in shown for name in action.option_strings]
+        if unknown is None or unknown[1] in names:
+            return ""
+        return message.did_you_mean(unknown[1], names, 1, 0.8)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

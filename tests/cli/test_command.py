@@ -66,6 +66,9 @@ def test_checkpoint_and_output(module, argv):
         (["a.pt", "out", "more"], "unrecognized arguments: more"),
         (["a.pt", "-o", "out", "more"], "unrecognized arguments: more"),
         (["--path", "a.pt", "-o", "out", "more"], "unrecognized arguments: more"),
+        (["a.pt", "-o", "out", "--forse"], "unrecognized arguments: --forse; did you mean '--force'?"),
+        (["a.pt", "-o", "out", "--decoders=0"], "unrecognized arguments: --decoders=0; did you mean '--decoder'?"),
+        (["a.pt", "-o", "out", "--beam", "5"], "unrecognized arguments: --beam 5"),
     ],
 )
 def test_too_few_and_too_many(argv, said, capsys):

@@ -73,8 +73,8 @@ SAME = "`{}` must be another file than --{}, but is {} too."
         (["--csv", "a", "--state", "a"], SAME.format("--state", "csv", "a")),
         (["--max-tokens", "0"], "`--max-tokens` must be at least 1, but is 0 instead."),
         (["--fp16"], "`--fp16` must go with a GPU, but the model runs on the CPU."),
-        (["--kept", "2"], "unrecognized arguments: --kept 2"),
-        (["--num-batch", "2"], "unrecognized arguments: --num-batch 2"),
+        (["--kept", "2"], "unrecognized arguments: --kept 2; did you mean '--keep'?"),
+        (["--num-batch", "2"], "unrecognized arguments: --num-batch 2; did you mean '--num-batches'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -13,6 +13,7 @@ from fairseq.models import (
     register_model_architecture,
 )
 
+from ... import message
 from ..errors.one_line import one_line
 from ..options.config import as_dict, put
 from ..options.model_options import ModelOptions, check_depths, known, read
@@ -57,11 +58,13 @@ def check_names(cfg: Any, arch: str) -> None:
     """Refuse an option in YAML that our architecture does not know; fairseq would ignore it.
 
     Raises:
-        ValueError: one line that names the option.
+        ValueError: one line that names the option, and the one that is most like it.
     """
-    unknown = sorted(set(as_dict(cfg)) - known_names(arch))
+    names = known_names(arch)
+    unknown = sorted(set(as_dict(cfg)) - names)
     if unknown:
-        raise ValueError(f"`model.{unknown[0]}` must be an option of {arch}, but is none.")
+        near = message.did_you_mean(unknown[0], sorted(names), 1, 0.85) or "."
+        raise ValueError(f"`model.{unknown[0]}` must be an option of {arch}, but is none{near}")
 
 
 def known_names(arch: str) -> set[str]:

@@ -227,8 +227,10 @@ def test_yaml_with_an_unknown_option_is_refused():
     wrong = OmegaConf.create({"_name": "layerdrop_transformer_lm", "decoder_layer_drop": 0.1})
     with pytest.raises(ValueError) as error:
         check_names(wrong, "layerdrop_transformer_lm")
-    message = "`model.decoder_layer_drop` must be an option of layerdrop_transformer_lm, but is none."
-    assert str(error.value) == message
+    assert str(error.value) == (
+        "`model.decoder_layer_drop` must be an option of layerdrop_transformer_lm, but is none; did you mean "
+        "'decoder_layerdrop'?"
+    )
 
 
 @pytest.mark.parametrize(
