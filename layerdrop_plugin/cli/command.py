@@ -52,7 +52,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, text: str) -> NoReturn:
         """End the command with exit status 2 and one line on standard error, without the usage."""
+        if text.startswith("the following arguments are required: "):
+            text = self._with_choices(text)
         self.exit(2, f"{self.prog}: error: {message.one_line(text + self._did_you_mean(text))}\n")
+
+    def _with_choices(self, text: str) -> str:
+        """Return an error about options that are missing, each with its choices, as `--help` shows them."""
+        for action in self._actions:
+            if action.required and action.choices:
+                name = "/".join(action.option_strings)
+                text = re.sub(f" {name}(?=,|$)", f" {name} {{{','.join(action.choices)}}}", text)
+        return text
 
     def _did_you_mean(self, text: str) -> str:
         """Return the end of an error: the option of this command that is most like an unknown one."""

@@ -95,6 +95,7 @@ def labels_of(args: Namespace) -> list[str]:
         return sweep.labels(paths)
     if len(set(args.labels)) != len(paths) or len(args.labels) != len(paths):
         raise ValueError(
-            f"`--labels` must be a name for each checkpoint, here {len(paths)}, but is {' '.join(args.labels)}."
+            f"`--labels` must be a name of its own for each checkpoint, here {len(paths)}, but is "
+            f"{' '.join(map(repr, args.labels))}."
         )
     return list(args.labels)

@@ -148,7 +148,7 @@ TO = ["--to", "ctranslate2"]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["c.pt", "out"], "the following arguments are required: --to"),
+        (["c.pt", "out"], "the following arguments are required: --to {ctranslate2,huggingface}"),
         (["c.pt", *TO], "the following arguments are required: -o/--output"),
         (
             ["c.pt", "out", "--to", "onnx"],

@@ -196,7 +196,7 @@ def test_a_classifier(classifier, capsys, tmp_path):
         (["--repeats", "0"], "argument --repeats: must be a whole number of at least 1, but is '0' instead."),
         (["--num-batches", "x"], "argument --num-batches: must be a whole number of at least 1, but is 'x' instead."),
         (["--samples", "3"], "`--samples` must go with --importance, which is missing."),
-        (["--labels", "a", "b"], "`--labels` must be a name for each checkpoint, here 1, but is a b."),
+        (["--labels", "a", "b"], "`--labels` must be a name of its own for each checkpoint, here 1, but is 'a' 'b'."),
         (["--compare", "CKPT"], "`--compare` must be other checkpoints, each once, but two of CKPT CKPT are the same."),
         (["--compare", "none.pt"], "`--compare` must be the file of a checkpoint, but none.pt does not exist."),
         (["--plot", "x.jpg"], "`--plot` must be a file that ends in .png, .svg or .pdf, but is 'x.jpg' instead."),
