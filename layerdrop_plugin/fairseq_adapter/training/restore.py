@@ -201,7 +201,11 @@ def _is_done(checkpoint: Checkpoint, stack: str, planned: Pruned, path: str) -> 
         )
     if depth == len(planned.kept):
         return True  # pruned by fairseq, which leaves no note
-    raise ValueError(f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, and {path} has {depth}.")
+    option = _depth_option(checkpoint, stack)
+    advice = "" if option is None else f": `{option}` must be {depth}, too"
+    raise ValueError(
+        f"`{KEEP[stack]}` must fit the checkpoint, but asks for layers {planned}, and {path} has {depth}{advice}."
+    )
 
 
 def _check_depths(checkpoint: Checkpoint, run: TrainingRun, path: str) -> None:
@@ -209,11 +213,17 @@ def _check_depths(checkpoint: Checkpoint, run: TrainingRun, path: str) -> None:
     for stack, depth in checkpoint.depths.items():
         there = run.depths.get(stack, depth)
         if there != depth:
-            option = checkpoint.family.stacks.get(stack, families.PLAIN.stacks[stack]).depth[0]
+            option = _depth_option(checkpoint, stack)
             words = f"`--w2v-path` must fit the checkpoint, but gives it {there} {stack} layers"
-            if "." not in option:  # of the model itself, not of one inside
-                words = f"`{flag_of(option)}` must fit the checkpoint, but is {there}"
+            if option is not None:
+                words = f"`{option}` must fit the checkpoint, but is {there}"
             raise ValueError(f"{words}, and {path} has {depth}.")
+
+
+def _depth_option(checkpoint: Checkpoint, stack: str) -> str | None:
+    """Return the option that holds the depth of a stack, None where a model inside the model has it."""
+    option = checkpoint.family.stacks.get(stack, families.PLAIN.stacks[stack]).depth[0]
+    return None if "." in option else flag_of(option)
 
 
 def _carried_over(

@@ -97,3 +97,12 @@ def test_other_layers_are_refused():
         "`decoder_layers_to_keep` must fit the checkpoint, but asks for layers [1,2] of 4, "
         "and a.pt was pruned before and holds layers [0,2] of 3."
     )
+
+
+def test_layers_of_another_depth_are_refused():
+    with pytest.raises(ValueError) as error:
+        prepare(full(), plan=Pruned(6, (1, 4)))
+    assert str(error.value) == (
+        "`decoder_layers_to_keep` must fit the checkpoint, but asks for layers [1,4] of 6, and a.pt has 3: "
+        "`--decoder-layers` must be 3, too."
+    )
