@@ -15,17 +15,18 @@ from .sweep_subjects import labels_of, subjects_of
 DESCRIPTION = """\
 Measure a checkpoint at several depths: parameters, loss in bits and perplexity (or accuracy), BLEU, tokens per
 second, peak memory, each with its ratio to full depth, which is always measured too. Every checkpoint is loaded
-once; a depth only says which of its layers run, counted as --model-overrides leaves them. DATA comes first; it and
-every option that is not listed here are fairseq's: --max-tokens, --batch-size, --cpu, --fp16, --seed, --beam,
---tokens-per-sample, --remove-bpe, ...
+once; a depth only says which of its layers run. Where --model-overrides prunes, the layers that it leaves are the full
+depth, and count from 0. DATA comes first; it and every option that is not listed here are fairseq's: --max-tokens,
+--batch-size, --cpu, --fp16, --seed, --beam, --tokens-per-sample, --remove-bpe, ...
 
 Speed is of the model alone and measured last, when all is warm: all depths take turns on each batch, and for each
 batch the median of --repeats times counts. Tokens are target tokens (RoBERTa: input tokens); with --bleu they are
 the generated ones, and the time is that of generation.
 
-Peak memory estimates what a process needs that evaluates (with --bleu: generates with) the pruned checkpoint alone.
-All layers of all checkpoints stay loaded here, so the weights that do not run are subtracted from the most that was
-in use: on a GPU by tensors, on the CPU by the whole process, Python and its libraries and the data included."""
+Peak memory estimates what a process needs that has only the pruned checkpoint, to evaluate (with --bleu: to generate).
+Here all layers of all checkpoints stay loaded. So the highest use of memory is measured, and the size of the weights
+that did not run is subtracted. On a GPU that use is of tensors; on the CPU it is of the whole process, with Python,
+its libraries and the data."""
 
 EXAMPLES = """\
   layerdrop-sweep data-bin/wikitext-103 --path checkpoint_best.pt --depths 12,8,4 --plot depths.png

@@ -12,10 +12,10 @@ from .markdown import table
 TEXT = """\
 # Options
 
-`fairseq-train` has them with `--user-dir layerdrop_plugin` and an architecture of ours. With underscores they are
-keys in YAML and, but for those of the criterion, in `--model-overrides`. Commands that evaluate take
-`encoder_layers_to_keep` and `decoder_layers_to_keep` of every model. With `--help` behind `--user-dir` and `--arch`,
-`fairseq-train` shows them, too.
+`fairseq-train` has them with `--user-dir layerdrop_plugin` and an architecture of ours. With `--help` behind these two,
+`fairseq-train` shows them, too. In YAML and in `--model-overrides` they have the same names with underscores:
+`encoder_layerdrop`. Those of the criterion are not in `--model-overrides`. Commands that evaluate take
+`encoder_layers_to_keep` and `decoder_layers_to_keep` for every model.
 
 `P` is a [rate](specifications.md#rates), `LAYERS` names [layers](specifications.md#layers), `DEPTHS` names
 [depths](specifications.md#depths). `learned:K`, `every_other:K` and the like are explained there.
@@ -25,7 +25,8 @@ keys in YAML and, but for those of the criterion, in `--model-overrides`. Comman
 {of_stack}
 ## Of the decoder
 
-The same with `--decoder-` in place of `--encoder-`.
+The same with `--decoder-` in place of `--encoder-`. A decoder layer has one more sub-layer, cross-attention (not in
+language models), which `--decoder-sublayerdrop` and `--decoder-headdrop` drop, too.
 
 ## Of all stacks
 

@@ -15,7 +15,7 @@ STRATEGIES = {
 DEPTHS = {
     "4,2": "the layers of `every_other:4` and of `every_other:2`, in each stack",
     "4+2,2+2": "these of encoder + decoder",
-    "first:2,last:2+3": "the first or the last K",
+    "first:2,last:2+3": "`first:2` in each stack; `last:2` of the encoder with `every_other:3` of the decoder",
     "4=0.2,2=0.1": "shares of the forward passes; full depth has the rest",
     "6+6=0.5,2": "full depth has its share named",
 }
@@ -43,7 +43,9 @@ What `--*-layerdrop`, `--*-headdrop`, `--*-ffndrop` and `--*-sublayerdrop` take.
 What `--layerdrop-depths` takes: a list of depths, each with its share of the forward passes, if you like.
 
 {depths}
-Full depth has {full} of the passes unless it is named. Depths without a share have an equal part of what is left.
+Full depth has {full} of the passes unless it is named. Depths without a share have an equal part of what is left. On
+each side of a `+` stands a depth of its own: `last:` on the left does not act on the right. `learned:K`, `drop:P` and
+indices are not taken here.
 """
 
 

@@ -161,8 +161,9 @@ OPTIONS: tuple[Option, ...] = (
         "layerdrop_depths",
         None,
         DEPTHS,
-        "train one model to be good at these depths, too: each forward pass runs full depth (in 0.4 of them, unless it "
-        f"is named), or just the layers that 'every_other:K' keeps: {depths.GRAMMAR} (e.g. 6+3,4+4,2+2)",
+        "train one model to be good at these depths, too. Each forward pass runs either full depth (0.4 of the passes, "
+        "unless it is named) or one of these depths, that is the layers that pruning to it keeps. It takes "
+        f"{depths.GRAMMAR}; 'learned:K' is not taken (e.g. 6+3,4+4,2+2)",
     ),
     Option(
         "layerdrop_validate_depths",
