@@ -32,6 +32,8 @@ small="--arch layerdrop_transformer_tiny --share-all-embeddings --encoder-layers
 [ -n "$TEACHER" ] && [ -n "$BIN" ] && [ -n "$MODEL" ] || die "TEACHER, BIN and MODEL must be set: see its head."
 [[ $MODEL == *--arch* ]] || die "MODEL must have the teacher's --arch, but is '$MODEL'."
 [[ $KEEP =~ ^[^+]+\+[^+]+$ ]] || die "KEEP must be encoder+decoder layers, as in every_other:3+0-2, but is '$KEEP'."
+layers() { [[ "$MODEL " =~ --$1-layers[[:space:]=]+([0-9]+)[[:space:]] ]] && echo "${BASH_REMATCH[1]}" || true; } # STACK
+ENCODER_LAYERS=$(layers encoder) DECODER_LAYERS=$(layers decoder) # by which KEEP is checked
 case $SHARDS in 0* | *[!0-9]*) die "SHARDS must be a whole number of at least 1, but is '$SHARDS'." ;; esac
 
 prepare() {

@@ -36,6 +36,7 @@ visible() { # how many GPUs there are to train on
 [[ $TRAIN_DEPTHS != *[[:space:]]* ]] || die "TRAIN_DEPTHS must have no spaces, but is '$TRAIN_DEPTHS'."
 DEPTHS_OPTION=${TRAIN_DEPTHS:+--layerdrop-depths $TRAIN_DEPTHS}
 : "${RATE:=$([ -n "$DEPTHS_OPTION" ] && echo 0 || echo 0.2)}" # the paper's; with depths there is no need of one
+[[ $RATE != *[[:space:]]* ]] || die "RATE must have no spaces, but is '$RATE'."
 case $GPUS in *[!0-9]*) die "GPUS must be a whole number, but is '$GPUS'." ;; esac
 OUT=$(absolute "$OUT") RAW=$(absolute "$RAW")
 workers=$((GPUS > 0 ? GPUS : 1))
@@ -112,7 +113,18 @@ overrides() { # KEPT: for --model-overrides; `full`, or a specification for all 
   (IFS=,; echo "{${parts[*]}}")
 }
 
+check_settings() { # KEEP, RATE and TRAIN_DEPTHS by the package's own rules; they would else fail after the training
+  local python message status=0 model=(--stack="$STACKS" --layers="${LAYERS:-}")
+  [ "$STACKS" != "encoder decoder" ] ||
+    model=(--stack=encoder --layers="${ENCODER_LAYERS:-}" --stack=decoder --layers="${DECODER_LAYERS:-}")
+  for python in "$root/.venv/bin/python" python3 python; do ! command -v "$python" >/dev/null || break; done
+  message=$("$python" "$root/scripts/recipes/settings.py" "${model[@]}" --keep="${KEEP:-}" --rate="$RATE" \
+    --train-depths="$TRAIN_DEPTHS" 2>/dev/null) || status=$?
+  [ "$status" -ne 2 ] || die "$message" # another status: this Python is too old, or there is none yet
+}
+
 stages() { # NAMES...
+  check_settings
   [ -z "$STAGE" ] || case " $* " in *" $STAGE "*) ;; *) die "STAGE must be one of: $*; but is '$STAGE'." ;; esac
   cd "$root"
   [ -z "$DRY_RUN" ] || echo "cd $(quoted "$root")&& export PATH=\"\$PWD/.venv/bin:\$PATH\""
