@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--stack", action="append", required=True, help="once for each stack, the encoder first")
     parser.add_argument("--layers", action="append", required=True, help="how many it has, empty if that is not known")
     parser.add_argument("--keep", default="", help="KEEP, specifications with blanks in between")
+    parser.add_argument("--learned", action="store_true", help="the model comes with rates that it may have learned")
     parser.add_argument("--rate", default="", help="RATE")
     parser.add_argument("--train-depths", default="", help="TRAIN_DEPTHS")
     args = parser.parse_args()
@@ -27,13 +28,13 @@ def main() -> None:
     core.__path__ = [str(PACKAGE)]
     sys.modules["layerdrop_plugin"] = core
     try:
-        check(dict(zip(args.stack, args.layers)), args.keep, args.rate, args.train_depths)
+        check(dict(zip(args.stack, args.layers)), args.keep, args.rate, args.train_depths, args.learned)
     except ValueError as error:
         print(str(error).replace("`", ""))
         sys.exit(2)
 
 
-def check(layers: Mapping[str, str], keep: str, rate: str, train_depths: str) -> None:
+def check(layers: Mapping[str, str], keep: str, rate: str, train_depths: str, learned: bool = False) -> None:
     """Raise a ValueError of one line where a setting does not fit a model of these layers; what is empty is not set."""
     from layerdrop_plugin import depths, layer_spec, rates
 
@@ -41,6 +42,8 @@ def check(layers: Mapping[str, str], keep: str, rate: str, train_depths: str) ->
     for kept in keep.split():
         for stack, spec in specifications(kept, list(layers)):
             layer_spec.check(spec, "KEEP", known.get(stack))
+            if layer_spec.is_learned(spec) and not learned:
+                raise ValueError(f"KEEP must not be {kept!r}: this recipe's training learns no rates.")
     if rate:
         rates.check(rate, "RATE")
         for depth in known.values():

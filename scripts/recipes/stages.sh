@@ -117,6 +117,7 @@ check_settings() { # KEEP, RATE and TRAIN_DEPTHS by the package's own rules; the
   local python message status=0 model=(--stack="$STACKS" --layers="${LAYERS:-}")
   [ "$STACKS" != "encoder decoder" ] ||
     model=(--stack=encoder --layers="${ENCODER_LAYERS:-}" --stack=decoder --layers="${DECODER_LAYERS:-}")
+  [ -z "${PRETRAINED:-}${TEACHER:-}" ] || model+=(--learned)
   for python in "$root/.venv/bin/python" python3 python; do ! command -v "$python" >/dev/null || break; done
   message=$("$python" "$root/scripts/recipes/settings.py" "${model[@]}" --keep="${KEEP:-}" --rate="$RATE" \
     --train-depths="$TRAIN_DEPTHS" 2>/dev/null) || status=$?

@@ -26,6 +26,7 @@ NUMBER = "must be a whole number of at least 1, but is"
         (BOTH, "1+2+3", "", "", "KEEP must name layers of encoder + decoder, or once for both, but has '1+2+3'."),
         (UNKNOWN, "first:0+1", "", "", f"`KEEP`: the K of 'first:K' {NUMBER} '0' in 'first:0'."),
         (UNKNOWN, "9+9", "", "", "`KEEP` must name layers from 0 to 5, but has 9 in '9'."),
+        (ONE, "full learned:3", "", "", "KEEP must not be 'learned:3': this recipe's training learns no rates."),
         (ONE, "", "2", "", "`RATE` must be at least 0 and below 1, but is 2 instead."),
         (BOTH, "", "0.1,0.2", "", "`RATE` must have a rate for each of 12 layers, but has 2 in '0.1,0.2'."),
         (ONE, "", "", "90,6", "`TRAIN_DEPTHS` must keep 1 to 16 decoder layers, but has '90' in '90,6'."),
@@ -49,6 +50,10 @@ def test_what_does_not_fit_the_model_is_refused(layers, keep, rate, train_depths
 )
 def test_what_fits_is_taken(layers, keep, rate, train_depths):
     settings.check(layers, keep, rate, train_depths)
+
+
+def test_rates_that_another_training_learned_are_taken():
+    settings.check(ONE, "learned:3", "0.2", "", learned=True)
 
 
 DISTIL = {"TEACHER": "t", "BIN": "b", "MODEL": "--arch a --encoder-layers=12 --decoder-layers 6"}
