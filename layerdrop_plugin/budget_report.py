@@ -102,6 +102,7 @@ class BudgetReport:
     strategy: str | None
     metric: str
     batches: int
+    predictions: int
     timed_batches: int
     device: str
     costs: CostModel
@@ -114,7 +115,7 @@ class BudgetReport:
     seconds: float
     warnings: Sequence[str]
     same_length: float | None = None
-    second: Mapping[str, Any] | None = None  # the split's name and rows
+    second: Mapping[str, Any] | None = None  # the split's name, size and rows
 
     @property
     def off(self) -> float:
@@ -131,6 +132,7 @@ class BudgetReport:
             "strategy": self.strategy,
             "metric": self.metric,
             "batches": self.batches,
+            "predictions": self.predictions,
             "timed_batches": self.timed_batches,
             "device": self.device,
             "costs_seconds_a_sentence": {"fixed": self.costs.fixed, **{f"{s}_layer": c for s, c in layers.items()}},

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 from . import layer_spec
 from .selection import Kept
 
 SCORES = ("loss", "perplexity", "accuracy", "bleu")
+SIZES = ("batches", "predictions")
+
+Cell = Union[str, int, float]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Card:
         made_by: the command line, with what it is a command of.
         date: of today, as 2026-11-30.
         properties: by name, of the origin and of this.
-        scores: as `scores` returns them.
+        scores: as `scores` returns them, a row for each.
     """
 
     title: str
@@ -30,7 +33,7 @@ class Card:
     made_by: str
     date: str
     properties: Mapping[str, tuple[str, str]]
-    scores: Mapping[str, Mapping[str, float]]
+    scores: Sequence[Mapping[str, Cell]]
 
 
 def markdown(card: Card) -> str:
@@ -42,13 +45,16 @@ def markdown(card: Card) -> str:
         _table(["", "origin", "this"], [[name, *values] for name, values in card.properties.items()]),
     ]
     if card.scores:
-        names = list(dict.fromkeys(name for row in card.scores.values() for name in row))
-        rows = [
-            [split, *(f"{row[name]:.4g}" if name in row else "" for name in names)]
-            for split, row in card.scores.items()
-        ]
-        parts += ["Scores of these layers, of a search:", _table(["data", *names], rows)]
+        names = list(dict.fromkeys(name for row in card.scores for name in row))
+        rows = [[_cell(row.get(name, "")) for name in names] for row in card.scores]
+        parts += ["Scores of all layers (origin) and of these, of a search:", _table(names, rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _cell(value: Cell) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -56,11 +62,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def scores(search: Any, kept: Mapping[str, Kept], depths: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """Return what a search scored a choice of layers, by the data that it was scored on.
+def scores(search: Any, fingerprint: str, kept: Mapping[str, Kept], depths: Mapping[str, int]) -> list[dict[str, Cell]]:
+    """Return what a search scored all layers and a choice of them, a row for each on each split of the data.
 
     Args:
         search: what `layerdrop-search --json` wrote.
+        fingerprint: of the checkpoint.
         kept: the layers of each stack that was pruned.
         depths: of each stack of the model.
 
@@ -69,23 +76,54 @@ def scores(search: Any, kept: Mapping[str, Kept], depths: Mapping[str, int]) -> 
     """
     try:
         stacks: Mapping[str, int] = search["stacks"]
-        splits = {"searched on": search["ranking"]}
+        splits = [_split(search.get("split", "the data"), " (searched on)", search, search["ranking"], stacks)]
         if "report" in search:
-            splits[search["report"]["split"]] = search["report"]["rows"]
-        by_split = {split: [(_layers(row, stacks), _scores(row)) for row in rows] for split, rows in splits.items()}
+            second = search["report"]
+            splits.append(_split(second["split"], "", second, second["rows"], stacks))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ValueError("is no such file") from None
     if any(depths.get(stack) != depth for stack, depth in stacks.items()):
         raise ValueError(f"is of a model with {_and(stacks)}")
-    wanted = {stack: kept.get(stack, tuple(range(depth))) for stack, depth in depths.items()}
+    _check_origin(search, fingerprint)
+    full = {stack: tuple(range(depth)) for stack, depth in depths.items()}
+    wanted = {**full, **kept}
+    found = []
+    for rows in splits:
+        origin, this = (_first(rows, layers, full, stacks) for layers in (full, wanted))
+        found += [{"layers": "origin", **origin}] if origin and this and wanted != full else []
+        found += [{"layers": "this", **this}] if this else []
+    if not found:
+        missing = (f"{stack} layers {layer_spec.describe(layers)}" for stack, layers in wanted.items())
+        raise ValueError(f"has not scored {'; '.join(missing)}")
+    return found
+
+
+def _check_origin(search: Mapping[str, Any], fingerprint: str) -> None:
+    if "fingerprint" not in search:
+        raise ValueError("does not say of which checkpoint it is; search again")
+    if search["fingerprint"] != fingerprint:
+        raise ValueError(f"is of another checkpoint, {search.get('checkpoint')}")
+
+
+def _split(
+    name: str, what: str, sizes: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], stacks: Mapping[str, int]
+) -> list[tuple[dict[str, Kept], dict[str, Cell]]]:
+    """Return the layers and the cells of each row of a table."""
+    data: dict[str, Cell] = {"data": f"{name}{what}", **{key: int(sizes[key]) for key in SIZES if key in sizes}}
+    return [(_layers(row, stacks), {**data, **_scores(row)}) for row in rows]
+
+
+def _first(
+    rows: Sequence[tuple[dict[str, Kept], dict[str, Cell]]],
+    wanted: Mapping[str, Kept],
+    full: Mapping[str, Kept],
+    stacks: Mapping[str, int],
+) -> dict[str, Cell]:
+    """Return the cells of the first row with these layers; empty if there is none."""
+    if any(wanted[stack] != full[stack] for stack in full if stack not in stacks):
+        return {}
     searched = {stack: wanted[stack] for stack in stacks}
-    whole = all(len(wanted[stack]) == depths[stack] for stack in depths if stack not in stacks)
-    matching = {split: [row for layers, row in rows if layers == searched] for split, rows in by_split.items() if whole}
-    if not any(matching.values()):
-        raise ValueError(
-            "has not scored " + "; ".join(f"{s} layers {layer_spec.describe(k)}" for s, k in wanted.items())
-        )
-    return {split: rows[0] for split, rows in matching.items() if rows}
+    return next((cells for layers, cells in rows if layers == searched), {})
 
 
 def _layers(row: Mapping[str, Any], stacks: Mapping[str, int]) -> dict[str, Kept]:

@@ -62,7 +62,14 @@ class SecondSplit:
     """The winner beside Every Other, the learned set and full depth, on data that was not searched on."""
 
     split: str
+    batches: int
+    predictions: int
     rows: Sequence[Row]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        size = {"batches": self.batches, "predictions": self.predictions}
+        return {"split": self.split, **size, "rows": [row.as_json() for row in self.rows]}
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,5 @@ class SearchReport:
         data["cost"] = self.cost.as_json()
         data["warnings"] = list(self.warnings)
         if self.second is not None:
-            rows = [row.as_json() for row in self.second.rows]
-            data["report"] = {"split": self.second.split, "rows": rows}
+            data["report"] = self.second.as_json()
         return data

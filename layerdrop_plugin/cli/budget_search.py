@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
@@ -54,7 +54,7 @@ def search(
             measure.progress = bar.update if first else measure.progress
             result = budget_search.run(asked, measure)
         if first:
-            _finish(parser, args, asked, result, measure, scoring, second)
+            _finish(parser, args, asked, result, measure, scoring, second, search_state.origin(args, settings))
 
 
 def _asked(
@@ -80,17 +80,19 @@ def _finish(
     measure: Measuring,
     scoring: Any,
     second: Sequence[dict[str, Any]],
+    origin: Mapping[str, Any],
 ) -> None:
     from ..fairseq_adapter.evaluation import budget_report
 
     path = args.path if asked.budget.kind == "size" else None
     cost = measure.counted()
     report = budget_report.report(asked, result, scoring, cost, path, args.bleu, args.report_subset, second)
+    data = {**origin, **report.as_json()}
     try:
-        results.write(args, report.as_json(), [row.as_json() for row in report.rows])
+        results.write(args, data, [row.as_json() for row in report.rows])
         _plot(args, report)
         if args.report is not None:
-            pages.write(args, args.command, budget_page.sections(args, report), report.as_json())
+            pages.write(args, args.command, budget_page.sections(args, report), data)
     finally:
         budget_text.show(parser, report, args.wide)
     search_state.finish(args, measure)

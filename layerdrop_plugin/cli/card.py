@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import __version__, atomic, layer_spec, model_card
-from ..model_card import Card
+from ..fingerprint import fingerprint
+from ..model_card import Card, Cell
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -56,8 +57,8 @@ def check(args: Namespace, out: str) -> Any:
         raise ValueError(f"{_rule()}, but {args.scores} can't be read: {error}.") from None
 
 
-def scores(args: Namespace, search: Any, specs: Mapping[str, str], stacks: Mapping[str, Any]) -> Any:
-    """Return the scores that a search gave to these layers.
+def scores(args: Namespace, search: Any, specs: Mapping[str, str], stacks: Mapping[str, Any]) -> list[dict[str, Cell]]:
+    """Return the scores that a search gave to these layers, and to all.
 
     Args:
         specs: what is kept, by stack.
@@ -67,14 +68,16 @@ def scores(args: Namespace, search: Any, specs: Mapping[str, str], stacks: Mappi
         ValueError: one line: the search has none.
     """
     if search is None:
-        return {}
+        return []
     kept = {
         stack: layer_spec.parse(spec, stacks[stack].depth, f"--{stack}", stacks[stack].learned_rates)
         for stack, spec in specs.items()
         if stack in stacks
     }
     try:
-        return model_card.scores(search, kept, {stack: s.depth for stack, s in stacks.items()})
+        return model_card.scores(
+            search, fingerprint(args.checkpoint), kept, {stack: s.depth for stack, s in stacks.items()}
+        )
     except ValueError as error:
         raise ValueError(f"{_rule()}, but {args.scores} {error}.") from None
 
@@ -89,7 +92,7 @@ def write(
     argv: Sequence[str] | None,
     out: str,
     properties: Mapping[str, tuple[str, str]],
-    scored: Mapping[str, Mapping[str, float]],
+    scored: Sequence[Mapping[str, Cell]],
 ) -> None:
     """Write the card if it was asked for."""
     if not args.card:

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from ..fairseq_adapter.checkpoints.describe import describe
 
         origin = describe(args.checkpoint) if args.card else None
-        scores = {} if origin is None else card.scores(args, search, specs, origin.stacks)
+        scores = [] if origin is None else card.scores(args, search, specs, origin.stacks)
         kept, kind = _export(args, specs)
         if origin is not None:
             properties = {"kind": (origin.architecture or "", kind), **_layers(origin, kept)}

@@ -76,10 +76,11 @@ def _search(parser: Parser, args: Namespace, budget: Budget | None, fairseq_argv
             split = args.report_subset
             with progress(search_report.work(plan, ranked, args.bleu, bool(split)), "set", args.quiet) as bar:
                 report = search_report.report(plan, scoring, ranked, cost, args.bleu, split, second, bar.update)
+            data = {**search_state.origin(args, settings), **report.as_json()}
             try:
-                results.write(args, report.as_json(), [row.as_json() for row in report.ranking])
+                results.write(args, data, [row.as_json() for row in report.ranking])
                 if args.report is not None:
-                    pages.write(args, args.command, search_page.sections(args, report), report.as_json())
+                    pages.write(args, args.command, search_page.sections(args, report), data)
             finally:
                 search_text.show(parser, report, args.wide)
             search_state.finish(args, measure)

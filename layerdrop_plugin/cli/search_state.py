@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
@@ -23,6 +23,11 @@ OPTIONS = ("--state", "--resume")
 
 OF_MODEL = ("version", "checkpoint", "model_overrides", "fp16")
 """The settings on which the scores of a set of layers depend, beside the batches."""
+
+
+def origin(args: Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what results are of, for other commands: the checkpoint, what identifies it, and the data."""
+    return {"checkpoint": args.path, "fingerprint": settings["checkpoint"], "split": args.gen_subset}
 
 
 def check(args: Namespace) -> None:

@@ -8,13 +8,19 @@ import json
 import pytest
 
 import layerdrop_plugin
+from layerdrop_plugin.fingerprint import fingerprint
 
-SEARCH = {"stacks": {"decoder": 4}, "ranking": [{"rank": "1", "decoder": "0,2", "loss": 4.5, "perplexity": 22.63}]}
+RANKING = [
+    {"rank": "1", "decoder": "0,2", "loss": 4.5, "perplexity": 22.63},
+    {"rank": "full", "decoder": "0,1,2,3", "loss": 4.25, "perplexity": 19.03},
+]
+SEARCH = {"checkpoint": "a.pt", "split": "valid", "batches": 2, "stacks": {"decoder": 4}, "ranking": RANKING}
 
 
 @pytest.fixture
-def search(tmp_path):
-    (tmp_path / "search.json").write_text(json.dumps(SEARCH), encoding="utf-8")
+def search(full, tmp_path):
+    found = {**SEARCH, "fingerprint": fingerprint(full["transformer_lm"])}
+    (tmp_path / "search.json").write_text(json.dumps(found), encoding="utf-8")
     return tmp_path / "search.json"
 
 
@@ -29,7 +35,12 @@ def test_of_a_pruned_checkpoint(full, command, search, tmp_path):
     assert "| decoder layers | 4 | 2 ([0,2] of 4) |\n" in card
     (parameters,) = [row for row in rows if row[0] == "parameters"]
     assert f"| parameters | {parameters[1]} | {parameters[2]} |\n" in card
-    assert card.endswith("| data | loss | perplexity |\n| --- | --- | --- |\n| searched on | 4.5 | 22.63 |\n")
+    assert card.endswith(
+        "| layers | data | batches | loss | perplexity |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| origin | valid (searched on) | 2 | 4.25 | 19.03 |\n"
+        "| this | valid (searched on) | 2 | 4.5 | 22.63 |\n"
+    )
 
 
 def test_of_an_exported_model(full, command, tmp_path):
@@ -61,13 +72,19 @@ def test_of_an_exported_model(full, command, tmp_path):
             "`--scores` must be what layerdrop-search wrote with --json for this checkpoint and these layers, "
             "but search.json has not scored decoder layers 1.",
         ),
+        (
+            ["--card", "--scores", "other.json"],
+            "`--scores` must be what layerdrop-search wrote with --json for this checkpoint and these layers, "
+            "but other.json is of another checkpoint, a.pt.",
+        ),
     ],
 )
 def test_a_wrong_option_writes_nothing(options, message, full, command, search, tmp_path):
+    (tmp_path / "other.json").write_text(json.dumps({**SEARCH, "fingerprint": "9:ab"}), encoding="utf-8")
     argv = [full["transformer_lm"], "-o", "small.pt", "--decoder", "1", *options]
     done = command("layerdrop-prune", *argv, cwd=tmp_path, status=2)
     assert done.stderr == f"layerdrop-prune: error: {message}\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.json", "search.json"]
 
 
 def test_a_card_that_is_there_is_kept(full, command, tmp_path):

@@ -13,6 +13,7 @@ from shared.searching import SLOW, arguments, folder, inside, read, table_of, tr
 from shared.web_pages import BROWSER, Reader, seen_by_browser
 
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation, generation
+from layerdrop_plugin.fingerprint import fingerprint
 
 USER = ["--user-dir", "layerdrop_plugin", "--cpu"]
 
@@ -56,6 +57,10 @@ def test_both_stacks_of_a_translation_model(translation):
     )
     assert "test, not searched on:" in lines[17:19]
     assert [row["rank"] for row in found["report"]["rows"]] == ["1", "every_other:2+2", "full"]
+    assert [found["report"][name] for name in ("split", "batches")] == ["test", 24]
+    path = found["checkpoint"]
+    described = {name: found[name] for name in ("checkpoint", "fingerprint", "split")}
+    assert described == {"checkpoint": path, "fingerprint": fingerprint(path), "split": "valid"}
     assert process.stderr.splitlines()[0] == (
         "layerdrop-search: exhaustive search on 24 batches: about 1,510 layer evaluations (one layer, one batch); "
         "greedy 2,140, racing 680"

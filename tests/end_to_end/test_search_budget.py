@@ -13,6 +13,7 @@ from shared.web_pages import Reader
 from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
 from layerdrop_plugin.fairseq_adapter.evaluation import part_costs
 from layerdrop_plugin.fairseq_adapter.evaluation import search as layer_search
+from layerdrop_plugin.fingerprint import fingerprint
 
 
 @pytest.fixture
@@ -53,7 +54,15 @@ def test_parameters_of_a_translation_model(argv, full, capsys, folder):
     assert (rows[0]["speedup"], rows[0]["promised_speedup"]) == (1.0, 1.0)
     measured = found["measured_speedup_same_length"]
     assert found["measured_above_promised"] == measured / best["promised_speedup"] - 1
-    assert [row["choice"] for row in found["report"]["rows"]] == ["best", "every_other"]
+    assert [row["choice"] for row in found["report"]["rows"]] == ["best", "every_other", "full"]
+    described = {name: found[name] for name in ("checkpoint", "fingerprint", "split")}
+    assert described == {
+        "checkpoint": str(full["transformer"]),
+        "fingerprint": fingerprint(full["transformer"]),
+        "split": "valid",
+    }
+    sizes = [(of["batches"] > 0, of["predictions"] > 0) for of in (found, found["report"])]
+    assert sizes == [(True, True), (True, True)]
     lines = said.out.splitlines()
     assert lines[0].startswith(f"--params {most}: 2 splits searched, 2 batches, 1 of them timed, on cpu, ")
     assert re.match(r"a sentence takes [0-9.e-]+ ms beside the layers, [0-9.e-]+ ms in each encoder layer, ", lines[1])

@@ -68,6 +68,7 @@ def report(
         strategy=asked.strategy,
         metric=asked.whole.metric,
         batches=len(scoring.batches),
+        predictions=int(result.full.totals[:, 1].sum()),
         timed_batches=len(timed_batches),
         device=device_name(asked.evaluation.device),
         costs=asked.costs.seconds,
@@ -144,12 +145,14 @@ def _warnings(asked: Asked, result: Result, full: Row, chosen: Row) -> list[str]
 
 def _second(asked: Asked, result: Result, split: str, batches: Sequence[Sample]) -> dict[str, object]:
     scoring = Scoring(asked.evaluation, asked.whole, batches)
-    wanted = {BEST: result.chosen, EVERY_OTHER: result.every_other}
-    rows = []
+    full = Found(asked.whole.depths, asked.whole, result.full)
+    wanted = {BEST: result.chosen, EVERY_OTHER: result.every_other, FULL: full}
+    predictions, rows = 0, []
     for choice, one in wanted.items():
         if one is not None:
             scored = scoring.totals(one.best.candidate)
+            predictions = int(scored.totals[:, 1].sum())
             specs = asked.whole.specs(one.best.candidate)
             row = {"split": name_of(one.split), "choice": choice, **specs, "loss": scored.loss}
             rows.append({**row, "accuracy": 100 * scored.accuracy} if asked.evaluation.classifies else row)
-    return {"split": split, "rows": rows}
+    return {"split": split, "batches": len(batches), "predictions": predictions, "rows": rows}

@@ -13,6 +13,7 @@ import torch
 
 from ... import __version__, layer_spec, search, search_cost
 from ...candidates import Candidate, all_candidates, count_candidates, holds, some_candidates
+from ...fingerprint import fingerprint
 from ...rates import Rates
 from ...search import Measure, Ranked
 from ...selection import Kept
@@ -214,15 +215,6 @@ def chosen_batches(evaluation: Evaluation, subset: str, number: int | None) -> l
     batches = evaluation.batches(subset, search.ROUNDS_FROM)
     random.Random(evaluation.cfg.common.seed).shuffle(batches)
     return batches[:number]
-
-
-def fingerprint(path: str) -> str:
-    """Return what identifies a checkpoint: its size, and a checksum of all its bytes."""
-    content = hashlib.blake2b(digest_size=8)
-    with open(path, "rb") as file:
-        for part in iter(lambda: file.read(2**20), b""):
-            content.update(part)
-        return f"{file.tell()}:{content.hexdigest()}"
 
 
 def settings(

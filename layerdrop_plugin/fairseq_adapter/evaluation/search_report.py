@@ -182,4 +182,6 @@ def _second_split(
     for candidate in dict.fromkeys(shown.values()):
         totals[candidate] = other.totals(candidate)
         done(1)
-    return SecondSplit(split, [_row(rank, totals[c], plan, other) for rank, c in shown.items()])
+    predictions = int(totals[best.candidate].totals[:, 1].sum())
+    rows = [_row(rank, totals[c], plan, other) for rank, c in shown.items()]
+    return SecondSplit(split, len(batches), predictions, rows)
