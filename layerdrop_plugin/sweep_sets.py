@@ -23,12 +23,16 @@ class NamedSet(NamedTuple):
         specs: the specification of each stack; one that is missing keeps all its layers.
         of_checkpoint: whether layers are counted as in the checkpoint, not as overrides have left them.
         option: where it was given, for errors.
+        file: that it was read from, None for none.
+        fingerprint: of the checkpoint that was searched, None if it is not known.
     """
 
     name: str
     specs: Mapping[str, str]
     of_checkpoint: bool
     option: str
+    file: str | None = None
+    fingerprint: str | None = None
 
 
 def parse(text: str, swept: Sequence[str], option: str = "sets") -> NamedSet:
@@ -82,7 +86,24 @@ def read_search(path: str, option: str = "search") -> NamedSet:
         raise ValueError(f"`{option}` must be a file of layerdrop-search --json, but {path} does not exist.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"`{option}` must be a file of layerdrop-search --json, but {path} is not.") from None
-    return NamedSet(SEARCH, specs, True, option)
+    return NamedSet(SEARCH, specs, True, option, path, found.get("fingerprint"))
+
+
+def of_others(sets: Sequence[NamedSet], fingerprints: Mapping[str, str]) -> list[str]:
+    """Return a line for each set that a search has found on another checkpoint than one of these.
+
+    Args:
+        fingerprints: of the checkpoints, by label.
+    """
+    lines = []
+    for one in sets:
+        others = [label for label, name in fingerprints.items() if one.fingerprint not in (None, name)]
+        if others:
+            lines.append(
+                f"`{one.option}` {one.file} is of a search on another checkpoint than {', '.join(others)}, "
+                "whose best layers may be others"
+            )
+    return lines
 
 
 def point(

@@ -8,6 +8,7 @@ from os.path import realpath
 from typing import TYPE_CHECKING
 
 from .. import message, sweep, sweep_sets
+from ..fingerprint import fingerprint
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
         label: evaluation.load(path, args.model_overrides, fairseq_argv, parser.error)
         for label, path in zip(args.labels, [args.path, *args.compare])
     }
+    _warn_of_others(parser, args)
     for model in models.values() if args.bleu else ():
         generation.check(model)
     swept = layer_sweep.swept({label: _depths(model) for label, model in models.items()}, args.stack)
@@ -44,6 +46,14 @@ def subjects_of(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> tup
         batches = message.counted(len(subjects[0].batches), "batch", "batches")
         parser.warn(f"{args.gen_subset} has only {batches}")
     return subjects, swept
+
+
+def _warn_of_others(parser: Parser, args: Namespace) -> None:
+    """Warn of sets that were found on another checkpoint."""
+    if any(one.fingerprint for one in args.search_sets):
+        fingerprints = {label: fingerprint(path) for label, path in zip(args.labels, [args.path, *args.compare])}
+        for line in sweep_sets.of_others(args.search_sets, fingerprints):
+            parser.warn(line)
 
 
 def _points(

@@ -72,7 +72,7 @@ def test_a_search_names_layers_of_the_checkpoint(tmp_path):
     path = tmp_path / "found.json"
     path.write_text(json.dumps({"best": {"decoder": "1,5"}, "kept": {"encoder": "0,2", "decoder": "1,5"}}))
     found = sweep_sets.read_search(str(path))
-    assert found == NamedSet("search", {"encoder": "0,2", "decoder": "1,5"}, True, "search")
+    assert found == NamedSet("search", {"encoder": "0,2", "decoder": "1,5"}, True, "search", str(path))
     assert sweep_sets.point(found, {"encoder": 3, "decoder": 6}) == Point("search", ((0, 2), (1, 5)))
     held = {"decoder": (1, 3, 5)}  # --model-overrides has left these
     assert sweep_sets.point(found, {"encoder": 3, "decoder": 3}, held) == Point("search", ((0, 2), (0, 2)))
@@ -105,3 +105,15 @@ def test_depths_stand_side_by_side():
         ("full", (3,)), ("first", (2,)), ("m", (2,)), ("first", (1,)),
     ]  # fmt: skip
     assert sweep_sets.depths_of(points, {"decoder": 3}, ["decoder"]) == [(2,), (1,)]
+
+
+def test_a_search_on_another_checkpoint_is_said(tmp_path):
+    path = tmp_path / "found.json"
+    path.write_text('{"best": {"decoder": "0"}, "fingerprint": "9:ab"}')
+    known = sweep_sets.read_search(str(path), "--search")
+    path.write_text('{"best": {"decoder": "0"}}')
+    old = sweep_sets.read_search(str(path), "--search")
+    assert sweep_sets.of_others([known, old], {"mine": "9:ab"}) == []
+    assert sweep_sets.of_others([known, old], {"mine": "9:ab", "a": "9:cd", "b": "8:ab"}) == [
+        f"`--search` {path} is of a search on another checkpoint than a, b, whose best layers may be others"
+    ]

@@ -133,7 +133,7 @@ def test_translation_with_bleu_of_two_checkpoints(full, data, cut, command, caps
 
 
 def test_sets_by_name_and_found_by_a_search(full, data, capsys, tmp_path):
-    (tmp_path / "found.json").write_text('{"best": {"decoder": "1,3"}, "ranking": []}')
+    (tmp_path / "found.json").write_text('{"best": {"decoder": "1,3"}, "fingerprint": "9:ab"}')
     argv = [data["transformer_lm"], "--path", full["transformer_lm"], *LM, "--repeats", 1, "--csv", tmp_path / "a.csv"]
     more = ["--strategies", "every_other,first", "--sets", "mine=0,1,2", "--search", tmp_path / "found.json"]
     shown = inside(capsys, *argv, *more, "--wide")
@@ -147,6 +147,7 @@ def test_sets_by_name_and_found_by_a_search(full, data, capsys, tmp_path):
     assert lines[8] == "every_other = first = mine at 3: the same layers, measured once"
     assert lines[0].split()[:3] == ["strategy", "depth", "decoder"]
     assert len({row["tokens_per_second"] for row in rows[1:4]}) == 1
+    assert "found.json is of a search on another checkpoint than " in shown.err
 
 
 def test_roberta_on_a_part_of_the_data(full, data, capsys, monkeypatch):
