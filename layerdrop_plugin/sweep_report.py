@@ -120,6 +120,7 @@ class SweepReport:
         split: the data measured on.
         repeats: how many times each speed was measured.
         importance: of each layer; None where nobody asked for it.
+        warnings: what speaks against the numbers, a line each.
     """
 
     checkpoints: Mapping[str, str]
@@ -127,6 +128,7 @@ class SweepReport:
     repeats: int
     measured: Measurements
     importance: Sequence[LayerImportance] | None = None
+    warnings: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -141,6 +143,7 @@ class SweepReport:
             "bleu_signature": measured.bleu_signature,
             "rows": [row.as_json() for row in measured.rows],
             "equal": [one._asdict() for one in equal_sets(measured.rows)],
+            "warnings": list(self.warnings),
         }
         if self.importance is not None:
             data["importance"] = [row.as_json() for row in self.importance]

@@ -17,9 +17,9 @@ def sections(args: Namespace, report: BudgetReport) -> dict[str, Sequence[Part]]
     rows = [row.as_json() for row in report.rows]
     found: dict[str, Sequence[Part]] = {
         "Recommended": [
+            *map(pages.warning, report.warnings),
             f"{budget_text.recommended(report)}.",
             Commands(f'--model-overrides "{report.model_overrides}"'),
-            *report.warnings,
         ],
         f"On {args.gen_subset}": [
             f"{budget_text.head(report)}.",

@@ -73,6 +73,11 @@ def _versions() -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
+def warning(line: str) -> str:
+    """Return a paragraph that warns of what it stands above."""
+    return f"Warning: {line}"
+
+
 def prune(path: str, kept: Mapping[str, str]) -> str:
     """Return the command that writes the smaller checkpoint.
 

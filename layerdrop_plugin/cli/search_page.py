@@ -15,7 +15,11 @@ def sections(args: Namespace, report: SearchReport) -> dict[str, Sequence[Part]]
     """Return what the page says after what was asked, by heading."""
     kept = "; ".join(f"{stack} layers {spec}" for stack, spec in report.best.items())
     found: dict[str, Sequence[Part]] = {
-        "Recommended": [f"{kept}.", Commands(f'--model-overrides "{report.model_overrides}"'), *report.warnings],
+        "Recommended": [
+            *map(pages.warning, report.warnings),
+            f"{kept}.",
+            Commands(f'--model-overrides "{report.model_overrides}"'),
+        ],
         f"On {args.gen_subset}": [
             f"{search_text.head(report)}.",
             pages.table(search_text.rows(report.ranking), search_text.SHOW, chosen=0),

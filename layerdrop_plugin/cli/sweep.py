@@ -70,14 +70,15 @@ def _measure(parser: Parser, args: Namespace, fairseq_argv: list[str]) -> SweepR
     subjects, swept = subjects_of(parser, args, fairseq_argv)
     with progress(layer_sweep.work(subjects, args.repeats, args.bleu), "batch", args.quiet) as bar:
         measured = layer_sweep.measure(subjects, args.repeats, args.bleu, bar.update)
-    for line in layer_sweep.at_chance(subjects, measured.rows):
+    warnings = layer_sweep.at_chance(subjects, measured.rows)
+    for line in warnings:
         parser.warn(line)
     importance = None
     if args.importance is not None:
         with progress(layer_importance.work(subjects, swept, args.samples), "batch", args.quiet) as bar:
             importance = layer_importance.measure(subjects, swept, args.samples, bar.update)
     checkpoints = dict(zip(args.labels, [args.path, *args.compare]))
-    return SweepReport(checkpoints, args.gen_subset, args.repeats, measured, importance)
+    return SweepReport(checkpoints, args.gen_subset, args.repeats, measured, importance, warnings)
 
 
 def _parser() -> Parser:

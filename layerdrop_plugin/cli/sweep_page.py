@@ -16,7 +16,11 @@ from .pages import PNG
 def sections(args: Namespace, report: SweepReport) -> dict[str, Sequence[Part]]:
     """Return what the page says after what was asked, by heading."""
     found: dict[str, Sequence[Part]] = {
-        f"Depths, on {report.split}": [pages.table(*sweep_tables.rows(report)), *sweep_tables.notes(report)]
+        f"Depths, on {report.split}": [
+            *map(pages.warning, report.warnings),
+            pages.table(*sweep_tables.rows(report)),
+            *sweep_tables.notes(report),
+        ]
     }
     if plots.can_draw():
         text = "Two plots: quality over depth, and quality over speed."

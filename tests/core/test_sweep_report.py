@@ -70,7 +70,7 @@ def test_a_report_as_plain_data():
     plain = [row.as_json() for row in rows]
     report = SweepReport({"a": "a.pt"}, "valid", 3, Measurements(2, 9, "cpu, 1 thread", None, rows))
     data = {"checkpoints": {"a": "a.pt"}, "split": "valid", "repeats": 3, "batches": 2, "tokens": 9,
-            "device": "cpu, 1 thread", "bleu_signature": None, "rows": plain, "equal": []}  # fmt: skip
+            "device": "cpu, 1 thread", "bleu_signature": None, "rows": plain, "equal": [], "warnings": []}  # fmt: skip
     assert list(report.as_json().items()) == list(data.items())
     layer = LayerImportance("a", "encoder", 0, 1.0, None, 2.0, None, 0.5)
     more = SweepReport(report.checkpoints, "valid", 3, report.measured, [layer])

@@ -15,7 +15,7 @@ from .budget_search import Asked, Found, Result
 from .evaluation import Sample
 from .running_cost import Timed, parameters
 from .search import Scoring
-from .search_report import kept_layers
+from .search_report import at_chance, kept_layers
 from .split_costs import size_of
 from .sweep import device_name
 
@@ -79,7 +79,7 @@ def report(
         model_overrides=asked.whole.model_overrides(result.chosen.best.candidate),
         layer_evaluations=int(costs.get("layer_evaluations", 0)),
         seconds=costs.get("seconds", 0.0),
-        warnings=_warnings(asked, result, rows[0], chosen),
+        warnings=_warnings(asked, result, scoring, rows, chosen),
         same_length=same_length,
         second=None if second_split is None else _second(asked, result, second_split, second),
     )
@@ -122,25 +122,35 @@ def _bleu(asked: Asked, candidate: Candidate, batches: Sequence[Sample]) -> floa
         return generation.bleu(asked.evaluation, batches).score
 
 
-def _warnings(asked: Asked, result: Result, full: Row, chosen: Row) -> list[str]:
-    warnings = []
+def _warnings(asked: Asked, result: Result, scoring: Scoring, rows: Sequence[Row], chosen: Row) -> list[str]:
+    """Return a line for each thing that speaks against the recommendation."""
+    shown = [*result.found, *([] if result.every_other is None else [result.every_other])]
+    nothing = at_chance(scoring, [result.full, *(one.best for one in shown)])
+    return [*nothing, *_missed(asked, rows[0], chosen), *([] if nothing else _noise(asked, result))]
+
+
+def _missed(asked: Asked, full: Row, chosen: Row) -> list[str]:
     longer = chosen.tokens / full.tokens - 1
     budget = asked.budget
     missed = {"speedup": chosen.speedup / budget.amount, "latency": budget.amount / chosen.seconds}.get(budget.kind, 1)
-    if missed < 1 - CLOSE:
-        measured = f"{chosen.speedup:.2f}" if budget.kind == "speedup" else f"{1000 * chosen.seconds:.3g} ms"
-        more = f", as its translations have {100 * longer:.0f}% more tokens" if longer > CLOSE else ""
-        warnings.append(f"{asked.option} {budget.text} is missed when measured, with {measured}{more}; ask for more.")
+    if missed >= 1 - CLOSE:
+        return []
+    measured = f"{chosen.speedup:.2f}" if budget.kind == "speedup" else f"{1000 * chosen.seconds:.3g} ms"
+    more = f", as its translations have {100 * longer:.0f}% more tokens" if longer > CLOSE else ""
+    return [f"{asked.option} {budget.text} is missed when measured, with {measured}{more}; ask for more."]
+
+
+def _noise(asked: Asked, result: Result) -> list[str]:
     others = [one for one in result.found if one is not result.chosen]
     differences = [search.difference(result.chosen.best, one.best, asked.whole.metric) for one in others]
     noisy = sum(d.is_noise for d in differences if d.better >= 0)
-    if noisy and budget.kind != "max_loss_increase":
-        differ = "differs" if noisy == 1 else "differ"
-        warnings.append(
-            f"{noisy} of {counted(len(others), 'other split')} {differ} from the recommended one by noise, as the "
-            "halves of the data tell; the faster may do."
-        )
-    return warnings
+    if not noisy or asked.budget.kind == "max_loss_increase":
+        return []
+    differ = "differs" if noisy == 1 else "differ"
+    return [
+        f"{noisy} of {counted(len(others), 'other split')} {differ} from the recommended one by noise, as the "
+        "halves of the data tell; the faster may do."
+    ]
 
 
 def _second(asked: Asked, result: Result, split: str, batches: Sequence[Sample]) -> dict[str, object]:

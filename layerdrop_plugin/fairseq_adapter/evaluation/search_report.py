@@ -71,7 +71,7 @@ def report(
         model_overrides=plan.model_overrides(best.candidate),
         ranking=rows,
         cost=_cost(plan, scoring, counted),
-        warnings=_at_chance(scoring, [*ranked, *full.values()]) or _warnings(plan, ranked, references),
+        warnings=at_chance(scoring, [*ranked, *full.values()]) or _warnings(plan, ranked, references),
         second=None if report_split is None else _second_split(plan, scoring, best, report_split, report_batches, done),
     )
 
@@ -86,6 +86,19 @@ def kept_layers(plan: Plan, scoring: Scoring, candidate: Candidate) -> dict[str,
     """Return the layers of every stack of the model, counted as in the checkpoint."""
     kept = zip(scoring.evaluation.stacks, scoring.whole(candidate))
     return {stack: [plan.held[stack][i] for i in layers] if stack in plan.held else layers for stack, layers in kept}
+
+
+def at_chance(scoring: Scoring, ranked: Sequence[Ranked]) -> list[str]:
+    """Return a line if no set, nor full depth, is right more often than who always says the most frequent class."""
+    if not scoring.evaluation.classifies:
+        return []
+    chance, best = majority(scoring.batches), max(r.accuracy for r in ranked)
+    if best > chance:
+        return []
+    return [
+        "there is nothing to choose by: no set, nor full depth, is better than to answer the most frequent class "
+        f"always ({100 * chance:.2f}%)."
+    ]
 
 
 def _bleu(plan: Plan, scoring: Scoring, candidate: Candidate) -> float:
@@ -118,19 +131,6 @@ def _cost(plan: Plan, scoring: Scoring, counted: Mapping[str, float]) -> Cost:
         exhaustive=apart if repeats else search_cost.shared(depths, keep, needed),
         one_by_one=apart,
     )
-
-
-def _at_chance(scoring: Scoring, ranked: Sequence[Ranked]) -> list[str]:
-    """Return a line if no set, nor full depth, is right more often than who always says the most frequent class."""
-    if not scoring.evaluation.classifies:
-        return []
-    chance, best = majority(scoring.batches), max(r.accuracy for r in ranked)
-    if best > chance:
-        return []
-    return [
-        "there is nothing to choose by: no set, nor full depth, is better than to answer the most frequent class "
-        f"always ({100 * chance:.2f}%)."
-    ]
 
 
 def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ranked]) -> list[str]:

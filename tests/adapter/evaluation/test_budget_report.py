@@ -67,3 +67,12 @@ def test_noise(report):
         "1 of 1 other split differs from the recommended one by noise, as the halves of the data tell; "
         "the faster may do."
     )
+
+
+def test_at_chance_there_is_nothing_to_choose_by(report, monkeypatch):
+    """It is said in place of what is noise, and counts full depth, both splits and Every Other."""
+    scored = []
+    monkeypatch.setattr(budget_report, "at_chance", lambda scoring, ranked: scored.extend(ranked) or ["at chance."])
+    found = report("speedup", "1.95", TIMES, dict.fromkeys(TIMES, 100), disagree=2.0)
+    assert found.warnings == ["at chance."]
+    assert sorted({sum(map(len, one.candidate)) for one in scored}) == [2, 3, 5, 8]  # 1+1, 1+2, 4+1, 4+4
