@@ -148,8 +148,8 @@ def _warnings(plan: Plan, ranked: Sequence[Ranked], references: Mapping[str, Ran
         differ = "differs" if len(noisy) == 1 else "differ"
         spread = max(search.difference(best, r, plan.metric).spread for r in noisy)
         warnings.append(
-            f"{len(noisy)} of the {len(rest)} next best {differ} from the best by noise: the halves of the data "
-            f"disagree by up to {_amount(spread, plan.metric)}."
+            f"{len(noisy)} of the {len(rest)} next best {differ} from the best by noise: from one half of the data to "
+            f"the other, the difference to the best changes by up to {_amount(spread, plan.metric)}."
         )
     return warnings
 
@@ -158,8 +158,8 @@ def _noise(name: str, d: search.Difference, metric: str) -> list[str]:
     if not d.is_noise:
         return []
     return [
-        f"the best is better than {name} by {_amount(d.better, metric)}, which is noise: "
-        f"the halves of the data disagree by {_amount(d.spread, metric)}; search on more data."
+        f"the best is better than {name} by {_amount(d.better, metric)}, which is noise: from one half of the data to "
+        f"the other, this difference changes by {_amount(d.spread, metric)}; search on more data."
     ]
 
 

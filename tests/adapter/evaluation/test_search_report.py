@@ -57,9 +57,10 @@ def test_ten_are_shown():
 def test_warnings_of_noise():
     best, near, far = ranked(((1,),), 2, 3), ranked(((0,),), 2.5, 2.75), ranked(((2,),), 4, 5.25)
     assert report([best, near, far]).warnings == [
-        "the best is better than Every Other by 0.1250 bits, which is noise: "
-        "the halves of the data disagree by 0.7500 bits; search on more data.",
-        "1 of the 2 next best differs from the best by noise: the halves of the data disagree by up to 0.7500 bits.",
+        "the best is better than Every Other by 0.1250 bits, which is noise: from one half of the data to "
+        "the other, this difference changes by 0.7500 bits; search on more data.",
+        "1 of the 2 next best differs from the best by noise: from one half of the data to "
+        "the other, the difference to the best changes by up to 0.7500 bits.",
     ]
 
 
@@ -69,9 +70,10 @@ def test_warnings_in_accuracy():
 
     found = report([of(((1,),), 9, 7), of(((0,),), 8, 7), of(((2,),), 5, 3)], metric="accuracy")
     assert found.warnings == [
-        "the best is better than Every Other by 5.00 points, which is noise: "
-        "the halves of the data disagree by 10.00 points; search on more data.",
-        "1 of the 2 next best differs from the best by noise: the halves of the data disagree by up to 10.00 points.",
+        "the best is better than Every Other by 5.00 points, which is noise: from one half of the data to "
+        "the other, this difference changes by 10.00 points; search on more data.",
+        "1 of the 2 next best differs from the best by noise: from one half of the data to "
+        "the other, the difference to the best changes by up to 10.00 points.",
     ]
 
 
