@@ -82,6 +82,24 @@ def with_pareto(rows: Sequence[Row], metric: str) -> list[Row]:
     return [replace(row, pareto=not is_beaten(row)) for row in rows]
 
 
+def uneven_speeds(rows: Sequence[Row], share: float) -> list[str]:
+    """Return a line for each split whose sets, which cost the same, differ in speed by more than a share.
+
+    More generated tokens take more time: what they explain is no difference.
+    """
+    lines = []
+    for split in dict.fromkeys(row.split for row in rows):
+        speeds = sorted((row.speedup, row.tokens) for row in rows if row.split == split)
+        (slow, many), (fast, few) = speeds[0], speeds[-1]
+        if fast / slow > (1.0 + share) * max(1.0, many / few):
+            lines.append(
+                f"sets of {split} {'layer' if split == '1' else 'layers'} cost the same, but ran {slow:.2f} and "
+                f"{fast:.2f} times as fast as the full model: the machine was busy, or the batches too few; "
+                "the stars of the Pareto front go by such times."
+            )
+    return lines
+
+
 @dataclass(frozen=True)
 class BudgetReport:
     """The results of a search within a budget.

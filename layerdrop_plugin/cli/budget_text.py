@@ -96,7 +96,8 @@ def recommended(report: BudgetReport) -> str:
     chosen, same = report.chosen, report.same_length
     length = "" if same is None else f" ({same:.2f} for translations as long as the full model's)"
     promised = f"promised {chosen.promised_speedup:.2f} ({100 * report.off:+.1f}%)"
-    return f"{chosen.split} layers, {chosen.speedup:.2f} times as fast{length}, {promised}"
+    layers = "layer" if chosen.split == "1" else "layers"
+    return f"{chosen.split} {layers}, {chosen.speedup:.2f} times as fast{length}, {promised}"
 
 
 def rows(of: Sequence[Mapping[str, Any]]) -> list[results.Row]:

@@ -15,7 +15,10 @@ HEADERS = {"loss_1st_half": "1st half", "loss_2nd_half": "2nd half", "bleu": "BL
 
 EXPLAINED = "(one layer, one batch)"
 
-HALVES = "halves: the loss on the 1st, 3rd, 5th, ... batch and on the others; how much they differ is noise"
+HALVES = (
+    "halves: the loss on the 1st, 3rd, 5th, ... batch and on the others; the difference of two sets is noise if it "
+    "changes by as much from half to half"
+)
 """What these columns are."""
 
 SHOW: dict[str, Callable[[Any], str]] = {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ... import layer_spec, search
-from ...budget_report import BEST, EVERY_OTHER, FULL, BudgetReport, Row, with_pareto
+from ...budget_report import BEST, EVERY_OTHER, FULL, BudgetReport, Row, uneven_speeds, with_pareto
 from ...candidates import Candidate
 from ...message import counted
 from ...sweep import name_of
@@ -20,7 +20,8 @@ from .split_costs import size_of
 from .sweep import device_name
 
 CLOSE = 0.05
-"""A measured speed-up that is by more than this share below the budget is warned about."""
+"""A measured speed-up that is by more than this share below the budget is warned about, and so are two
+of sets that cost the same, if they differ by more."""
 
 
 def report(
@@ -126,7 +127,8 @@ def _warnings(asked: Asked, result: Result, scoring: Scoring, rows: Sequence[Row
     """Return a line for each thing that speaks against the recommendation."""
     shown = [*result.found, *([] if result.every_other is None else [result.every_other])]
     nothing = at_chance(scoring, [result.full, *(one.best for one in shown)])
-    return [*nothing, *_missed(asked, rows[0], chosen), *([] if nothing else _noise(asked, result))]
+    noise = [] if nothing else _noise(asked, result)
+    return [*nothing, *_missed(asked, rows[0], chosen), *noise, *uneven_speeds(rows, CLOSE)]
 
 
 def _missed(asked: Asked, full: Row, chosen: Row) -> list[str]:
