@@ -75,7 +75,7 @@ def cost(report: SearchReport) -> str:
     if report.strategy == "exhaustive":
         apart = took.one_by_one * report.batches
         return f"{number}: {evaluations}; {apart:,} if sets did not share what they begin with"
-    return f"{number}: {evaluations}; exhaustive: {took.exhaustive * report.batches:,}"
+    return f"{report.strategy}, some of {number}: {evaluations}; all of them: {took.exhaustive * report.batches:,}"
 
 
 def same_layers(ranking: Sequence[Row]) -> str:

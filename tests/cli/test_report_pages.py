@@ -9,7 +9,7 @@ import pytest
 from layerdrop_plugin.budget import parse
 from layerdrop_plugin.budget_report import BudgetReport
 from layerdrop_plugin.budget_report import Row as BudgetRow
-from layerdrop_plugin.cli import budget_page, budget_text, plots, search_page, sweep_page
+from layerdrop_plugin.cli import budget_page, budget_text, plots, search_page, search_text, sweep_page
 from layerdrop_plugin.cost_model import CostModel
 from layerdrop_plugin.html_report import Commands
 from layerdrop_plugin.search_report import Cost, Row, SearchReport
@@ -53,6 +53,12 @@ def test_warnings_stand_above_what_is_recommended():
         *(said, "2 layers, 1.90 times as fast, promised 2.00 (-5.0%)."),
     ]
     assert budget_text.recommended(within_budget("1")).startswith("1 layer, 1.90 times as fast, ")
+
+
+def test_a_search_that_scores_some_sets_says_so():
+    assert search_text.cost(searched()) == (
+        "greedy, some of 70 sets: 26 layer evaluations (one layer, one batch) in 1.5 s; all of them: 200"
+    )
 
 
 def test_warnings_stand_above_the_table_of_a_sweep():
