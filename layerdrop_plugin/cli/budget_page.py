@@ -34,4 +34,4 @@ def sections(args: Namespace, report: BudgetReport) -> dict[str, Sequence[Part]]
     if report.second is not None:
         table = pages.table(budget_text.rows(report.second["rows"]), budget_text.NUMBERS)
         found[f"On {report.second['split']}, not searched on"] = [table]
-    return {**found, "Go on": [Commands(pages.prune(args.path, report.kept))]}
+    return {**found, "Go on": [Commands(pages.prune(args.path, report.kept, pages.scores(args)))]}

@@ -78,14 +78,23 @@ def warning(line: str) -> str:
     return f"Warning: {line}"
 
 
-def prune(path: str, kept: Mapping[str, str]) -> str:
+def prune(path: str, kept: Mapping[str, str], scores: str | None = None) -> str:
     """Return the command that writes the smaller checkpoint.
+
+    Args:
+        scores: what --json of a search has written, for the model card.
 
     >>> prune("full.pt", {"decoder": "0,2"})
     'layerdrop-prune full.pt --output small.pt --decoder 0,2 --card'
     """
     layers = (word for stack, spec in kept.items() for word in (f"--{stack}", spec))
-    return shlex.join(["layerdrop-prune", path, "--output", "small.pt", *layers, "--card"])
+    of_search = [] if scores is None else ["--scores", scores]
+    return shlex.join(["layerdrop-prune", path, "--output", "small.pt", *layers, "--card", *of_search])
+
+
+def scores(args: Namespace) -> str | None:
+    """Return the file of scores that a model card takes: none of a search among layers that overrides have left."""
+    return None if "layers_to_keep" in args.model_overrides else args.json
 
 
 def table(rows: Sequence[Row], show: Mapping[str, Callable[[Any], str]], chosen: int | None = None) -> Table:

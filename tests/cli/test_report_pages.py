@@ -17,7 +17,7 @@ from layerdrop_plugin.sweep import Point
 from layerdrop_plugin.sweep_report import Measured, Measurements, SweepReport, rows
 
 WARNINGS = ["there is nothing to choose by."]
-ARGS = Namespace(path="full.pt", gen_subset="valid", json="found.json")
+ARGS = Namespace(path="full.pt", gen_subset="valid", json="found.json", model_overrides="{}")
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,15 @@ def test_a_search_that_scores_some_sets_says_so():
     assert search_text.cost(searched()) == (
         "greedy, some of 70 sets: 26 layer evaluations (one layer, one batch) in 1.5 s; all of them: 200"
     )
+
+
+def test_a_page_goes_on_with_the_scores_where_they_are_in_a_file():
+    prune = "layerdrop-prune full.pt --output small.pt --decoder 0,2 --card"
+    without = Namespace(**{**vars(ARGS), "json": None})
+    pruned = Namespace(**{**vars(ARGS), "model_overrides": "{'encoder_layers_to_keep': '0'}"})
+    for page, report in ((search_page, searched()), (budget_page, within_budget())):
+        texts = [page.sections(args, report)["Go on"][0].text for args in (ARGS, without, pruned)]
+        assert [text.splitlines()[0] for text in texts] == [f"{prune} --scores found.json", prune, prune]
 
 
 def test_warnings_stand_above_the_table_of_a_sweep():

@@ -80,7 +80,10 @@ def test_the_page_of_a_search(translation):
     assert command.startswith("layerdrop-search ")
     assert command.endswith(" --report found.html")
     assert f'--model-overrides "{found["model_overrides"]}"' == overrides == process.stdout.splitlines()[-1]
-    assert f"--encoder {found['best']['encoder']} --decoder {found['best']['decoder']} --card\n" in go_on
+    assert (
+        f"--encoder {found['best']['encoder']} --decoder {found['best']['decoder']} --card --scores found.json\n"
+        in go_on
+    )
     for (header, *rows), expected in zip(page.tables, (found["ranking"], found["report"]["rows"])):
         assert header[3:] == ["loss", "perplexity", "1st half", "2nd half"]
         assert [row[:3] for row in rows] == [list(row.values())[:3] for row in expected]
