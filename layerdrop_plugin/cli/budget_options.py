@@ -40,9 +40,13 @@ def add_options(parser: Parser) -> None:
         "layer less, decoder layers added where needed; it leaves out what is no faster than the best so far",
     )
     group.add_argument(
-        "--dry-run", action="store_true", help="print the splits, and about how long the search takes, and end"
+        "--dry-run",
+        action="store_true",
+        help="with a budget: print the splits, and about how long the search takes, and end",
     )
-    group.add_argument("--plot", metavar="FILE", help="draw quality over measured speed (.png, .svg or .pdf)")
+    group.add_argument(
+        "--plot", metavar="FILE", help="with a budget: draw quality over measured speed (.png, .svg or .pdf)"
+    )
 
 
 def check(args: Namespace) -> budget.Budget | None:

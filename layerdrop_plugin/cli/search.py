@@ -108,7 +108,10 @@ def _parser() -> Parser:
         "would take more than half as long, else racing; what each would take is printed at the start)",
     )
     parser.add_argument(
-        "--metric", choices=("loss", "perplexity", "accuracy"), default="loss", help="what to rank by (default: loss)"
+        "--metric",
+        choices=("loss", "perplexity", "accuracy"),
+        default="loss",
+        help="what to rank by (default: loss); of sets of equal accuracy, the one with the lower loss comes first",
     )
     parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
