@@ -146,8 +146,12 @@ def points_of(
     held: Mapping[str, Mapping[str, Kept]] = {},
     learned: Mapping[str, Mapping[str, Rates]] = {},
     needed: Mapping[str, Mapping[str, Kept]] = {},
+    pruned_before: Mapping[str, str] = {},
 ) -> tuple[dict[str, list[Point]], list[str]]:
     """Return the points of the sets by model, and a line for each that a model can't have.
+
+    Args:
+        pruned_before: what a model has lost, as a sentence that is added to such a line.
 
     Raises:
         ValueError: one line: no model can have a set, or two sets of one depth have one name.
@@ -160,7 +164,7 @@ def points_of(
             try:
                 new = point(one, full, held.get(label, {}), learned.get(label, {}))
             except ValueError as error:
-                refused[label] = str(error)
+                refused[label] = f"{error} {pruned_before.get(label, '')}".rstrip()
                 continue
             line = lacks(label, list(full), new, needed.get(label, {}))
             if line:

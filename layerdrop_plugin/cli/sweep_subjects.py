@@ -66,8 +66,9 @@ def _points(
     learned = {label: stacks.learned_rates_of(model.stacks) for label, model in models.items()}
     needed = {label: model.needed for label, model in models.items()}
     held = {label: model.held for label, model in models.items()}
+    before = {label: model.pruned_before for label, model in models.items()}
     sets = [*args.search_sets, *(sweep_sets.parse(text, swept, "--sets") for text in args.sets)]
-    alone, without_sets = sweep_sets.points_of(sets, depths, held, learned, needed)
+    alone, without_sets = sweep_sets.points_of(sets, depths, held, learned, needed, before)
     first = next(label for label in depths if alone[label] or not sets)
     wanted = args.depths or sweep_sets.depths_of(alone[first], depths[first], swept)
     wanted = wanted or _default_depths(parser, models[args.labels[0]], swept)

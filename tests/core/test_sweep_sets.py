@@ -60,6 +60,16 @@ def test_a_set_that_a_model_lacks_is_left_out():
     )
 
 
+def test_a_pruned_model_says_so_where_it_lacks_a_set():
+    before = {"flat": "The checkpoint was pruned before and holds decoder layers [0,2] of 4."}
+    with pytest.raises(ValueError) as error:
+        sweep_sets.points_of([sweep_sets.parse("m=0,3", ["decoder"])], {"flat": {"decoder": 2}}, pruned_before=before)
+    assert str(error.value) == (
+        "`sets` must name layers from 0 to 1, but has 3 in '0,3'. "
+        "The checkpoint was pruned before and holds decoder layers [0,2] of 4."
+    )
+
+
 def test_one_name_at_one_depth_is_one_set():
     same = sweep_sets.parse("m=0+0", BOTH)
     assert len(sweep_sets.points_of([same, same], {"a": FOUR})[0]["a"]) == 1

@@ -89,11 +89,18 @@ def prune(
     except ValueError as error:
         if not checkpoint.origins:
             raise
-        origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
-        raise ValueError(f"{error} The checkpoint was pruned before and holds {origins}.") from None
+        raise ValueError(f"{error} {pruned_before(checkpoint)}") from None
     for stack in pruned:
         checkpoint = fine_tuned.with_inner_options(checkpoint, stack)
     return keeping(checkpoint, pruned), pruned
+
+
+def pruned_before(checkpoint: Checkpoint) -> str:
+    """Return a sentence that says which layers of the first model a pruned checkpoint holds; "" for another one."""
+    if not checkpoint.origins:
+        return ""
+    origins = "; ".join(f"{stack} layers {o.first}" for stack, o in checkpoint.origins.items())
+    return f"The checkpoint was pruned before and holds {origins}."
 
 
 def _known_depths(checkpoint: Checkpoint) -> dict[str, int]:

@@ -57,10 +57,12 @@ class Evaluation:
         classifies: whether there is an accuracy.
         overrides: the options in --model-overrides, which may prune.
         held: which of the checkpoint's layers the model has, for each stack that --model-overrides prunes.
+        pruned_before: what the checkpoint itself has lost, as a sentence; empty for nothing.
     """
 
     overrides: Mapping[str, Any] = {}
     held: Mapping[str, Kept] = {}
+    pruned_before: str = ""
 
     def __init__(self, model: Any, task: Any, cfg: Any, saved_cfg: Any, device: torch.device) -> None:
         self.model, self.task, self.cfg, self.saved_cfg, self.device = model, task, cfg, saved_cfg, device
@@ -271,6 +273,7 @@ def _load(path: str, changes: dict[str, Any], argv: Sequence[str], error: Callab
     model = model.half() if cfg.common.fp16 else model
     loaded = Evaluation(model.eval().to(device), task, cfg, saved_cfg, device)
     loaded.overrides, loaded.held = changes, _held(path, changes)
+    loaded.pruned_before = "" if loaded.held else pruning.pruned_before(checkpoint)
     return loaded
 
 

@@ -14,6 +14,7 @@ from fairseq_cli import eval_lm, validate
 from shared.evaluating import load
 
 from layerdrop_plugin.dropping import LayerDropStack
+from layerdrop_plugin.fairseq_adapter.checkpoints.write_pruned import prune_checkpoint
 from layerdrop_plugin.fairseq_adapter.evaluation import evaluation
 
 ADAPTIVE = [  # of 48 words 10 are frequent
@@ -312,3 +313,13 @@ def test_running_does_not_reload_and_is_undone(full, data):
     assert [p.data_ptr() for p in model.model.parameters()] == weights
     assert not model.model.training
     assert not model.criterion.training
+
+
+def test_a_checkpoint_that_was_pruned_before_says_so(full, data, tmp_path):
+    small = tmp_path / "small.pt"
+    prune_checkpoint(str(full["transformer_lm"]), str(small), {"decoder": "0,2"})
+    said = "The checkpoint was pruned before and holds decoder layers [0,2] of 4."
+    assert load(small, data["transformer_lm"]).pruned_before == said
+    assert load(full["transformer_lm"], data["transformer_lm"]).pruned_before == ""
+    overrides = overrides_for({"decoder": (0, 2)})
+    assert load(full["transformer_lm"], data["transformer_lm"], overrides=overrides).pruned_before == ""
