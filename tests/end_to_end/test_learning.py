@@ -235,7 +235,7 @@ def test_search_of_two_stacks_has_the_learned_ones_only_where_both_learned(learn
         found = tmp_path / f"{count}.json"
         search.main([str(data["transformer"]), "--path", str(path), *options, "--json", str(found)])
         rows = {row["rank"]: row for row in table(found)["ranking"]}
-        assert ("learned:3,3" in rows) == bool(count)
+        assert ("learned:3+3" in rows) == bool(count)
     capsys.readouterr()
 
 
