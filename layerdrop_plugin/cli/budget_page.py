@@ -33,5 +33,8 @@ def sections(args: Namespace, report: BudgetReport) -> dict[str, Sequence[Part]]
         found["Quality over speed"] = [Plot(image, "Quality over measured speed; a ring marks what is recommended.")]
     if report.second is not None:
         table = pages.table(budget_text.rows(report.second["rows"]), budget_text.NUMBERS)
-        found[f"On {report.second['split']}, not searched on"] = [table]
+        found[f"On {report.second['split']}, not searched on"] = [
+            f"{budget_text.of_second(report.second)}.",
+            table,
+        ]
     return {**found, "Go on": [Commands(pages.prune(args.path, report.kept, pages.scores(args)))]}

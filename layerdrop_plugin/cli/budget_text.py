@@ -9,7 +9,7 @@ from ..budget_report import BudgetReport
 from ..cost_model import CostModel
 from ..message import counted
 from ..sweep import name_of
-from . import results
+from . import results, search_text
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -76,12 +76,17 @@ def show(parser: Parser, report: BudgetReport, wide: bool) -> None:
     print(_table([row.as_json() for row in report.rows], wide))
     print(f"{counted(report.layer_evaluations, 'layer evaluation')}, {report.seconds:.1f} s of scoring")
     if report.second is not None:
-        print(f"{report.second['split']}, not searched on:")
+        print(f"{report.second['split']}, not searched on: {of_second(report.second)}")
         print(_table(report.second["rows"], wide))
     for warning in report.warnings:
         parser.warn(warning)
     print(f"recommended: {recommended(report)}")
     print(f'--model-overrides "{report.model_overrides}"')
+
+
+def of_second(second: Mapping[str, Any]) -> str:
+    """Say how many data the second split has."""
+    return search_text.size(second["batches"], second["predictions"])
 
 
 def head(report: BudgetReport) -> str:

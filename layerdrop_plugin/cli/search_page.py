@@ -29,7 +29,10 @@ def sections(args: Namespace, report: SearchReport) -> dict[str, Sequence[Part]]
     }
     if report.second is not None:
         rows = search_text.rows(report.second.rows)
-        found[f"On {report.second.split}, not searched on"] = [pages.table(rows, search_text.SHOW, chosen=0)]
+        found[f"On {report.second.split}, not searched on"] = [
+            f"{search_text.size(report.second.batches, report.second.predictions)}.",
+            pages.table(rows, search_text.SHOW, chosen=0),
+        ]
     prune = pages.prune(args.path, report.best, pages.scores(args))
     describe = shlex.join(["layerdrop-describe", args.path, "small.pt"])
     return {**found, "Go on": [Commands(f"{prune}\n{describe}")]}

@@ -54,7 +54,7 @@ def show(parser: Parser, report: SearchReport, wide: bool) -> None:
     if wide:
         print(HALVES)
     if report.second is not None:
-        print(f"{report.second.split}, not searched on:")
+        print(f"{report.second.split}, not searched on: {size(report.second.batches, report.second.predictions)}")
         print(_table(report.second.rows, wide))
     for warning in report.warnings:
         parser.warn(warning)
@@ -64,8 +64,17 @@ def show(parser: Parser, report: SearchReport, wide: bool) -> None:
 def head(report: SearchReport) -> str:
     """Say what was searched for, how, and on how much data."""
     layers = (f"{report.keep[name]} of {counted(depth, f'{name} layer')}" for name, depth in report.stacks.items())
-    data = f"{counted(report.batches, 'batch', 'batches')}, {counted(report.predictions, 'prediction')}"
+    data = size(report.batches, report.predictions)
     return f"keep {' and '.join(layers)}: {report.strategy} search, {data}"
+
+
+def size(batches: int, predictions: int) -> str:
+    """Say how much data something was scored on.
+
+    >>> size(1, 1234)
+    '1 batch, 1,234 predictions'
+    """
+    return f"{counted(batches, 'batch', 'batches')}, {counted(predictions, 'prediction')}"
 
 
 def cost(report: SearchReport) -> str:

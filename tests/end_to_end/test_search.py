@@ -55,7 +55,8 @@ def test_both_stacks_of_a_translation_model(translation):
         "3,456 if sets did not share what they begin with",
         lines[16],
     )
-    assert "test, not searched on:" in lines[17:19]
+    second = f"test, not searched on: 24 batches, {found['report']['predictions']} predictions"
+    assert second in lines[17:19]
     assert [row["rank"] for row in found["report"]["rows"]] == ["1", "every_other:2+2", "full"]
     assert [found["report"][name] for name in ("split", "batches")] == ["test", 24]
     path = found["checkpoint"]

@@ -63,6 +63,8 @@ def test_parameters_of_a_translation_model(argv, full, capsys, folder):
     }
     sizes = [(of["batches"] > 0, of["predictions"] > 0) for of in (found, found["report"])]
     assert sizes == [(True, True), (True, True)]
+    second = found["report"]
+    assert f"\ntest, not searched on: {second['batches']} batches, {second['predictions']} predictions\n" in said.out
     lines = said.out.splitlines()
     assert lines[0].startswith(f"--params {most}: 2 splits searched, 2 batches, 1 of them timed, on cpu, ")
     assert re.match(r"a sentence takes [0-9.e-]+ ms beside the layers, [0-9.e-]+ ms in each encoder layer, ", lines[1])
