@@ -80,7 +80,7 @@ def scores(search: Any, fingerprint: str, kept: Mapping[str, Kept], depths: Mapp
         if "report" in search:
             second = search["report"]
             splits.append(_split(second["split"], "", second, second["rows"], stacks))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ValueError("is no such file") from None
     if any(depths.get(stack) != depth for stack, depth in stacks.items()):
         raise ValueError(f"is of a model with {_and(stacks)}")

@@ -113,6 +113,7 @@ def test_a_stack_that_was_not_searched_must_be_whole():
         ([], DEPTHS, "is no such file"),
         ({"stacks": {"encoder": 3}, "ranking": [{}]}, DEPTHS, "is no such file"),
         ({**SEARCH, "ranking": 3}, DEPTHS, "is no such file"),
+        ({**SEARCH, "batches": float("inf")}, DEPTHS, "is no such file"),  # json reads 1e999 so
         (SEARCH, {"decoder": 3}, "is of a model with 3 encoder layers and 3 decoder layers"),
         (SEARCH, {"encoder": 6, "decoder": 3}, "is of a model with 3 encoder layers and 3 decoder layers"),
         (SEARCH, DEPTHS, "has not scored encoder layers 0,1,2; decoder layers 2"),
