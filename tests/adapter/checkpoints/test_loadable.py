@@ -88,7 +88,7 @@ def test_a_model_that_can_not_be_built_here_is_written_with_a_warning(trained, t
     main(["mine.pt", "--output", "small.pt", "--decoder", "0,3"])
     assert capsys.readouterr().err == (
         "layerdrop-prune: warning: whether fairseq can load small.pt was not tried, as it can't load mine.pt here: "
-        "`model._name` must be a registered architecture, but is 'mine' instead.\n"
+        "`--user-dir` does not name the folder that defines mine\n"
     )
     assert torch.load("small.pt")["cfg"]["model"].decoder_layers == 2
 
