@@ -25,6 +25,9 @@ for option; do
 done
 source "$root/scripts/openmp.sh"
 source "$root/scripts/demo/steps.sh"
+minutes=$((1 + UPDATES * 7 / 2000))
+case $models in *without*) minutes=$((minutes * 3 / 2)) ;; esac
+say "takes about $minutes min on two idle cores, and some more for the set-up the first time"
 start
 keep_setting settings "RATE=$RATE PAIRS=$PAIRS $SIZE $TRAINING"
 step data "make $PAIRS sentence pairs" python scripts/demo/make_data.py --out "$DEMO_DIR" --pairs $PAIRS --seed $SEED

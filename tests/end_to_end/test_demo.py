@@ -52,6 +52,11 @@ def test_it_ends_with_a_table_a_plot_and_what_to_try_next(first, folder):
     assert (folder / "scores.png").stat().st_size > 10_000
 
 
+def test_how_long_it_takes_is_said_before_it_starts(first):
+    line = "demo: takes about 1 min on two idle cores, and some more for the set-up the first time"
+    assert first.stderr.splitlines()[0] == line
+
+
 def test_progress_is_shown_while_it_trains(first):
     assert "of 10 updates, loss" in first.stderr
 
@@ -95,7 +100,7 @@ def test_a_failed_step_is_named(demo, tmp_path):
     """In .venv, after scripts/setup.sh has looked at it."""
     process = demo(tmp_path, PAIRS="10", SETUP="", PATH=os.environ["PATH"])
     assert process.returncode == 1
-    assert process.stderr.startswith("setup: ")
+    assert process.stderr.splitlines()[1].startswith("setup: ")
     assert "step 'data' failed" in process.stderr.splitlines()[-1]
 
 
