@@ -114,8 +114,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--stock",
         action="store_true",
-        help="give it the name of fairseq's own architecture, for fairseq 0.12.2 without this package; that needs torch "
-        "before 2.6",
+        help="give it the name of fairseq's own architecture, for fairseq 0.12.2 without this package, which needs "
+        "torch before 2.6",
     )
     parser.add_argument("--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to {', '.join(DTYPES)}")
     parser.add_argument(

@@ -320,7 +320,10 @@ STRANGE = {
     ),
     "s2t_transformer": (LAYERS, "the encoder layers of s2t_transformer can't be pruned"),
     "transformer": (("encoder.transformer_layers.0.w",), "the encoder layers of transformer can't be pruned"),
-    "mine": (("encoder.blocks.0.w",), "the encoder layers of mine can't be pruned, unless `--user-dir` names the folder that defines it"),
+    "mine": (
+        ("encoder.blocks.0.w",),
+        "the encoder layers of mine can't be pruned, unless `--user-dir` names the folder that defines it",
+    ),
 }
 
 
