@@ -40,7 +40,7 @@ def test_it_ends_with_tables_and_a_plot_and_repeats_nothing(recipe, finished):
     perplexities = [
         float(cell) for table in (kinds, ways) for row in table[2:] for cell in row[2:4] if cell[-1].isdigit()
     ]
-    assert len(perplexities) == 2 + 2 * 6 - 1
+    assert len(perplexities) == 2 + 2 * 6
     assert all(30 < number < 500 for number in perplexities)
     assert float(ways[-1][2]) == min(float(row[2]) for row in ways[3:])  # the search saw all six pairs
     assert all(float(row[3].split()[0]) > 0 and float(row[4]) > 0 for row in kinds[2:])

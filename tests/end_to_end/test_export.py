@@ -242,5 +242,5 @@ def test_help_has_examples(capsys):
         export.main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert "layerdrop-export checkpoint_best.pt --to ctranslate2 out --encoder every_other:3 --decoder 0,2,4" in shown
+    assert "layerdrop-export checkpoint_best.pt --to ctranslate2 -o out --encoder every_other:3 --decoder 0,2,4" in shown
     assert "adaptive input" in shown
