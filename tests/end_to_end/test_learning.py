@@ -229,11 +229,12 @@ def test_eval_lm_search_and_sweep_find_the_same_loss(learned, kept, data, comman
 def test_search_of_two_stacks_has_the_learned_ones_only_where_both_learned(learned, run, data, kept, capsys, tmp_path):
     from layerdrop_plugin.cli import search
 
-    options = ["--keep", "3", "--strategy", "greedy", "--cpu", "--num-batches", "1", "--state", str(tmp_path / "state")]
+    options = ["--keep", "3", "--strategy", "greedy", "--cpu", "--num-batches", "1"]
     run("transformer", "--encoder-layerdrop-learned", "--max-update", 1, "--save-dir", tmp_path)
     for path, count in ((learned["transformer"], 1), (tmp_path / "checkpoint_last.pt", 0)):
         found = tmp_path / f"{count}.json"
-        search.main([str(data["transformer"]), "--path", str(path), *options, "--json", str(found)])
+        state = ["--state", str(tmp_path / f"state-{count}")]
+        search.main([str(data["transformer"]), "--path", str(path), *options, *state, "--json", str(found)])
         rows = {row["rank"]: row for row in table(found)["ranking"]}
         assert ("learned:3+3" in rows) == bool(count)
     capsys.readouterr()
