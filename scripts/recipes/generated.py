@@ -74,9 +74,13 @@ def _parameters(model: Path) -> int:
     """Those of a checkpoint made here; shared ones count once, fairseq's markers of version and type do not."""
     if not model.exists():
         sys.exit(f"{model} must be the model that was evaluated, but does not exist.")
+    before = logging.root.manager.disable
     logging.disable(logging.INFO)  # fairseq logs as it is imported, and this goes to the table
-    from layerdrop_plugin.fairseq_adapter.reading import reader
+    try:
+        from layerdrop_plugin.fairseq_adapter.reading import reader
 
-    weights = reader.read(str(model))["model"]
+        weights = reader.read(str(model))["model"]
+    finally:
+        logging.disable(before)
     markers = ("version", "_float_tensor")
     return sum({v.data_ptr(): v.numel() for name, v in weights.items() if not name.endswith(markers)}.values())

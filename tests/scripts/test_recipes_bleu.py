@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -119,6 +120,12 @@ def test_another_number_of_references_is_refused(out, monkeypatch, capsys):
     (out / "short.de").write_text("eine Zeile\n")
     with pytest.raises(SystemExit, match=r"short\.de must hold a reference for 2 sentences, but holds 1\.$"):
         printed(monkeypatch, capsys, out, "--language-pair", "en-de", "--reference", out / "short.de")
+
+
+def test_the_log_is_heard_again_afterwards(out):
+    before = logging.root.manager.disable
+    generated.read(out)
+    assert logging.root.manager.disable == before
 
 
 def test_an_empty_folder_is_named(tmp_path):
