@@ -42,6 +42,10 @@ def same(first, second):
     return torch.equal(first, second)
 
 
+def alike(first, second):
+    return first is second is None or torch.equal(first, second)
+
+
 def gradients(model, case):
     loss_of(output(model, case)).backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -54,8 +58,10 @@ def test_at_rate_0_it_is_fairseqs_model(case):
     assert list(weights) == list(dict(ours.named_parameters()))
     assert all(torch.equal(value, weights[name]) for name, value in ours.named_parameters())
     assert {name: len(stack) for name, stack in stacks(ours).items()} == dict.fromkeys(MODELS[case].stacks, DEPTH)
-    grads, wanted = gradients(ours, case), gradients(theirs, case)
-    assert all(grads[name] is wanted[name] is None or torch.equal(grads[name], wanted[name]) for name in wanted)
+    grads, wanted, again = gradients(ours, case), gradients(theirs, case), gradients(build(case, ours=False), case)
+    unlike = [name for name in wanted if not alike(wanted[name], again[name])]
+    assert all("feature_extractor.conv_layers" in name for name in unlike)  # fairseq's own, with torch 1.13
+    assert all(alike(grads[name], wanted[name]) for name in wanted if name not in unlike)
     assert same(output(ours.eval(), case), output(theirs.eval(), case))
 
 
