@@ -36,14 +36,14 @@ def rates(case, rate=0.5):
     return {{**RATES, "encoder": MODELS[case].rate}[stack]: rate for stack in MODELS[case].stacks}
 
 
+REPEATS_CONVOLUTIONS = int(torch.__version__.partition(".")[0]) > 1
+"""With torch 1.13, fairseq's first convolutions do not repeat their gradients, which are of 1e28 here, to the bit."""
+
+
 def same(first, second):
     if isinstance(first, list):
         return len(first) == len(second) and all(map(same, first, second))
     return torch.equal(first, second)
-
-
-def alike(first, second):
-    return first is second is None or torch.equal(first, second)
 
 
 def gradients(model, case):
@@ -58,10 +58,9 @@ def test_at_rate_0_it_is_fairseqs_model(case):
     assert list(weights) == list(dict(ours.named_parameters()))
     assert all(torch.equal(value, weights[name]) for name, value in ours.named_parameters())
     assert {name: len(stack) for name, stack in stacks(ours).items()} == dict.fromkeys(MODELS[case].stacks, DEPTH)
-    grads, wanted, again = gradients(ours, case), gradients(theirs, case), gradients(build(case, ours=False), case)
-    unlike = [name for name in wanted if not alike(wanted[name], again[name])]
-    assert all("feature_extractor.conv_layers" in name for name in unlike)  # fairseq's own, with torch 1.13
-    assert all(alike(grads[name], wanted[name]) for name in wanted if name not in unlike)
+    grads, wanted = gradients(ours, case), gradients(theirs, case)
+    repeated = [name for name in wanted if REPEATS_CONVOLUTIONS or "feature_extractor.conv_layers" not in name]
+    assert all(grads[name] is wanted[name] is None or torch.equal(grads[name], wanted[name]) for name in repeated)
     assert same(output(ours.eval(), case), output(theirs.eval(), case))
 
 
