@@ -15,7 +15,7 @@ from ..options.declared import OPTIONS
 NAMES = tuple(option.name for option in OPTIONS)
 WORDS = re.compile("layer_?drop|head_?drop(?!out)|ffn_?drop(?!out)|layers?_?to_?keep")
 """What the name of an option of ours has in it, and few of fairseq's: those are no mistakes."""
-OF_FAIRSEQ = ("layerdrop", "adaptor_layerdrop")
+OF_FAIRSEQ = ("layerdrop", "adaptor_layerdrop", "prenet_layerdrop")
 ALIKE = 0.85  # encoder_layers is like encoder_layerdrop by 0.84
 
 

@@ -35,7 +35,14 @@ def test_what_looks_like_ours(name, near):
     "name",
     [
         *("encoder_layers_to_keep", "decoder_layerdrop", "layerdrop_depths"),  # ours
-        *("layerdrop", "adaptor_layerdrop", "encoder_layers", "decoder_dropout", "warmup_updates"),  # fairseq's
+        *(
+            "layerdrop",
+            "adaptor_layerdrop",
+            "prenet_layerdrop",
+            "encoder_layers",
+            "decoder_dropout",
+            "warmup_updates",
+        ),  # fairseq's
         *("data", "task", "beam", "encoder_ffn_embed_dim", "head_dropout", "ffn_dropout", "mha_heads_to_keep"),
     ],
 )
