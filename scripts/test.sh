@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks style, types and behavior; ends with status 0 when all is well.
-#   bash scripts/test.sh                      everything: eight to ten minutes on two cores
+#   bash scripts/test.sh                      everything: about ten minutes on two cores
 #   bash scripts/test.sh --quick              all but the end-to-end tests and those that are slow: about two
 #   bash scripts/test.sh -n 4 -k pruning -x   other arguments go to pytest, after -n auto --maxprocesses 8
 set -euo pipefail
