@@ -1,6 +1,6 @@
 """`--task denoising` with BART, its own pre-training, stops: "conflicting option string: --max-source-positions".
 
-fairseq 0.12.2 and main. Model and task both declare this option and `--max-target-positions`, since the options of
+fairseq 0.12.2. Model and task both declare this option and `--max-target-positions`, since the options of
 fairseq's transformer come from a dataclass. `--task multilingual_denoising` declares those of `denoising`.
 """
 
