@@ -69,6 +69,10 @@ def check(args: Namespace) -> budget.Budget | None:
     (kind,) = given
     asked = budget.parse(kind, getattr(args, kind), OPTIONS[kind])
     _check_plot(args)
+    if args.dry_run:
+        for option in ("json", "csv", "plot", "report"):
+            if getattr(args, option) is not None:
+                raise ValueError(f"`--{option}` must be left out with --dry-run, but is {getattr(args, option)!r}.")
     return asked
 
 

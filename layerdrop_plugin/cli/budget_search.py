@@ -38,6 +38,9 @@ def search(
         if first:
             budget_text.met_in_full(asked)
             results.write(args, {"budget": {"kind": budget.kind, "value": budget.text}, "met_in_full": True}, [])
+            for option in ("plot", "report"):
+                if getattr(args, option) is not None:
+                    parser.warn(f"--{option}: {getattr(args, option)} is not written, as nothing was searched")
         return
     if args.dry_run:
         if first:

@@ -97,6 +97,27 @@ def _parser() -> Parser:
         metavar="NAME",
         help="names of all checkpoints (default: the part of their paths that differs)",
     )
+    _add_points(parser)
+    parser.add_argument("--bleu", action="store_true", help=f"also translate, and give BLEU: {BLEU}")
+    parser.add_argument("--gen-subset", default="test", metavar="SPLIT", help="data to measure on (default: test)")
+    parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="take N batches, drawn by --seed")
+    parser.add_argument(
+        "--repeats",
+        type=at_least_1,
+        metavar="N",
+        help="time each depth N times; losses and BLEU are computed once (default: 3; with --bleu, where it means to "
+        "translate N times more, 1)",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw quality over depth and over speed (.png, .svg or .pdf)")
+    _add_importance(parser)
+    results.add_wide(parser)
+    pages.add_option(parser)
+    results.add_options(parser)
+    return parser
+
+
+def _add_points(parser: Parser) -> None:
+    """Add the options that say which layers run."""
     parser.add_argument(
         "--depths",
         metavar="LIST",
@@ -130,17 +151,9 @@ def _parser() -> Parser:
         choices=("both", "encoder", "decoder"),
         help="the stack that loses layers; the other keeps all (default: all stacks of the model)",
     )
-    parser.add_argument("--bleu", action="store_true", help=f"also translate, and give BLEU: {BLEU}")
-    parser.add_argument("--gen-subset", default="test", metavar="SPLIT", help="data to measure on (default: test)")
-    parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="take N batches, drawn by --seed")
-    parser.add_argument(
-        "--repeats",
-        type=at_least_1,
-        metavar="N",
-        help="time each depth N times; losses and BLEU are computed once (default: 3; with --bleu, where it means to "
-        "translate N times more, 1)",
-    )
-    parser.add_argument("--plot", metavar="FILE", help="draw quality over depth and over speed (.png, .svg or .pdf)")
+
+
+def _add_importance(parser: Parser) -> None:
     group = parser.add_argument_group("importance of layers")
     group.add_argument(
         "--importance",
@@ -155,10 +168,6 @@ def _parser() -> Parser:
         metavar="N",
         help="different random sub-networks with half of the layers of each stack, drawn by --seed (default: 20)",
     )
-    results.add_wide(parser)
-    pages.add_option(parser)
-    results.add_options(parser)
-    return parser
 
 
 if __name__ == "__main__":

@@ -45,16 +45,21 @@ def test_the_checkpoint_is_that_of_a_training_without_a_teacher(student):
 
 
 @pytest.mark.parametrize(
-    ("name", "more"),
+    ("name", "more", "result"),
     [
-        ("fairseq-generate", [*USER, "--beam", 2]),
-        ("fairseq-validate", [*USER, "--task", "translation", "--max-tokens", 300]),
-        ("layerdrop-search", ["--keep", 1, "--stack", "decoder"]),
-        ("layerdrop-sweep", ["--gen-subset", "valid", "--repeats", 1, "--depths", "2,1"]),
+        ("fairseq-generate", [*USER, "--beam", 2], "Generate test with beam=2: BLEU4 = "),
+        (
+            "fairseq-validate",
+            [*USER, "--task", "translation", "--max-tokens", 300],
+            "| valid on 'valid' subset | loss ",
+        ),
+        ("layerdrop-search", ["--keep", 1, "--stack", "decoder"], "--model-overrides \"{'decoder_layers_to_keep': "),
+        ("layerdrop-sweep", ["--gen-subset", "valid", "--repeats", 1, "--depths", "2,1"], "every_other  1+1 "),
     ],
 )
-def test_it_is_evaluated_without_the_teacher(name, more, student, data, command, tmp_path):
-    command(name, data["transformer"], "--path", student[1], "--cpu", *more, cwd=tmp_path)
+def test_it_is_evaluated_without_the_teacher(name, more, result, student, data, command, tmp_path):
+    done = command(name, data["transformer"], "--path", student[1], "--cpu", *more, cwd=tmp_path)
+    assert result in done.stdout + done.stderr
 
 
 YAML = """# @package _group_

@@ -154,7 +154,10 @@ def test_plot_and_bleu(argv, capsys, folder):
     pytest.importorskip("matplotlib")
     pytest.importorskip("sacrebleu")
     options = ["--latency", "100s", "--plot", "a.png", "--bleu", "--beam", 2]
-    assert "is met with all layers, 4+4: a sentence takes " in inside(capsys, *argv("transformer"), *options).out
+    said = inside(capsys, *argv("transformer"), *options)
+    assert "is met with all layers, 4+4: a sentence takes " in said.out
+    assert said.err == "layerdrop-search: warning: --plot: a.png is not written, as nothing was searched\n"
+    assert os.listdir() == []
     options = ["--max-loss-increase", "1000%", "--stack", "decoder", *options[2:]]
     lines = inside(capsys, *argv("transformer"), *options).out.splitlines()
     assert "BLEU" in lines[2]
@@ -178,6 +181,10 @@ def test_plot_and_bleu(argv, capsys, folder):
         ),
         (["--speedup", "1"], "`--speedup` must be a number above 1 such as 2 or 1.5, but is '1' instead."),
         (["--latency", "10"], "`--latency` must be a time above 0 such as 10ms or 0.5s, but is '10' instead."),
+        (
+            ["--params", "2M", "--dry-run", "--report", "a.html"],
+            "`--report` must be left out with --dry-run, but is 'a.html'.",
+        ),
         (
             ["--keep", "2", "--dry-run"],
             "`--dry-run` must go with a budget (--speedup, --latency, --params, --size, --max-loss-increase), "

@@ -57,11 +57,6 @@ def report(
         asked.whole.metric,
     )
     chosen = rows[1 + next(i for i, one in enumerate(result.found) if one is result.chosen)]
-    same_length = None
-    if part_costs.translates(asked.evaluation):
-        pair = [candidates[0], scoring.whole(result.chosen.best.candidate)]
-        before, after = part_costs.seconds(asked.evaluation, pair, timed_batches, translating=True)
-        same_length = before / after
     whole = kept_layers(asked.whole, scoring, result.chosen.best.candidate)
     return BudgetReport(
         budget=asked.budget,
@@ -81,9 +76,18 @@ def report(
         layer_evaluations=int(costs.get("layer_evaluations", 0)),
         seconds=costs.get("seconds", 0.0),
         warnings=_warnings(asked, result, scoring, rows, chosen),
-        same_length=same_length,
+        same_length=_same_length(asked, result, scoring, timed_batches),
         second=None if second_split is None else _second(asked, result, second_split, second),
     )
+
+
+def _same_length(asked: Asked, result: Result, scoring: Scoring, batches: Sequence[Sample]) -> float | None:
+    """Return how many times as fast the chosen layers go the full model's way; None if nothing is translated."""
+    if not part_costs.translates(asked.evaluation):
+        return None
+    pair = [scoring.whole(one.candidate) for one in (result.full, result.chosen.best)]
+    full, chosen = part_costs.seconds(asked.evaluation, pair, batches, translating=True)
+    return full / chosen
 
 
 def _row(
