@@ -10,6 +10,7 @@ Example: python scripts/recipes/rouge.py results/cnn_dm --references results/cnn
 from __future__ import annotations
 
 import argparse
+import logging
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the recipe's folder, with evaluate/KEPT/generate-test.txt")
     parser.add_argument("--references", type=Path, required=True, help="a line for each line of the test set")
     args = parser.parse_args()
+    logging.getLogger("absl").setLevel(logging.WARNING)  # rouge-score logs its tokenizer, and the log goes to the table
     references = args.references.read_text(encoding="utf-8").rstrip("\n").split("\n")
     print(table(read(args.out), references, str(args.references)))
     print(f"\nF1 by rouge-score {version('rouge-score')}: words stemmed, ROUGE-L of whole texts (rougeLsum).")
