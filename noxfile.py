@@ -29,7 +29,10 @@ NEEDED_BY_FAIRSEQ = (
 """What scripts/setup.sh installs instead of fairseq's own pins."""
 
 HELP = "fairseq-train --user-dir layerdrop_plugin --arch layerdrop_transformer --help"
-TESTS = ("tests/core", "tests/cli", "tests/scripts", "tests/adapter", "tests/end_to_end/test_pass.py")
+TESTS = (
+    *("tests/core", "tests/cli", "tests/scripts", "tests/adapter"),
+    *("tests/end_to_end/test_pass.py", "tests/end_to_end/test_console_scripts.py"),
+)
 
 
 @nox.session(python=list(TORCH))

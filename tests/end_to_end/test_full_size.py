@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "full_size.py"
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "benchmarks"))
+import full_size
 
 
-def test_it_shows_a_row_for_each_model_with_counts_at_both_depths(command):
-    rows = command("python", SCRIPT, "--tiny").stdout.splitlines()[2:]
+def test_it_shows_a_row_for_each_model_with_counts_at_both_depths(programs_folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "executable", str(programs_folder / "python"))  # a process for each model, here forks
+    monkeypatch.setattr(sys, "argv", ["full_size.py", "--tiny"])
+    monkeypatch.setattr(full_size.logging, "disable", lambda level: None)  # of the whole process
+    full_size.main()
+    rows = capsys.readouterr().out.splitlines()[2:]
     # A layer of width 32 and FFN width 64: attention 4 * (32 * 32 + 32), FFN 2 * 32 * 64 + 64 + 32, norms 2 * 64.
     layer = 4224 + 4192 + 128
     # The tiny architecture has width 64 and FFN width 64; its decoder layer attends twice.

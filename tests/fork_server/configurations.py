@@ -45,9 +45,11 @@ def remember():
 
     @functools.wraps(store)
     def store_anew(self, name, node, group=None, **settings):
-        if self._open(f"{group or ''}/{name}.yaml") is not None:
+        path = f"{group or ''}/{name}.yaml"
+        before = self._open(path)
+        store(self, name, node, group, **settings)
+        if before is not None and before != self._open(path):
             remembered.clear()
-        return store(self, name, node, group, **settings)
 
     ConfigLoaderImpl.load_configuration, ConfigStore.store = load_configuration, store_anew
     ConfigStore.__deepcopy__ = lambda self, memo: self  # there is one; Hydra would copy all that it holds each time
