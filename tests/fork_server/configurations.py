@@ -53,8 +53,17 @@ def remember():
 
     ConfigLoaderImpl.load_configuration, ConfigStore.store = load_configuration, store_anew
     ConfigStore.__deepcopy__ = lambda self, memo: self  # there is one; Hydra would copy all that it holds each time
-    without_source = functools.partial(inspect.stack, context=0)  # Hydra asks for a file's name
-    hydra._internal.utils.inspect = types.SimpleNamespace(**{**vars(inspect), "stack": without_source})
+    hydra._internal.utils.inspect = types.SimpleNamespace(**{**vars(inspect), "stack": frames})
+
+
+def frames():
+    """Return the frames of who calls, as `inspect.stack` does, which looks through all modules for each one's source."""
+    found, frame = [], inspect.currentframe().f_back
+    while frame is not None:
+        code = frame.f_code
+        found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
+        frame = frame.f_back
+    return found
 
 
 def is_plain(override):
