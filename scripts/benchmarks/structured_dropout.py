@@ -56,7 +56,7 @@ def model(name: str) -> str:
     if name.startswith("own-"):
         positive(name[len("own-") :])
     elif name.startswith("depths-"):
-        drop_rate(name[len("depths-") :])
+        share_of_full_depth(name[len("depths-") :])
     elif name not in ("none", "learned", "depths"):
         for kind, dash, own in parts:
             if kind not in KINDS:
@@ -67,6 +67,15 @@ def model(name: str) -> str:
             if dash:
                 drop_rate(own)
     return name
+
+
+def share_of_full_depth(text: str) -> None:
+    try:
+        drop_rate(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be depths-S with a share of full depth, 0 <= S < 1, but is depths-{text} instead."
+        ) from None
 
 
 def options(name: str, rate: float | str, depths: str, layers: int) -> list[str]:

@@ -57,7 +57,7 @@ def remember():
 
 
 def frames():
-    """Return the frames of who calls, as `inspect.stack` does, which looks through all modules for each one's source."""
+    """Return the frames of who calls, as `inspect.stack` does, which goes through all modules for their sources."""
     found, frame = [], inspect.currentframe().f_back
     while frame is not None:
         code = frame.f_code

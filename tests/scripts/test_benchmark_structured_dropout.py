@@ -46,6 +46,12 @@ def test_other_names_are_refused(name):
         structured_dropout.model(name)
 
 
+def test_a_wrong_share_is_not_called_a_drop_rate():
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        structured_dropout.model("depths-1")
+    assert str(error.value) == "must be depths-S with a share of full depth, 0 <= S < 1, but is depths-1 instead."
+
+
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
