@@ -31,19 +31,19 @@ def running(
 ) -> AbstractContextManager[None]:
     """Return a context in which a loaded model runs only these layers, in evaluation; nothing is copied or reloaded.
 
-    The results are those of the model pruned to these layers; only lists of inner states keep a place for each layer.
+    The results equal those of the model pruned to these layers, but lists of inner states keep a place for each layer.
     Contexts nest: the inner one counts.
 
     Args:
-        model: of fairseq's or of this package's, a hub interface as `from_pretrained` returns it, or a list of models;
-            in evaluation mode, so call `model.eval()` before.
-        encoder: the layers to run, a specification ("every_other:3", "0,2,4") or a list; None runs them as before.
+        model: a model of fairseq's or of this package's, a hub interface as `from_pretrained` returns it, or a list of
+            models. It must be in evaluation mode, so call `model.eval()` before.
+        encoder: the layers to run, as a specification ("every_other:3", "0,2,4") or a list; None changes nothing.
         decoder: the same.
 
     Raises:
-        ValueError: one line, as the context begins: it is no model, or one in training mode, or has no such stack, or
-            not these layers.
-        ModuleNotFoundError: one line: there is no fairseq.
+        ValueError: one line, as the context begins: this is no model, or it is in training mode, or it lacks the stack
+            or these layers.
+        ModuleNotFoundError: one line: fairseq is not installed.
     """
     try:
         from .fairseq_adapter.modeling import running as of_fairseq

@@ -44,8 +44,8 @@ class Depth:
 def parse(spec: str, depths: Mapping[str, int], option: str = "depths") -> tuple[Depth, ...]:
     """Return the depths that `spec` names, full depth among them, the largest first; their shares add up to 1.
 
-    Full depth has a share of 0.4, or what is left if every other depth has one; else what it is given, as any depth.
-    Depths without a share have an equal part of the rest.
+    If full depth is not named, its share is 0.4, or the rest if every other depth has a share. Depths without a share
+    have equal parts of the rest.
 
     Args:
         depths: how many layers each stack has, the encoder first.

@@ -46,12 +46,12 @@ class Dropping:
         rates: the drop rate p of a layer, 0 <= p < 1, or one for each layer.
         groups: what else is dropped, inside of layers.
         run_without: runs a layer without some of its groups.
-        schedule: of all rates over time.
+        schedule: how all rates change over time.
         seed: of the masks.
         learned: whether the rates of the layers are learned, around the mean of `rates`.
-        depths: those that are trained, as `depths.parse` returns them, of all stacks of the model. A forward pass at
-            another than full depth runs just the layers of that depth: `rates` are for passes at full depth, since a
-            dropped layer would make another depth of it, which nobody asked for. `groups` are for all passes.
+        depths: the depths to train, as `depths.parse` returns them, of all stacks of the model. A forward pass at a
+            smaller depth runs just the layers of that depth. `rates` then count in passes at full depth only: a dropped
+            layer would turn a smaller depth into one that nobody asked for. `groups` count in all passes.
 
     Raises:
         ValueError: a rate is out of range, there are groups but no `run_without`, or learned rates beside depths.
@@ -92,36 +92,36 @@ NOTHING = Dropping()
 class LayerDropStack(LayerStack):
     """A `LayerStack` whose layers, or parts of them, are dropped while training.
 
-    Iterate over it and call what comes, as one does with a `ModuleList`; there are always as
-    many items as layers, and a dropped one passes its input through:
+    Iterate over it and call each item, as with a `ModuleList`. There are always as many items as layers, and a dropped
+    one returns its input:
 
         for layer in stack:
             x = layer(x, padding_mask=mask)
 
-    In evaluation every layer runs, whole, or those chosen with `running`. Indexing, `len`, the state dict and
-    attributes of the items are those of the layers.
+    In evaluation nothing is dropped: all layers run, or those chosen with `running`. Indexing, `len`, the state dict
+    and attributes of the items are those of the layers.
 
-    `torch.jit.script` compiles a stack as fairseq's `LayerDropModuleList`: every layer runs, whole, in
-    training mode, too. So train in Python, and script afterwards. `torch.jit.trace` records what one
-    forward pass does, so call `eval()` before.
+    `torch.jit.script` compiles a stack as fairseq's `LayerDropModuleList`: nothing is dropped, not even in training
+    mode. So train in Python, and script afterwards. `torch.jit.trace` records what one forward pass does, so call
+    `eval()` before.
 
     Args:
         layers: the modules; the first argument of each is the hidden state.
         dropping: what is dropped.
         name: sets this stack apart from others in the same model.
-        extra_outputs: how many values a layer returns after the hidden state, in a tuple; a
-            dropped layer returns None for each of them. Or, in a tuple, what it returns instead.
+        extra_outputs: how many values a layer returns after the hidden state, in a tuple. A dropped layer returns None
+            for each of them. If `extra_outputs` is a tuple, a dropped layer returns its values instead.
 
     Attributes:
-        learning: learns the rates of the layers; None where they are fixed. Each layer then
-            has a `LearnedRate`, `score_function_loss` is added to the loss, and `set_num_updates` ends an update.
-        model_passes: counts the forward passes of the model, where all its stacks must run the same depth in each;
-            None draws depths by this stack's own count.
+        learning: learns the rates of the layers; None if they are fixed. When it learns, each layer has a
+            `LearnedRate`, `score_function_loss` is added to the loss, and `set_num_updates` ends an update.
+        model_passes: counts the forward passes of the model, so that all its stacks run the same depth in a pass. If it
+            is None, the stack's own count draws its depths.
 
     Raises:
         ValueError: there are not as many rates as layers.
 
-    *Shape:* the hidden state may have any; fairseq's is T x B x C (length, batch, channels).
+    *Shape:* the hidden state may have any shape; in fairseq it is T x B x C (length, batch, channels).
     """
 
     __jit_unused_properties__ = [*LayerStack.__jit_unused_properties__, "rates", "learned_rates"]
@@ -158,12 +158,12 @@ class LayerDropStack(LayerStack):
 
     @property
     def rates(self) -> Rates:
-        """The drop rate of each layer, once the schedule's warm-up is over; of learned ones, the mean."""
+        """The drop rate of each layer after the schedule's warm-up; where rates are learned, their mean."""
         return self.dropping.layer_rates(len(self))
 
     @property
     def learned_rates(self) -> Rates | None:
-        """The drop rate of each layer after the last update, if they are learned: what layers are chosen by."""
+        """The learned drop rate of each layer after the last update, by which `learned:K` chooses; None if fixed."""
         if self.learning is None:
             return None
         return tuple(learned_rates.of_layer(layer).rate.item() for layer in self._layers())

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 class LayerStack(nn.ModuleList):
     """A `torch.nn.ModuleList` that runs every layer, or those chosen with `running`.
 
-    Iterate over it and call what comes. There are always as many items as layers: a layer that does not run returns
-    its input, so that each layer keeps its place.
+    Iterate over it and call each item. There are always as many items as layers: a layer that does not run returns its
+    input, so that each layer keeps its place.
 
     Args:
         layers: the modules; the first argument of each is the hidden state.
-        extra_outputs: how many values a layer returns after the hidden state, in a tuple; a layer that does not run
-            returns None for each of them. Or, in a tuple, what it returns instead.
+        extra_outputs: how many values a layer returns after the hidden state, in a tuple. A layer that does not run
+            returns None for each of them. If `extra_outputs` is a tuple, that layer returns its values instead.
 
-    *Shape:* the hidden state may have any; fairseq's is T x B x C (length, batch, channels).
+    *Shape:* the hidden state may have any shape; in fairseq it is T x B x C (length, batch, channels).
     """
 
     # What torch.jit leaves alone; it could not compile the properties, and stops at some of the attributes.
@@ -39,7 +39,7 @@ class LayerStack(nn.ModuleList):
         """Run only the layers `kept`, in ascending order, in evaluation and within this context.
 
         Raises:
-            ValueError: `kept` is empty, or names a layer that does not exist, or one twice.
+            ValueError: `kept` is empty, or names a layer that does not exist, or a layer twice.
         """
         layers = tuple(sorted(kept))
         if not layers or len(set(layers)) < len(layers) or not 0 <= layers[0] <= layers[-1] < len(self):
@@ -52,7 +52,7 @@ class LayerStack(nn.ModuleList):
 
     @contextlib.contextmanager
     def instead(self, layers: Sequence[Callable[..., Any]]) -> Iterator[LayerStack]:
-        """Call `layers`, any functions, in evaluation and within this context; they are called as the layers are."""
+        """Call the functions `layers` in place of the stack's layers, in evaluation and within this context."""
         before, self._instead = self._instead, tuple(layers)
         try:
             yield self
@@ -61,7 +61,7 @@ class LayerStack(nn.ModuleList):
 
     @property
     def running_layers(self) -> tuple[int, ...]:
-        """The layers that an evaluation runs."""
+        """The indices of the layers that an evaluation runs."""
         return tuple(range(len(self))) if self._running is None else self._running
 
     @property

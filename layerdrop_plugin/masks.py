@@ -13,10 +13,10 @@ Mask = tuple[bool, ...]
 def dropped_groups(rates: Sequence[float], *, seed: int, update: int, forward_pass: int, name: str) -> Mask:
     """Return for each group whether it is dropped: True with the probability of its rate, independently.
 
-    A pure function of its arguments, so it is the same on every worker and after a restart,
-    and it leaves every random generator alone. Group i is dropped when a number hashed from
-    (seed, update, forward pass, name, i), uniform in [0, 1), is below its rate; so a mask does
-    not depend on how many groups there are, and a higher rate drops the same groups and more.
+    This is a pure function of its arguments, so the mask is the same on every worker and after a restart. It leaves
+    every random generator alone. Group i is dropped when a number hashed from (seed, update, forward pass, name, i),
+    uniform in [0, 1), is below its rate. So a mask does not depend on how many groups there are, and a higher rate
+    drops the same groups and more.
 
     Args:
         rates: one for each group, from 0 to 1.

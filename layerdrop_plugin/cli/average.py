@@ -10,8 +10,8 @@ from .command import Parser, at_least_1, needing_fairseq, progress
 
 DESCRIPTION = """\
 Average the weights of several checkpoints of one training run into a new checkpoint.
-Everything else in it is as in the first of them (with a folder: in the last that was saved), but for the
-optimizer's state, which is left out. To train on from it with --restore-file, add --reset-optimizer."""
+Everything else comes from the first of them, or from the newest one of a folder, without the optimizer's state.
+To continue training from it with --restore-file, add --reset-optimizer."""
 
 EXAMPLES = """\
   layerdrop-average --inputs checkpoints --num-epoch-checkpoints 5 --output checkpoints/average.pt
@@ -48,22 +48,22 @@ def _parser() -> Parser:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="checkpoints, or one folder with a --num- option",
+        help="checkpoints, or one folder together with --num-epoch-checkpoints or --num-update-checkpoints",
     )
     parser.add_argument("--path", dest="inputs", nargs="+", default=[], help=SUPPRESS)  # its name in other commands
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the new checkpoint")
     number = parser.add_mutually_exclusive_group()
     number.add_argument(
-        "--num-epoch-checkpoints", type=at_least_1, metavar="N", help="take the folder's last N of checkpointEPOCH.pt"
+        "--num-epoch-checkpoints", type=at_least_1, metavar="N", help="average the folder's last N checkpointEPOCH.pt"
     )
     number.add_argument(
         "--num-update-checkpoints",
         type=at_least_1,
         metavar="N",
-        help="take the folder's last N of checkpoint_EPOCH_UPDATE.pt",
+        help="average the folder's last N checkpoint_EPOCH_UPDATE.pt",
     )
     parser.add_argument(
-        "--checkpoint-upper-bound", type=at_least_1, metavar="N", help="leave out later epochs, or updates, than this"
+        "--checkpoint-upper-bound", type=at_least_1, metavar="N", help="leave out epochs, or updates, after N"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     return parser

@@ -13,9 +13,9 @@ OPTIONS = {kind: f"--{kind.replace('_', '-')}" for kind in budget.KINDS}
 """By the kind of budget."""
 
 DESCRIPTION = """\
-one of these stands in place of --keep. What the parts of the model cost is measured on this device, with these
-batches, in beam search where the model translates. Each split over encoder and decoder that meets the budget is
-searched by --strategy, but for splits of which another one has at least as many layers in each stack."""
+give one of these in place of --keep. The cost of the model's parts is measured on this device, with these batches, in
+beam search if the model translates. --strategy then searches each split over encoder and decoder that meets the budget,
+unless another such split has at least as many layers in each stack."""
 
 MORE_ONLY = {"dry_run": "--dry-run", "plot": "--plot"}
 """What goes with a budget only."""
@@ -24,25 +24,27 @@ MORE_ONLY = {"dry_run": "--dry-run", "plot": "--plot"}
 def add_options(parser: Parser) -> None:
     """Add the budgets and what goes with them."""
     group = parser.add_argument_group("budgets", DESCRIPTION)
-    group.add_argument("--speedup", metavar="N", help="so many times as fast as with all layers, say 2")
-    group.add_argument("--latency", metavar="TIME", help="a sentence takes at most so long, say 10ms or 0.5s")
-    group.add_argument("--params", metavar="N", help="at most so many parameters, say 20M, 1.5B or 300K")
+    group.add_argument("--speedup", metavar="N", help="in place of --keep: N times as fast as with all layers, e.g. 2")
+    group.add_argument("--latency", metavar="TIME", help="in place of --keep: the most time for a sentence, e.g. 10ms")
+    group.add_argument("--params", metavar="N", help="in place of --keep: at most N parameters, e.g. 20M or 300K")
     group.add_argument(
         "--size",
         metavar="SIZE",
-        help="the pruned file has at most so many bytes, say 30MB (10^6 bytes), with the checkpoint's type of weights",
+        help="in place of --keep: the most bytes of the pruned file, e.g. 30MB (1 MB is 10^6 bytes), with the "
+        "checkpoint's type of weights",
     )
     group.add_argument(
         "--max-loss-increase",
         metavar="P%",
-        help="the fastest model whose loss is at most so much above that of all layers, say 2%%: the search begins at "
-        "full depth and takes off decoder layers until the loss is above, then goes on from there with each encoder "
-        "layer less, decoder layers added where needed; it leaves out what is no faster than the best so far",
+        help="in place of --keep: the fastest model whose loss is at most P%% above that of all layers, e.g. 2%%. The "
+        "search starts at full depth, and takes off decoder layers until the loss is above the limit. It then takes "
+        "off one encoder layer after another, and puts decoder layers back as needed. It skips what is no faster than "
+        "the best so far",
     )
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="with a budget: print the splits, and about how long the search takes, and end",
+        help="with a budget: only print the splits and about how long the search would take",
     )
     group.add_argument(
         "--plot", metavar="FILE", help="with a budget: draw quality over measured speed (.png, .svg or .pdf)"

@@ -19,11 +19,9 @@ from ..model_card import Card, Cell
 def add_options(parser: ArgumentParser) -> None:
     """Add --card and --scores to a command."""
     group = parser.add_argument_group("model card")
+    group.add_argument("--card", action="store_true", help="also write a model card, OUT.md (small.md for small.pt)")
     group.add_argument(
-        "--card", action="store_true", help="also write OUT.md: origin, layers, parameters (small.pt: small.md)"
-    )
-    group.add_argument(
-        "--scores", metavar="FILE", help="with --card: what layerdrop-search --json wrote, for its scores"
+        "--scores", metavar="FILE", help="with --card: adds scores from this file, which layerdrop-search --json wrote"
     )
 
 

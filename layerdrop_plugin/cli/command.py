@@ -23,8 +23,8 @@ PLACES = "places"
 """CKPT, and OUT where it has no name."""
 
 BLEU = (
-    "by sacrebleu with its signature, as one quotes it; the BLEU4 of fairseq-generate differs, as it counts the words "
-    "of the data, which sacrebleu splits by rules of its own, but --scoring sacrebleu gives this one there, too"
+    "the score of sacrebleu, with its signature. The BLEU4 of fairseq-generate differs, since it does not split the "
+    "words of the data again; fairseq-generate --scoring sacrebleu gives the same score"
 )
 """What the options for BLEU say of the score."""
 
@@ -165,7 +165,7 @@ def add_checkpoint(parser: Parser, output: str) -> None:
         output: what OUT is, for the help.
     """
     parser.usage = f"{parser.prog} CKPT -o OUT [options]"
-    parser.add_argument(PLACES, nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument(PLACES, nargs="*", metavar="CKPT", help="a checkpoint of fairseq")
     parser.add_argument("--path", help=argparse.SUPPRESS)  # its name in fairseq's commands
     parser.add_argument("-o", "--output", metavar="OUT", help=output)
 
@@ -198,7 +198,7 @@ def add_evaluation_options(parser: Parser) -> None:
     parser.usage = f"{parser.prog} DATA --path CKPT [options, also those of fairseq-generate and fairseq-eval-lm]"
     parser.add_argument("--path", required=True, metavar="CKPT", help="the checkpoint")
     parser.add_argument(
-        "--model-overrides", default="{}", metavar="DICT", help="as for fairseq-generate: a dict of options to override"
+        "--model-overrides", default="{}", metavar="DICT", help="a dict of options to override, as in fairseq-generate"
     )
 
 
@@ -230,7 +230,7 @@ def load_fairseq() -> None:
 
 def add_user_dir(parser: Parser) -> None:
     """Add --user-dir, as fairseq's commands have it."""
-    parser.add_argument("--user-dir", metavar="DIR", help="the folder that defines a model of your own")
+    parser.add_argument("--user-dir", metavar="DIR", help="the folder that defines your own model")
 
 
 @contextlib.contextmanager

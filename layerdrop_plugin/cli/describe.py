@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
 
 DESCRIPTION = """\
-Say what is in checkpoints: architecture, task, stacks of layers with their layer-drop rates and sizes, parameters,
-training, which layers a pruned one holds, and what takes how much of the file. The weights themselves are not read."""
+Show what is in checkpoints: architecture, task, stacks of layers with their drop rates and sizes, parameters, training,
+which layers a pruned checkpoint holds, and what takes how much of the file. The weights themselves are not read."""
 
 EXAMPLES = """\
   layerdrop-describe checkpoints/checkpoint_best.pt
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> Parser:
     parser = Parser("layerdrop-describe", DESCRIPTION, EXAMPLES)
     parser.usage = f"{parser.prog} CKPT [CKPT ...] [options]"
-    parser.add_argument("checkpoints", nargs="*", metavar="CKPT", help="a checkpoint of fairseq's")
+    parser.add_argument("checkpoints", nargs="*", metavar="CKPT", help="a checkpoint of fairseq")
     parser.add_argument("--path", nargs="+", default=[], help=SUPPRESS)  # its name in fairseq's commands
     add_user_dir(parser)
     results.add_options(parser)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Write a model, with all its layers or some of them, as a folder for another library:
-  ctranslate2  translation and language models for CTranslate2, which is fast on CPUs, with weights of fewer bits
-  huggingface  RoBERTa, with its masked LM's or a classification head, BART, wav2vec 2.0 and HuBERT, for
-               AutoModel....from_pretrained
-What that library can't express, say adaptive input, is refused."""
+  ctranslate2  translation and language models; CTranslate2 is fast on CPUs, and takes weights of fewer bits
+  huggingface  RoBERTa (with the head of its masked language model, or a classification head), BART, wav2vec 2.0 and
+               HuBERT, to load by AutoModel....from_pretrained
+What the library can't express, such as adaptive input, is refused."""
 
 EXAMPLES = """\
   layerdrop-export checkpoint_best.pt --to ctranslate2 -o out --encoder every_other:3 --decoder 0,2,4
@@ -134,21 +134,21 @@ def _parser() -> Parser:
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="the folder with the dictionaries, of words (ctranslate2) or of labels (huggingface), if it is no longer "
-        "that of the training",
+        help="the folder with the dictionaries of words (ctranslate2) or of labels (huggingface); default: the data of "
+        "the training",
     )
     group = parser.add_argument_group("with --to ctranslate2")
     for side in ("source", "target"):
         group.add_argument(
-            f"--{side}-lang", metavar="LANG", help=f"the {side} language, if neither checkpoint nor data name it"
+            f"--{side}-lang", metavar="LANG", help=f"the {side} language, if neither checkpoint nor data names it"
         )
-    group.add_argument("--quantization", choices=QUANTIZATIONS, help="the type of the weights (float32)")
+    group.add_argument("--quantization", choices=QUANTIZATIONS, help="the type of the weights (default: float32)")
     group = parser.add_argument_group("with --to huggingface")
     group.add_argument(
         "--head",
         metavar="NAME",
-        help="of a RoBERTa: a classification head of the checkpoint, or masked_lm (default: the only classification "
-        "head, masked_lm if there is none)",
+        help="for RoBERTa: the name of a classification head, or masked_lm (default: the only classification head; "
+        "masked_lm if there is none)",
     )
     card.add_options(parser)
     add_user_dir(parser)

@@ -26,7 +26,7 @@ PACKAGES = ("fairseq", "fairseq-fixed", "torch")
 def add_option(parser: ArgumentParser) -> None:
     """Add --report to a command."""
     parser.add_argument(
-        "--report", metavar="FILE.html", help="write a page to keep: tables, plots, commands to go on with, the data"
+        "--report", metavar="FILE.html", help="write a page to keep: tables, plots, next commands, the data"
     )
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
 
 DESCRIPTION = """\
-Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other: the weights of the
-layers that are kept, a configuration that agrees, and a note of where they came from. It has no optimizer's state,
-so that training starts with a fresh one: fairseq-train's --finetune-from-model is made for that."""
+Write a smaller checkpoint, which fairseq's commands and from_pretrained load like any other. It has the weights of the
+kept layers, a configuration that agrees, and a note of where they came from. It has no optimizer state: train it with
+fairseq-train --finetune-from-model, or keep the state by --keep-optimizer."""
 
 EXAMPLES = """\
   layerdrop-prune checkpoint_best.pt --output small.pt --encoder every_other:3 --decoder 0,2,4
@@ -114,10 +114,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--stock",
         action="store_true",
-        help="give it the name of fairseq's own architecture, for fairseq 0.12.2 without this package, which needs "
-        "torch before 2.6",
+        help="name fairseq's own architecture in it, for fairseq 0.12.2 without this package (which needs torch before "
+        "2.6)",
     )
-    parser.add_argument("--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to {', '.join(DTYPES)}")
+    parser.add_argument(
+        "--dtype", type=_dtype, metavar="TYPE", help=f"convert the weights to one of {', '.join(DTYPES)}"
+    )
     parser.add_argument(
         "--keep-optimizer",
         action="store_true",

@@ -13,9 +13,9 @@ from .workers import workers
 
 DESCRIPTION = """\
 Find the layers to keep: score sets of K layers on validation data, as the paper's Search on Valid does.
-DATA and every option that is not listed here are fairseq's: --gen-subset (default here: valid),
---max-tokens, --batch-size, --cpu, --fp16, --seed, --tokens-per-sample, --source-lang, --beam, ...
-Ctrl-C prints the best set so far and keeps a state file; the same command with --resume continues from there."""
+DATA comes first. It and every option that is not listed here are fairseq's: --max-tokens, --batch-size, --cpu, --fp16,
+--seed, --tokens-per-sample, --source-lang, --beam, ...
+Ctrl-C prints the best set so far and keeps a state file. The same command with --resume continues from there."""
 
 EXAMPLES = """\
   layerdrop-search data-bin/wikitext-103 --path checkpoint_best.pt --keep 8 --report-subset test
@@ -97,21 +97,23 @@ def _parser() -> Parser:
         "--keep",
         type=_keep,
         metavar="K",
-        help="how many layers to keep of each stack: 3, or 6+3 for encoder and decoder",
+        help="how many layers to keep in each stack: 3, or 6+3 for encoder and decoder",
     )
-    parser.add_argument("--stack", choices=("encoder", "decoder", "both"), help="default: all that the model has")
+    parser.add_argument(
+        "--stack", choices=("encoder", "decoder", "both"), help="which stacks lose layers (default: all of the model)"
+    )
     parser.add_argument(
         "--strategy",
         choices=("exhaustive", "greedy", "racing"),
         help="exhaustive: all sets; greedy: drop the layer that is missed least, again and again; racing: all sets on "
-        "a few batches, the better half on twice as many, and so on (default: exhaustive if it is short, or if racing "
-        "would take more than half as long, else racing; what each would take is printed at the start)",
+        "a few batches, the better half on twice as many, and so on (default: racing if exhaustive is long and racing "
+        "takes less than half of it, else exhaustive). The cost of each is printed at the start",
     )
     parser.add_argument(
         "--metric",
         choices=("loss", "perplexity", "accuracy"),
         default="loss",
-        help="what to rank by (default: loss); of sets of equal accuracy, the one with the lower loss comes first",
+        help="what to rank by (default: loss); at equal accuracy, the lower loss comes first",
     )
     parser.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="data to search on (default: valid)")
     parser.add_argument("--num-batches", type=at_least_1, metavar="N", help="search on N batches, drawn by --seed")
@@ -120,12 +122,12 @@ def _parser() -> Parser:
         metavar="SPLIT",
         help="also score the winner on this split, beside Every Other, the learned set and full depth",
     )
-    parser.add_argument("--bleu", action="store_true", help=f"also give the sets that are shown BLEU: {BLEU}")
+    parser.add_argument("--bleu", action="store_true", help=f"also compute the BLEU of the shown sets: {BLEU}")
     parser.add_argument(
         "--state",
         metavar="FILE",
-        help="keep all scores in FILE, also after the search; another K, budget or strategy uses them again "
-        "(default: a file that only an interrupted search leaves)",
+        help="keep all scores in FILE, also after the search; a search with another K, budget or strategy uses them "
+        "again (default: a file that only an interrupted search leaves)",
     )
     parser.add_argument("--resume", action="store_true", help="resume a search that was interrupted")
     budget_options.add_options(parser)

@@ -14,19 +14,19 @@ from .sweep_subjects import labels_of, subjects_of
 
 DESCRIPTION = """\
 Measure a checkpoint at several depths: parameters, loss in bits and perplexity (or accuracy), BLEU, tokens per
-second, peak memory, each with its ratio to full depth, which is always measured too. Every checkpoint is loaded
-once; a depth only says which of its layers run. Where --model-overrides prunes, the layers that it leaves are the full
-depth, and count from 0. DATA comes first; it and every option that is not listed here are fairseq's: --max-tokens,
---batch-size, --cpu, --fp16, --seed, --beam, --tokens-per-sample, --remove-bpe, ...
+second, peak memory. Each has its ratio to full depth, which is always measured too. Every checkpoint is loaded once,
+and each depth runs some of its layers. If --model-overrides prunes, the layers that it leaves are the full depth, and
+count from 0. DATA comes first. It and every option that is not listed here are fairseq's: --max-tokens, --batch-size,
+--cpu, --fp16, --seed, --beam, --tokens-per-sample, --remove-bpe, ...
 
-Speed is of the model alone and measured last, when all is warm: all depths take turns on each batch, and for each
-batch the median of --repeats times counts. Tokens are target tokens (RoBERTa: input tokens); with --bleu they are
-the generated ones, and the time is that of generation.
+Speed is the speed of the model alone. It is measured last, when all is warm: all depths take turns on each batch, and
+for each batch the median of --repeats times counts. Tokens are target tokens (RoBERTa: input tokens). With --bleu they
+are the generated tokens, and the time is that of generation.
 
-Peak memory estimates what a process needs that has only the pruned checkpoint, to evaluate (with --bleu: to generate).
+Peak memory estimates what a process needs to evaluate (with --bleu: to generate) if it has only the pruned checkpoint.
 Here all layers of all checkpoints stay loaded. So the highest use of memory is measured, and the size of the weights
-that did not run is subtracted. On a GPU that use is of tensors; on the CPU it is of the whole process, with Python,
-its libraries and the data."""
+that did not run is subtracted. On a GPU this is the memory of tensors. On the CPU it is that of the whole process, with
+Python, its libraries and the data."""
 
 EXAMPLES = """\
   layerdrop-sweep data-bin/wikitext-103 --path checkpoint_best.pt --depths 12,8,4 --plot depths.png
@@ -89,13 +89,13 @@ def _parser() -> Parser:
         nargs="+",
         default=[],
         metavar="CKPT",
-        help="more checkpoints, on the same data; each is a line in the plots",
+        help="more checkpoints to measure on the same data; each is a line in the plots",
     )
     parser.add_argument(
         "--labels",
         nargs="+",
         metavar="NAME",
-        help="names of all checkpoints (default: the part of their paths that differs)",
+        help="names of all checkpoints in tables and plots (default: the part of their paths that differs)",
     )
     _add_points(parser)
     parser.add_argument("--bleu", action="store_true", help=f"also translate, and give BLEU: {BLEU}")
@@ -105,8 +105,8 @@ def _parser() -> Parser:
         "--repeats",
         type=at_least_1,
         metavar="N",
-        help="time each depth N times; losses and BLEU are computed once (default: 3; with --bleu, where it means to "
-        "translate N times more, 1)",
+        help="time each depth N times; losses and BLEU are computed once (default: 3; with --bleu 1, as each time "
+        "translates the data once more)",
     )
     parser.add_argument("--plot", metavar="FILE", help="draw quality over depth and over speed (.png, .svg or .pdf)")
     _add_importance(parser)
@@ -122,8 +122,8 @@ def _add_points(parser: Parser) -> None:
         "--depths",
         metavar="LIST",
         help="numbers of layers, the same for each stack (12,6,3) or for encoder and decoder (12+6,6+3); a checkpoint "
-        "with fewer layers is left out at that depth (default: those of --sets and --search, else those that were "
-        "trained, else 3/4, 1/2, 1/4)",
+        "with fewer layers is left out at that depth (default: the depths of --sets and --search, else those of "
+        "--layerdrop-depths in the training, else 3/4, 1/2 and 1/4 of the layers)",
     )
     parser.add_argument(
         "--strategies",
@@ -136,15 +136,15 @@ def _add_points(parser: Parser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=LAYERS",
-        help="layers to keep, beside those of --strategies: mine=0,1,5+0,3,4 for encoder and decoder, mine=0,2,4 for "
-        "one stack; a name may come again with another number of layers",
+        help="further layers to keep, beside those of --strategies: mine=0,1,5+0,3,4 for encoder and decoder, "
+        "mine=0,2,4 for one stack; a name may come again with another number of layers",
     )
     parser.add_argument(
         "--search",
         nargs="+",
         default=[],
         metavar="FILE.json",
-        help="also the best set in each of these files of layerdrop-search --json",
+        help="also measure the best set in each of these files, which layerdrop-search --json wrote",
     )
     parser.add_argument(
         "--stack",
@@ -158,15 +158,16 @@ def _add_importance(parser: Parser) -> None:
     group.add_argument(
         "--importance",
         metavar="FILE",
-        help="draw for each layer, with standard errors, the loss when only it is left out, the mean loss of random "
-        "sub-networks with it and without it, and the cosine distance between its input and output at full depth "
-        "(.png, .svg or .pdf); also a table, and in --json",
+        help="draw how much each layer matters, with standard errors: the loss when only it is left out, the mean loss "
+        "of random sub-networks with it and without it, and the cosine distance between its input and output at full "
+        "depth (.png, .svg or .pdf). The numbers are printed, too, and written by --json",
     )
     group.add_argument(
         "--samples",
         type=at_least_1,
         metavar="N",
-        help="different random sub-networks with half of the layers of each stack, drawn by --seed (default: 20)",
+        help="for --importance: N different random sub-networks with half of the layers of each stack, drawn by --seed "
+        "(default: 20)",
     )
 
 

@@ -16,9 +16,10 @@ OF_ALL = ("help", "quiet", "version")
 TEXT = """\
 # Commands
 
-`layerdrop` lists the commands, and starts them by their short names: `layerdrop search ...` is `layerdrop-search ...`.
-Each prints its results on standard output, progress and warnings on standard error; `-q` leaves these two out. A user's
-error ends it in one line with exit status 2. `--help` shows the same as this page, `--version` the version.
+`layerdrop` lists the commands, and also starts them: `layerdrop search ...` is `layerdrop-search ...`. A command prints
+results on standard output, and progress and warnings on standard error. `-q` hides progress and warnings. A user's
+error ends the command in one line with exit status 2. `--help` shows the same text as this page, and `--version` shows
+the version.
 
 """
 

@@ -12,28 +12,30 @@ from .markdown import table
 TEXT = """\
 # Options
 
-`fairseq-train` has them with `--user-dir layerdrop_plugin` and an architecture of ours. With `--help` behind these two,
-`fairseq-train` shows them, too. In YAML and in `--model-overrides` they have the same names with underscores:
-`encoder_layerdrop`. Those of the criterion are not in `--model-overrides`. Commands that evaluate take
-`encoder_layers_to_keep` and `decoder_layers_to_keep` for every model.
+`fairseq-train` takes these options with `--user-dir layerdrop_plugin` and an architecture whose name begins with
+`layerdrop_`. Add `--help` to both, and `fairseq-train` shows the options, too.
+
+In YAML and in `--model-overrides` they have the same names with underscores: `encoder_layerdrop`. Commands that
+evaluate take `encoder_layers_to_keep` and `decoder_layers_to_keep` for every model. `--model-overrides` does not take
+the options of the criterion.
 
 `P` is a [rate](specifications.md#rates), `LAYERS` names [layers](specifications.md#layers), `DEPTHS` names
-[depths](specifications.md#depths). `learned:K`, `every_other:K` and the like are explained there.
+[depths](specifications.md#depths). That page also explains `learned:K`, `every_other:K` and the like.
 
 ## Of the {stack}
 
 {of_stack}
 ## Of the decoder
 
-The same with `--decoder-` in place of `--encoder-`. A decoder layer has one more sub-layer, cross-attention (not in
-language models), which `--decoder-sublayerdrop` and `--decoder-headdrop` drop, too.
+These are the same options with `--decoder-` in place of `--encoder-`. A decoder layer has one more sub-layer,
+cross-attention, but not in language models. `--decoder-sublayerdrop` and `--decoder-headdrop` drop it, too.
 
 ## Of all stacks
 
 {of_all}
 ## With `--criterion layerdrop_distillation`
 
-See [recover quality](../how-to/recover-quality.md).
+[Recover quality](../how-to/recover-quality.md#with-a-teacher) shows how to use them.
 
 {of_criterion}"""
 

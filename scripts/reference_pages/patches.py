@@ -9,9 +9,10 @@ from layerdrop_plugin.fairseq_adapter import compat
 TEXT = """\
 # Patches of fairseq
 
-{count} faults of fairseq, and of what it needs, are patched while the plugin is there, each only where it exists.
-`python -m layerdrop_plugin` lists those in place on your machine, with the reason for each. Each has a file in
-`layerdrop_plugin/fairseq_adapter/compat/`; the titles here are the files' names.
+The plugin patches {count} faults of fairseq and of the packages that fairseq needs. It applies a patch only where the
+fault exists. `python -m layerdrop_plugin` lists the patches in place on your machine, with the reason for each. Each
+patch is a file in `layerdrop_plugin/fairseq_adapter/compat/`, and has the file's name as its title here. "main" is
+fairseq's main branch. `layerdrop_plugin_startup` is a module that Python runs at each start.
 
 """
 

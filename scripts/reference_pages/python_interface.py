@@ -15,15 +15,16 @@ from .markdown import docstring
 TEXT = """\
 # Python interface
 
-The core needs only torch: [an example](../how-to/plain-pytorch.md). The modules `dropping`, `rates`, `layer_spec` and
-`selection` keep their paths from version to version.
+All names here are in the package `layerdrop_plugin`: import them as `from layerdrop_plugin.dropping import Dropping`.
+Those of the modules need only torch, as in [this example](../how-to/plain-pytorch.md). The modules `dropping`, `rates`,
+`layer_spec` and `selection` keep their paths from version to version.
 
 ## from_pretrained
 
-`from_pretrained` of fairseq's models takes what prunes a model as keywords, beside `user_dir="layerdrop_plugin"`:
-`encoder_layers_to_keep` and `decoder_layers_to_keep`, [layers](specifications.md#layers) as text or as a list. That
-holds for `TransformerModel`, `TransformerLanguageModel`, `RobertaModel` and the others of [the table of
-families](../families.md). [An example](../how-to/prune-at-load.md#from-python).
+`from_pretrained` of fairseq's models takes the layers to keep as keywords, beside `user_dir="layerdrop_plugin"`:
+`encoder_layers_to_keep` and `decoder_layers_to_keep`. Each is a [specification](specifications.md#layers), as text or
+as a list. This works for `TransformerModel`, `TransformerLanguageModel`, `RobertaModel` and the others of [the table of
+families](../families.md). See [an example](../how-to/prune-at-load.md#from-python).
 
 """
 SHOWN: tuple[tuple[Any, tuple[str, ...]], ...] = (

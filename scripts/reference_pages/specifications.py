@@ -14,38 +14,39 @@ STRATEGIES = {
 }
 DEPTHS = {
     "4,2": "the layers of `every_other:4` and of `every_other:2`, in each stack",
-    "4+2,2+2": "these of encoder + decoder",
+    "4+2,2+2": "4 encoder and 2 decoder layers; 2 of each",
     "first:2,last:2+3": "`first:2` in each stack; `last:2` of the encoder with `every_other:3` of the decoder",
     "4=0.2,2=0.1": "shares of the forward passes; full depth has the rest",
-    "6+6=0.5,2": "full depth has its share named",
+    "6+6=0.5,2": "full depth with a share of its own",
 }
 TEXT = """\
 # Specifications and rates
 
 ## Layers
 
-Everywhere where layers to keep are named: `--*-layers-to-keep`, `--model-overrides`, keywords of `from_pretrained`,
-`--encoder` and `--decoder` of the commands. Layers count from 0.
+A specification names the layers to keep. It has the same form in `--encoder-layers-to-keep`,
+`--decoder-layers-to-keep`, `--model-overrides` and keywords of `from_pretrained`, and in `--encoder` and `--decoder` of
+the commands. Layers count from 0. N is the number of layers.
 
 {layers}
 A single number is an index: `3` keeps layer 3 alone, with a warning. For three layers, write `every_other:3`. In Python
-and YAML, a list of numbers is taken, too.
+and YAML, you can also give a list of numbers.
 
 ## Rates
 
-What `--*-layerdrop`, `--*-headdrop`, `--*-ffndrop` and `--*-sublayerdrop` take.
+`--*-layerdrop`, `--*-headdrop`, `--*-ffndrop` and `--*-sublayerdrop` take a rate; `*` is `encoder` or `decoder`.
 
 {rates}
-`target:K` is the paper's rate 1 - K/N. N is the depth; for heads, those of an attention.
+`target:K` is the paper's rate 1 - K/N. N is the number of layers, or for heads the number of heads of an attention.
 
 ## Depths
 
-What `--layerdrop-depths` takes: a list of depths, each with its share of the forward passes, if you like.
+`--layerdrop-depths` takes a list of depths. Each may have its share of the forward passes.
 
 {depths}
-Full depth has {full} of the passes unless it is named. Depths without a share have an equal part of what is left. On
-each side of a `+` stands a depth of its own: `last:` on the left does not act on the right. `learned:K`, `drop:P` and
-indices are not taken here.
+If full depth is not named, it has {full} of the passes, or the rest if every other depth has a share. Depths without a
+share have equal parts of the rest. Each side of a `+` stands for itself: `last:` on the left does not apply to the
+right. `learned:K`, `drop:P` and indices are refused here.
 """
 
 
@@ -60,14 +61,14 @@ def page() -> str:
 
 def _layers() -> list[tuple[str, str, str]]:
     assert set(STRATEGIES) == set(layer_spec.STRATEGIES), "the page has a row for each strategy"
-    rows = [_of_6("0,2,4", "these"), _of_6("0-2,5", "ranges, too"), _of_6("[0, 2, 4]", "the same as a list")]
+    rows = [_of_6("0,2,4", "these layers"), _of_6("0-2,5", "ranges, too"), _of_6("[0, 2, 4]", "these, as a list")]
     for name in layer_spec.STRATEGIES:
         if name == "learned":
-            rows.append((f"`{name}:K`", STRATEGIES[name], "as its rates are"))
+            rows.append((f"`{name}:K`", STRATEGIES[name], "depends on the rates"))
         else:
             rows.append((f"`{name}:K`", STRATEGIES[name], f"`{name}:3` keeps {_kept(f'{name}:3')}"))
     drop = f"`drop:0.5` keeps {_kept('drop:0.5')}; `drop:0.2` keeps {_kept('drop:0.2')}"
-    return [*rows, ("`drop:P`", "what the paper's Every Other leaves at rate P, 0 < P <= 0.5", drop)]
+    return [*rows, ("`drop:P`", "the layers that the paper's Every Other leaves at rate P, 0 < P <= 0.5", drop)]
 
 
 def _of_6(spec: str, text: str) -> tuple[str, str, str]:
@@ -80,9 +81,9 @@ def _kept(spec: str) -> str:
 
 def _rates() -> list[tuple[str, str, str]]:
     forms = {
-        "0.2": "each with this probability, 0 <= P < 1",
-        "0,0.1,0.1,0.2,0.2,0.3": "each layer, or what is in it, with its own: one number for each layer",
-        "linear:A:B": "A at the first layer, B at the last, evenly in between",
+        "0.2": "every layer (or head, FFN, sub-layer) with this probability, 0 <= P < 1",
+        "0,0.1,0.1,0.2,0.2,0.3": "each layer, or what is in it, with its own probability: one number for each layer",
+        "linear:A:B": "with A at the first layer, B at the last, evenly in between",
         "target:K": "so that K of N are left on average",
     }
     example = {"linear:A:B": "linear:0:0.5", "target:K": "target:3"}

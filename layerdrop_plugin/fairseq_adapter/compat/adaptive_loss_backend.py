@@ -1,8 +1,8 @@
 """`--criterion adaptive_loss` refuses the default --ddp-backend: "AdaptiveLoss is not compatible with the PyTorch ...".
 
-fairseq 0.12.2 and main. A batch without rare words uses neither their cluster of the adaptive softmax nor their band
-of the adaptive input, and pytorch_ddp would wait for gradients that never come. Marked as used, as the
-weights of a dropped layer are, they count as ready. So the check is not needed, and the gradients are those of
+fairseq 0.12.2 and main. A batch without rare words does not use the weights for rare words (a cluster of the adaptive
+softmax, a band of the adaptive input). pytorch_ddp would wait for their gradients, which never come. Here these weights
+are marked as used, like those of a dropped layer. So the check is not needed, and the gradients are those of
 `--ddp-backend legacy_ddp`.
 """
 

@@ -1,8 +1,8 @@
-"""BART that is trained with `--eval-bleu` and a beam above 1 attends to another sentence of the batch than its own.
+"""BART, trained with `--eval-bleu` and a beam above 1, reads another source sentence of the batch than its own.
 
-fairseq 0.12.2. For BLEU the task builds a generator before the training begins, and that tells each cross-attention of
-BART the size of the beam. From then on every pass of the training takes a batch for hypotheses: of `beam` sentences in
-a row, all read the first one's source. A batch that is no multiple of the beam ends in a traceback.
+fairseq 0.12.2. For BLEU the task builds a generator before the training begins. The generator tells each
+cross-attention of BART the size of the beam. From then on every pass of the training takes a batch for hypotheses: each
+`beam` sentences in a row read the source of the first one. A batch that is no multiple of the beam ends in a traceback.
 """
 
 from __future__ import annotations

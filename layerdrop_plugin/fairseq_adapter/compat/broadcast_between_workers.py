@@ -1,8 +1,8 @@
 """Resuming a training with several workers fails: `Weights only load failed`, omegaconf's DictConfig not allowed.
 
 torch 2.6 and newer, fairseq 0.12.2 and main. The first worker reads the checkpoint and sends it to the others, which
-unpickle it with `torch.load`. That now takes plain data only, which a checkpoint's configuration is not. What a worker
-of the same run sends was checked when it was read.
+unpickle it with `torch.load`. `torch.load` now takes plain data only, but a checkpoint's configuration is more. It is
+safe to unpickle here, because the first worker checked the file as it read it.
 """
 
 from __future__ import annotations

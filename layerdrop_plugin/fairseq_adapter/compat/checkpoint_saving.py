@@ -1,10 +1,10 @@
 """A full disk leaves half a checkpoint under the name of a complete one, a `.tmp` file, and tracebacks.
 
-A process that is killed while it saves also leaves half a checkpoint; started again, the training can't read it.
+A process that is killed while it saves also leaves half a checkpoint, which the next start of the training can't read.
 
-fairseq 0.12.2 and main, any torch. fairseq tries three times to write into the same file, and logs a traceback. The
-file that it writes to, checkpoint_last.pt.tmp, stays, and checkpoint_best.pt is a copy that is written over the one
-before. With torch 1.13, a failed write aborts the process.
+fairseq 0.12.2 and main, any torch. fairseq tries three times to write the same file, and logs a traceback. Its
+temporary file, checkpoint_last.pt.tmp, stays. checkpoint_best.pt is copied over the one before, so that one may be
+lost, too. With torch 1.13, a failed write aborts the process.
 """
 
 from __future__ import annotations

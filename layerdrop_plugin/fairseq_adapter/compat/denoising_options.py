@@ -1,7 +1,7 @@
 """`--task denoising` with BART, its own pre-training, stops: "conflicting option string: --max-source-positions".
 
-fairseq 0.12.2. Model and task both declare this option and `--max-target-positions`, since the options of
-fairseq's transformer come from a dataclass. `--task multilingual_denoising` declares those of `denoising`.
+fairseq 0.12.2. Both the model and the task declare this option and `--max-target-positions`, since the options of
+fairseq's transformer come from a dataclass. `--task multilingual_denoising` has the same fault.
 """
 
 from __future__ import annotations

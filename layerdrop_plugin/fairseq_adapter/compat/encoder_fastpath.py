@@ -1,7 +1,8 @@
 """Generation with a post-norm encoder and padding stops with "Mask Type should be defined".
 
-torch 1.13 and newer, fairseq 0.12.2. Its encoder layer calls `torch._transformer_encoder_layer_fwd` in evaluation
-without the mask type that torch wants since 1.13. The layer's ordinary path gives the same results.
+torch 1.13 and newer, fairseq 0.12.2. In evaluation fairseq's encoder layer calls
+`torch._transformer_encoder_layer_fwd` without the mask type that torch requires since 1.13. Here the layer takes its
+ordinary path, which gives the same results.
 """
 
 from __future__ import annotations

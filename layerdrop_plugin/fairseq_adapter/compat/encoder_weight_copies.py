@@ -1,9 +1,9 @@
 """Encoder layers hold their weights twice, which plain DDP refuses ('Expected to have finished reduction').
 
-fairseq 0.12.2 only (main has none of it): for torch's BetterTransformer fast path each
-`TransformerEncoderLayerBase` registers `in_proj_weight`, `fc1_weight` and six more beside the real
-weights. They inflate parameter counts and checkpoints and never get a gradient. Here a layer is
-built without them, and skips them in a checkpoint. Stock fairseq fills them itself when it loads our checkpoints.
+fairseq 0.12.2 only, not main. For torch's BetterTransformer fast path each `TransformerEncoderLayerBase` registers
+copies beside the real weights: `in_proj_weight`, `fc1_weight` and six more. The copies inflate parameter counts and
+checkpoints, and never get a gradient. Here a layer is built without them, and skips them in a checkpoint. Stock fairseq
+fills them itself when it loads our checkpoints.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two workers on the CPU stop after the first update: type torch.cuda.ByteTensor not available.
 
-fairseq 0.12.2 and main. Criterions whose logs can't be summed (wav2vec, hubert) send them between workers, and fairseq
-makes the buffers for that on a GPU only.
+fairseq 0.12.2 and main. Criterions whose logs can't be summed (wav2vec, hubert) send their logs between workers.
+fairseq makes the buffers for that on a GPU only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every command begins with a page of Hydra's deprecation warnings, about calls that fairseq makes.
 
-fairseq 0.12.2 and main with hydra-core 1.1 and newer; nothing in them is for the user to act on. fairseq-hydra-train
-warns before it reads the user dir: applied when fairseq has been imported, see layerdrop_plugin_startup.
+fairseq 0.12.2 and main with hydra-core 1.1 and newer. A user can do nothing about these warnings. fairseq-hydra-train
+warns before it reads the user dir, so layerdrop_plugin_startup applies this patch as soon as fairseq is imported.
 """
 
 from __future__ import annotations

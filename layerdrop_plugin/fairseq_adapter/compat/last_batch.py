@@ -1,7 +1,7 @@
 """The last sentences of a data set are left out, if their number is no multiple of `--required-batch-size-multiple`.
 
-fairseq-fixed 0.12.3.1, as fairseq's main branch; fairseq 0.12.2 has no such fault. With the default of 8, a data set
-of 1,003 sentences may lose its last 3 in fairseq-generate and everywhere else, and one of 7 sentences is empty.
+fairseq-fixed 0.12.3.1 and fairseq's main branch; fairseq 0.12.2 does not have this fault. With the default of 8, a data
+set of 1,003 sentences may lose its last 3, in every command. A data set of 7 sentences becomes empty.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A user's error ends fairseq-hydra-train, and the other commands, with a traceback.
 
-fairseq 0.12.2 and main: fairseq-hydra-train reads the user dir only while it works, too late for a patch. So this patch
-is applied when fairseq has been imported, see layerdrop_plugin_startup. It lets the command read the user dir before it
-looks at the options of the model. If the user dir has loaded the plugin, the patch asks it what to say about an error.
-Without the plugin it changes nothing.
+fairseq 0.12.2 and main. fairseq-hydra-train reads the user dir too late for a patch. So layerdrop_plugin_startup
+applies this patch as soon as fairseq is imported. The command then reads the user dir before it looks at the options of
+the model. If the user dir has loaded the plugin, the patch asks the plugin for the message of an error. Without the
+plugin it changes nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`--encoder-layers-to-keep 0,2` crashes on stock `transformer`: 'list' object has no attribute 'split'.
 
-fairseq 0.12.2 and main: `transformer` declares the option as a list of ints, so the command line
-makes one, and `build_model` splits a string; `transformer_lm` declares a string, so YAML can't
-hold a list. Declared as `Any`, it also takes our specifications.
+fairseq 0.12.2 and main. `transformer` declares the option as a list of ints, so the command line makes a list, but
+`build_model` expects a string to split. `transformer_lm` declares a string, so YAML can't hold a list. Here the option
+is declared as `Any`, which also takes our specifications.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A checkpoint without a history of its training fails: `KeyError: 'best_loss'`, `KeyError: 'extra_state'`.
 
-fairseq 0.12.2 takes any checkpoint without `optimizer_history` for one of 2017, and looks for the entries of that year.
-Files whose training state was removed, or that other programs made, have weights and configuration only. These are
-enough to evaluate, and to begin a training.
+fairseq 0.12.2 takes a checkpoint without `optimizer_history` for one of 2017, and looks for the entries of that year.
+But a file may hold only weights and configuration: its training state was removed, or another program wrote it. These
+are enough to evaluate, and to begin a training.
 """
 
 from __future__ import annotations

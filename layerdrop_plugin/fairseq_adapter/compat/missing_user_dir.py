@@ -1,8 +1,8 @@
 """A forgotten `--user-dir layerdrop_plugin` ends a command with a page of usage, or with an UnpicklingError.
 
 fairseq 0.12.2 and main, any Python. Without the plugin, fairseq knows no `layerdrop_` architectures and none of our
-options, and torch 2.6 and newer refuse its checkpoints. This patch is applied when fairseq has been imported, see
-layerdrop_plugin_startup, and says in one line what to add. It changes nothing else, and nothing where the plugin is.
+options, and torch 2.6 and newer refuse its checkpoints. layerdrop_plugin_startup applies this patch as soon as fairseq
+is imported. The patch says in one line what to add. It changes nothing else, and nothing once the plugin is loaded.
 """
 
 from __future__ import annotations

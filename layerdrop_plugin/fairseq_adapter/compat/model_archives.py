@@ -1,8 +1,8 @@
 """`from_pretrained("model.tar.gz")` may write anywhere, and leaves a folder in the place of the archive.
 
-fairseq 0.12.2 unpacks entries such as `../../.bashrc` where their names lead, and then replaces the file by what was in
-it. That is meant for a download in its cache, but it happens to the user's own file, too. Here entries stay in the
-folder that they are unpacked into, and only a download is replaced.
+fairseq 0.12.2 unpacks an entry such as `../../.bashrc` to the place that its name gives. It then replaces the archive
+by a folder of its contents. That is meant for a download in the cache, but it happens to the user's own file, too. Here
+entries stay in the folder that they are unpacked into, and only a download is replaced.
 """
 
 from __future__ import annotations

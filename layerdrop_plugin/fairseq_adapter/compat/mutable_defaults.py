@@ -1,8 +1,8 @@
 """`import fairseq` fails: "mutable default CommonConfig for field common is not allowed".
 
-Python 3.11 and newer, fairseq 0.12.2, and hydra-core 1.0.7 with the like. Dataclasses there have instances of other
-dataclasses as defaults, which Python now takes for mutable because they have no hash; fairseq reads these defaults
-back from the fields, so they have to stay. Applied before the first import of fairseq: see layerdrop_plugin_startup.
+Python 3.11 and newer, fairseq 0.12.2; hydra-core 1.0.7 has the same fault. Their dataclasses have instances of other
+dataclasses as defaults. Python now takes these for mutable, because they have no hash. fairseq reads the defaults back
+from the fields, so they have to stay. layerdrop_plugin_startup applies this patch before fairseq is first imported.
 """
 
 from __future__ import annotations

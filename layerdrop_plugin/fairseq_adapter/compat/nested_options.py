@@ -1,8 +1,8 @@
 """A wav2vec 2.0 that was fine-tuned before 2021 can't be loaded: "Could not override 'model.w2v_args.common...'".
 
-fairseq 0.12.2 and main with hydra 1.1 and newer. Such a checkpoint holds the options of the model inside as a Namespace
-in `w2v_args`. fairseq passes them to hydra one by one, and hydra 1.1 no longer takes options that a configuration lacks
-without a sign before their names.
+fairseq 0.12.2 and main with hydra 1.1 and newer. Such a checkpoint holds the options of the pretrained model as a
+Namespace in `w2v_args`. fairseq passes them to hydra one by one. hydra 1.1 refuses an option that a configuration
+lacks, unless its name has a sign before it.
 """
 
 from __future__ import annotations

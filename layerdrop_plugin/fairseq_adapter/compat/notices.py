@@ -1,8 +1,8 @@
-"""Every command begins with notices that are not for the user to act on: `Please install tensorboardX`, `pin_memory`.
+"""Every command begins with notices that a user can do nothing about: `Please install tensorboardX`, `pin_memory`.
 
 fairseq 0.12.2 and main, any Python. fairseq.tasks.text_to_speech asks for a package that nothing else needs. Batches
-are read for a GPU also where there is none, and two calls are deprecated, which torch 2 says. Applied before fairseq is
-imported: see layerdrop_plugin_startup.
+are prepared for a GPU even where there is none. torch 2 warns that two calls are deprecated. layerdrop_plugin_startup
+applies this patch before fairseq is imported.
 """
 
 from __future__ import annotations

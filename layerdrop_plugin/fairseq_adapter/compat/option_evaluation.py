@@ -1,12 +1,11 @@
-"""A checkpoint from a stranger can run code through its configuration, however safely it was unpickled.
+"""A checkpoint from a stranger can run code through its configuration, even if it was unpickled safely.
 
-fairseq 0.12.2 and main: options such as `adaptive_softmax_cutoff` and `character_filters` are
-strings that go through Python's `eval` when the model is built. Here they may hold numbers,
-strings, lists, tuples, dicts and their sums and products, as in '[(512, 3)] * 20'; any other
-expression is refused.
+fairseq 0.12.2 and main. Options such as `adaptive_softmax_cutoff` and `character_filters` are strings that go through
+Python's `eval` when the model is built. Here they may hold numbers, strings, lists, tuples, dicts and their sums and
+products, as in '[(512, 3)] * 20'. Any other expression is refused.
 
 Lists on the command line, `--lr` and `--update-freq`, go through `ast.literal_eval`, whose SyntaxError is a traceback.
-It also refuses fairseq's own default of HuBERT's `--labels`, a word: so words need no quotes here.
+It also refuses fairseq's own default of HuBERT's `--labels`, which is a bare word. So words need no quotes here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`--task translation_from_pretrained_bart` stops: the task "object has no attribute 'args'".
 
-fairseq 0.12.2 and main (fairseq #3169, #4479). `TranslationTask`, from which the task inherits, keeps its options as
-`cfg` only, and the task still asks for `args` when it loads data or builds a generator.
+fairseq 0.12.2 and main (fairseq #3169, #4479). The task inherits from `TranslationTask`, which keeps its options as
+`cfg` only. But the task still asks for `args` when it loads data or builds a generator.
 """
 
 from __future__ import annotations

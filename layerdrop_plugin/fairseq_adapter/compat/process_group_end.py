@@ -1,8 +1,8 @@
-"""Training on several CPU workers is done, and torchrun reports a failure: "terminate called without an active ...".
+"""Training on several CPU workers succeeds, but torchrun reports a failure: "terminate called without an active ...".
 
 fairseq 0.12.2 and main, any torch. Nobody destroys the process group, so gloo's threads still run when the interpreter
-ends, and C++ aborts the process (SIGABRT): once in many runs of fairseq-train, in most of a script with less to do at
-its end. With GPUs torch 2.4 and newer warns "destroy_process_group() was not called before program exit".
+ends, and C++ aborts the process (SIGABRT). That happens rarely in fairseq-train, and in most runs of a script that ends
+faster. With GPUs torch 2.4 and newer warns "destroy_process_group() was not called before program exit".
 """
 
 from __future__ import annotations

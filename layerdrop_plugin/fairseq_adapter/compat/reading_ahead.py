@@ -1,8 +1,8 @@
 """A command that stops before its data end is aborted as it ends: "terminate called without an active exception".
 
 fairseq 0.12.2 and main, any torch, Python 3.13 and older: fairseq-train at --max-update, any command after an error.
-fairseq reads --data-buffer-size batches ahead in a thread that nobody stops. Where this is in torch's C++ code as the
-interpreter ends, Python ends the thread when it comes back, which C++ takes for a fault (SIGABRT, exit status 134).
+fairseq reads --data-buffer-size batches ahead in a thread that nobody stops. The thread may be in torch's C++ code as
+the interpreter ends. When it comes back, Python ends it, and C++ takes that for a fault (SIGABRT, exit status 134).
 """
 
 from __future__ import annotations

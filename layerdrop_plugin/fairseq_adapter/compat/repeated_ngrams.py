@@ -1,7 +1,7 @@
 """`--no-repeat-ngram-size` has no effect: n-grams are repeated.
 
-fairseq 0.12.2 without its CUDA extension, which the package from PyPI lacks (fairseq #5206). The generator hands over
-the whole buffer of tokens, and the last tokens of that, padding, are taken for those generated last.
+fairseq 0.12.2 without its CUDA extension, which the package from PyPI lacks (fairseq #5206). The generator passes on
+the whole buffer of tokens. The buffer ends with padding, which is taken for the last generated tokens.
 """
 
 from __future__ import annotations

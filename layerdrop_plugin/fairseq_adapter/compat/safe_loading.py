@@ -1,12 +1,12 @@
 """Every checkpoint fails with `Weights only load failed`, or, before that, may run code as it loads.
 
-torch 2.6 and newer load with `weights_only=True`, which does not know the `argparse.Namespace`
-in fairseq's checkpoints; older ones, and fairseq with them, unpickle whatever a file names, and run programs of
-TorchScript. Here `fairseq.checkpoint_utils` reads through `read`, which is safe on every torch, and all other modules
-of fairseq that call `torch.load` through `read_any`. Both give torch an unpickler of ours, in the place of its own.
+torch 2.6 and newer load with `weights_only=True`, which does not know the `argparse.Namespace` in fairseq's
+checkpoints. Older ones, and fairseq with them, unpickle whatever a file names, and run programs of TorchScript. Here
+`fairseq.checkpoint_utils` reads through `read`, which is safe on every torch. All other modules of fairseq that call
+`torch.load` read through `read_any`. Both give torch an unpickler of ours in place of its own.
 
-A caller may keep what fairseq's functions return while somebody writes to the file. So it is mapped to the file only in
-the context `reading` with `mapped`.
+A caller may keep the tensors that fairseq's functions return while somebody writes to the file. So tensors are mapped
+to the file only in the context `reading` with `mapped`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """With `--num-workers 0`, the masks of RoBERTa and the noise of BART may differ from run to run with the same seed.
 
-fairseq 0.12.2 and main. A thread of each data iterator reads batches ahead: that of the training may still do so while
-another one reads what is validated. Both seed numpy's one random state for each sentence, draw, and put the state
-back: each may draw from the other's.
+fairseq 0.12.2 and main. A thread of each data iterator reads batches ahead. The training's thread may still read while
+another thread reads validation data. For each sentence, both seed numpy's one random state, draw, and put the state
+back. So each may draw from the other's seed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The line about a user's error is followed by a traceback: "ProcessExitedException: process 0 terminated ...".
 
-fairseq 0.12.2 and main, any torch, several GPUs in one machine: fairseq starts a worker for each, and does not expect
-that one ends with the exit status of a user's error.
+fairseq 0.12.2 and main, any torch, several GPUs in one machine. fairseq starts a worker for each GPU, and does not
+expect a worker to end with the exit status of a user's error.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 A folder that does not exist ends fairseq's commands with a traceback.
 
 fairseq 0.12.2, any Python. It looks for a relative path in the working directory, which fairseq-hydra-train changes,
-and then beside itself: an editable install is not there, and by that path it does not know the module again that
-`import layerdrop_plugin` has loaded. Applied when fairseq has been imported: see layerdrop_plugin_startup.
+and then beside itself. An editable install is in neither place. And by a path, fairseq does not recognize the module
+that `import layerdrop_plugin` has already loaded. layerdrop_plugin_startup applies this patch as soon as fairseq is
+imported.
 """
 
 from __future__ import annotations

@@ -103,34 +103,35 @@ def _of_stack(stack: str) -> tuple[Option, ...]:
             stack,
             RATES,
             f"drop each {stack} layer with this probability while training; 0.1 to 0.2 for quality, 0.5 to prune half "
-            f"of the layers or more: {rates.GRAMMAR} (e.g. 0.2)",
+            f"of the layers or more. It takes {rates.GRAMMAR} (e.g. 0.2)",
         ),
         Option(
             f"{stack}_layerdrop_learned",
             stack,
             SWITCH,
-            f"learn the drop rate of each {stack} layer while training, around the mean that --{stack}-layerdrop "
-            f"gives; 'learned:K' then keeps the K layers of the lowest rates (e.g. with --{stack}-layerdrop 0.2)",
+            f"learn the drop rate of each {stack} layer while training; --{stack}-layerdrop gives their mean. "
+            f"'learned:K' then keeps the K layers of the lowest rates (e.g. with --{stack}-layerdrop 0.2)",
         ),
         Option(
             f"{stack}_headdrop",
             stack,
             RATES,
-            f"drop each head of the {stack}'s attentions with this probability while training: {rates.GRAMMAR}, N "
-            "being the heads of an attention (e.g. 0.2)",
+            f"drop each head of the {stack}'s attentions with this probability while training. It takes "
+            f"{rates.GRAMMAR}; N is the number of heads of an attention (e.g. 0.2)",
         ),
         Option(
             f"{stack}_ffndrop",
             stack,
             RATES,
-            f"skip each FFN of the {stack} with this probability while training: {rates.GRAMMAR} (e.g. linear:0:0.4)",
+            f"skip each FFN of the {stack} with this probability while training. It takes {rates.GRAMMAR} "
+            "(e.g. linear:0:0.4)",
         ),
         Option(
             f"{stack}_sublayerdrop",
             stack,
             RATES,
-            f"skip each sub-layer of the {stack} ({parts}) with this probability while training: {rates.GRAMMAR} "
-            "(e.g. 0.2)",
+            f"skip each sub-layer of the {stack} ({parts}) with this probability while training. It takes "
+            f"{rates.GRAMMAR} (e.g. 0.2)",
         ),
         Option(
             f"{stack}_layers_to_keep",
@@ -148,29 +149,29 @@ OPTIONS: tuple[Option, ...] = (
         "layerdrop_warmup_updates",
         None,
         UPDATES,
-        "raise all these rates, and the shares of the smaller depths of --layerdrop-depths, from 0 over the first N "
-        "updates, linearly (e.g. 4000)",
+        "raise all drop rates, and the shares of the smaller depths of --layerdrop-depths, linearly from 0 over the "
+        "first N updates (e.g. 4000)",
     ),
     Option(
         "layerdrop_cooldown_updates",
         None,
         UPDATES,
-        "lower them to 0 over the last N updates before --max-update, linearly (e.g. 4000)",
+        "lower the same rates and shares linearly to 0 over the last N updates before --max-update (e.g. 4000)",
     ),
     Option(
         "layerdrop_depths",
         None,
         DEPTHS,
-        "train one model to be good at these depths, too. Each forward pass runs either full depth (0.4 of the passes, "
-        "unless it is named) or one of these depths, that is the layers that pruning to it keeps. It takes "
-        f"{depths.GRAMMAR}; 'learned:K' is not taken (e.g. 6+3,4+4,2+2)",
+        "train one model to be good at these depths, too. Each forward pass runs full depth (0.4 of the passes, unless "
+        "the shares say otherwise), or just the layers that pruning to one of these depths keeps. It takes "
+        f"{depths.GRAMMAR}; 'learned:K' is refused (e.g. 6+3,4+4,2+2)",
     ),
     Option(
         "layerdrop_validate_depths",
         None,
         SWITCH,
         "validate each depth of --layerdrop-depths, not only full depth: valid@3+3 in the log is the subset valid at "
-        "3+3 layers; --best-checkpoint-metric loss@3+3 then chooses by that one",
+        "3+3 layers. --best-checkpoint-metric loss@3+3 then chooses the best checkpoint by the loss there",
     ),
 )
 KEEP: dict[str, str] = {stack: f"{stack}_layers_to_keep" for stack in STACKS}

@@ -34,20 +34,22 @@ class DistillationConfig(
 
     layerdrop_distill_criterion: Optional[str] = field(
         default=None,
-        metadata={"help": "the criterion of the task itself (e.g. label_smoothed_cross_entropy), with its own options"},
+        metadata={
+            "help": "the usual criterion of the training, whose options stay (e.g. label_smoothed_cross_entropy)"
+        },
     )
     layerdrop_teacher: Optional[str] = field(
-        default=None, metadata={"help": "checkpoint of the model to learn from, which has the same dictionary"}
+        default=None, metadata={"help": "checkpoint of the model to learn from; it must have the same dictionary"}
     )
     layerdrop_teacher_overrides: str = field(
         default="{}",
-        metadata={"help": "options of the teacher, as --model-overrides (e.g. \"{'decoder_layers_to_keep': '0-3'}\")"},
+        metadata={"help": "overrides options of the teacher (e.g. \"{'decoder_layers_to_keep': '0-3'}\")"},
     )
     layerdrop_distill_weight: float = field(
-        default=0.5, metadata={"help": "share of the loss that is the teacher's, from 0 to 1 (e.g. 0.5)"}
+        default=0.5, metadata={"help": "the teacher's share of the loss, from 0 to 1 (e.g. 0.5)"}
     )
     layerdrop_distill_temperature: float = field(
-        default=1.0, metadata={"help": "soften what teacher and student predict; 1 leaves it as it is (e.g. 2)"}
+        default=1.0, metadata={"help": "above 1, softens the predictions of teacher and student (e.g. 2)"}
     )
 
 
