@@ -9,10 +9,10 @@ from layerdrop_plugin.fairseq_adapter import compat
 TEXT = """\
 # Patches of fairseq
 
-The plugin patches {count} faults of fairseq and of the packages that fairseq needs. It applies a patch only where the
-fault exists. `python -m layerdrop_plugin` lists the patches in place on your machine, with the reason for each. Each
-patch is a file in `layerdrop_plugin/fairseq_adapter/compat/`, and has the file's name as its title here. "main" is
-fairseq's main branch. `layerdrop_plugin_startup` is a module that Python runs at each start.
+The plugin patches {count} faults of fairseq and of the packages that it needs, each only where the fault exists.
+`python -m layerdrop_plugin` lists the patches in place on your machine, with the reason for each. The titles here are
+file names in `layerdrop_plugin/fairseq_adapter/compat/`. "main" is fairseq's main branch. Python runs
+`layerdrop_plugin_startup` at each start.
 
 """
 

@@ -24,9 +24,8 @@ TEXT = """\
 
 ## Layers
 
-A specification names the layers to keep. It has the same form in `--encoder-layers-to-keep`,
-`--decoder-layers-to-keep`, `--model-overrides` and keywords of `from_pretrained`, and in `--encoder` and `--decoder` of
-the commands. Layers count from 0. N is the number of layers.
+A specification names the layers to keep: in `--*-layers-to-keep`, `--model-overrides` and keywords of
+`from_pretrained`, and in `--encoder` and `--decoder` of the commands. Layers count from 0. N is the number of layers.
 
 {layers}
 A single number is an index: `3` keeps layer 3 alone, with a warning. For three layers, write `every_other:3`. In Python
@@ -45,8 +44,8 @@ and YAML, you can also give a list of numbers.
 
 {depths}
 If full depth is not named, it has {full} of the passes, or the rest if every other depth has a share. Depths without a
-share have equal parts of the rest. Each side of a `+` stands for itself: `last:` on the left does not apply to the
-right. `learned:K`, `drop:P` and indices are refused here.
+share have equal parts of the rest. `last:` on the left of a `+` does not apply to the right. `learned:K`, `drop:P` and
+indices are refused here.
 """
 
 
