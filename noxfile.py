@@ -77,7 +77,7 @@ def install_lines(session: nox.Session, way: str) -> None:
         session.install(f"{wheel}[fairseq]")
     elif way == "old_pip":
         session.install(str(wheel))
-        session.install("fairseq==0.12.2")
+        session.install("fairseq==0.12.2", "requests")
     else:
         override = Path(folder) / "override.txt"
         override.write_text("hydra-core==1.3.2\nomegaconf==2.3.0\n")
