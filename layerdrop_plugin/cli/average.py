@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound
         )
         with progress(len(paths), "file", args.quiet) as bar:
-            average_checkpoints(paths, args.output, args.force, bar.update)
+            apart = average_checkpoints(paths, args.output, args.force, bar.update)
+        if apart is not None:
+            parser.warn(f"checkpoints to average should be of one training, but {apart}.")
         print(message.printable(f"{args.output}: the average of {', '.join(paths)}"))
 
 

@@ -66,7 +66,7 @@ def hypotheses(process):
 def test_the_mean_bit_for_bit(family, run, averaged):
     process, path = averaged[family]
     newer, older = last_two(run[family])
-    assert process.stdout == f"{path}: the average of {newer}, {older}\n"
+    assert (process.stdout, process.stderr) == (f"{path}: the average of {newer}, {older}\n", "")
     expected, state = by_hand(run[family]), torch.load(path)
     assert same(state["model"], expected["model"])
     assert not same(state["model"], torch.load(newer)["model"])
@@ -112,6 +112,23 @@ def test_training_starts_from_it(options, averaged, tiny, data, make_trainer, tm
     checkpoint_utils.load_checkpoint(trainer.cfg.checkpoint, trainer)
     assert same(torch.load(path)["model"], trainer.model.state_dict())
     assert trainer.get_num_updates() == 0
+
+
+def test_another_training_is_warned_of_and_a_continued_one_is_not(run, train, command, data, tiny, tmp_path):
+    first, _ = last_two(run["transformer"])
+    argv = [data["transformer"], "--arch", "layerdrop_transformer", *tiny["transformer"], "--max-update", 17]
+    train(*argv, "--seed", 7, "--save-dir", tmp_path / "other")
+    train(*argv, "--lr", 0.1, "--restore-file", first, "--save-dir", tmp_path / "continued")
+    warned = {}
+    for name in ("other", "continued"):
+        inputs = [first, tmp_path / name / "checkpoint_last.pt"]
+        warned[name] = command("layerdrop-average", *inputs, "-o", tmp_path / f"{name}.pt").stderr
+    assert warned["continued"] == ""
+    assert re.fullmatch(
+        r"layerdrop-average: warning: checkpoints to average should be of one training, but `seed` is 1 in \S+ and 7 "
+        r"in \S+, and \d more options differ\.\n",
+        warned["other"],
+    )
 
 
 def test_a_malicious_checkpoint_does_not_run(run, command, tmp_path):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Callable
 
 import torch
 
-from ... import atomic, averaging
+from ... import atomic, averaging, one_training
+from ...one_training import Training
 from ..reading import reader
 from .checkpoint import EMA, Checkpoint
 
@@ -76,7 +78,7 @@ def average_checkpoints(
     output: str,
     force: bool = False,
     when_read: Callable[[], Any] = lambda: None,
-) -> None:
+) -> str | None:
     """Write a checkpoint with the mean weights of others; the rest of it is as in the first one.
 
     What belongs to no mean is left out: the optimizer's state and the moving average (EMA) of the weights.
@@ -85,18 +87,23 @@ def average_checkpoints(
         force: whether `output` may replace a file.
         when_read: is called after each file.
 
+    Returns:
+        A clause on why the checkpoints seem to be of several trainings, None where nothing speaks for it.
+
     Raises:
         ValueError: one line: the files are not checkpoints of one model, or `output` can't be written.
     """
     atomic.check_file(output, force)
     _check_files(paths, output)
     first: Checkpoint | None = None
+    apart: str | None = None
 
     def read(path: str) -> tuple[str, averaging.Weights]:
-        nonlocal first
+        nonlocal first, apart
         checkpoint = Checkpoint.of(reader.read(path, "--inputs"))
         first = first or _without_tensors(checkpoint)
         _check_layers(paths[0], first, path, checkpoint)
+        apart = apart or one_training.difference(paths[0], _training(first), path, _training(checkpoint))
         when_read()
         return path, checkpoint.weights
 
@@ -105,6 +112,7 @@ def average_checkpoints(
         assert first is not None  # there is no mean of nothing
     with atomic.write_file(output, force) as file:
         torch.save(replace(first, weights=averaged).as_state(), file)
+    return apart
 
 
 def _check_files(paths: Sequence[str], output: str) -> None:
@@ -126,6 +134,21 @@ def _without_tensors(checkpoint: Checkpoint) -> Checkpoint:
     rest = replace(checkpoint, weights={}, optimizer=None).without_entries("last_optimizer_state")
     extra_state = {name: value for name, value in rest.extra_state.items() if name not in EMA}
     return rest.with_entries(extra_state=extra_state) if rest.extra_state else rest
+
+
+def _training(checkpoint: Checkpoint) -> Training:
+    """Return what the checkpoint says of its training."""
+    options: dict[str, Any] = {"arch": checkpoint.architecture}
+    for group in (*(checkpoint.cfg or {}).values(), checkpoint.args):  # in a Namespace are the options of all groups
+        held = vars(group) if isinstance(group, Namespace) else group
+        options = {**held, **options} if isinstance(held, dict) else options
+    before = [(entry.get("num_updates"), _best(entry)) for entry in checkpoint.history[:-1]]
+    return Training({name: value for name, value in options.items() if name[:1] != "_"}, before)
+
+
+def _best(entry: dict[str, Any]) -> Any:
+    scheduler = entry.get("lr_scheduler_state")
+    return scheduler.get("best") if isinstance(scheduler, dict) else None
 
 
 def _check_layers(first: str, its: Checkpoint, path: str, checkpoint: Checkpoint) -> None:

@@ -28,7 +28,7 @@ def save(name, *weights, **entries):
     """Save a checkpoint whose weight `w` this is, with fairseq's entries."""
     state = {
         "args": None,
-        "cfg": {"model": argparse.Namespace(arch=name)},
+        "cfg": {"model": argparse.Namespace(arch="a")},
         "model": {"w": torch.tensor(weights)},
         "optimizer_history": [{"num_updates": 7}],
         "extra_state": {"epoch": 1, "ema": {"w": torch.zeros(1)}, "ema_fp32_params": {"w": torch.zeros(1)}},
@@ -43,15 +43,15 @@ def average(*argv, output="out.pt"):
 
 
 def test_the_mean_with_what_else_the_first_holds(folder, capsys):
-    save("a.pt", 1.0, 2.0)
+    save("a.pt", 1.0, 2.0, optimizer_history=[{"num_updates": 8}])
     save("b.pt", 3.0, 6.0)
     state = average("a.pt", "b.pt")
-    assert capsys.readouterr().out == "out.pt: the average of a.pt, b.pt\n"
+    assert capsys.readouterr() == ("out.pt: the average of a.pt, b.pt\n", "")
     assert state.pop("model")["w"].tolist() == [2.0, 4.0]
     assert state == {  # nothing of an optimizer or of a moving average
         "args": None,
-        "cfg": {"model": argparse.Namespace(arch="a.pt")},
-        "optimizer_history": [{"num_updates": 7}],
+        "cfg": {"model": argparse.Namespace(arch="a")},
+        "optimizer_history": [{"num_updates": 8}],
         "extra_state": {"epoch": 1},
     }
     assert sorted(os.listdir()) == ["a.pt", "b.pt", "out.pt"]
@@ -86,6 +86,72 @@ def test_models_of_different_layers_have_no_mean(folder, error_of, other, layers
         f"but a.pt holds decoder layers [0,2] of 4, and b.pt holds {layers}."
     )
     assert not os.path.exists("out.pt")
+
+
+def options(seed, lr=1, **others):
+    """Options in groups, as fairseq has them; a model of its older kind holds those of all groups."""
+    old = argparse.Namespace(arch="a", seed=seed, lr=[lr], **others)
+    return {"_name": None, "common": {"seed": seed}, "optimization": {"lr": [lr]}, "model": old}
+
+
+def history(*updates):
+    return [{"num_updates": number, "lr_scheduler_state": {"best": number / 2}} for number in updates]
+
+
+@pytest.mark.parametrize(
+    ("entries", "others"),
+    [
+        ({"cfg": options(1)}, {"cfg": options(1), "optimizer_history": history(9)}),
+        # continued with other options: from an update later than that of a.pt, or both from one
+        ({"cfg": options(1)}, {"cfg": options(1, lr=2), "optimizer_history": history(7, 9)}),
+        (
+            {"cfg": options(1), "optimizer_history": history(7, 9)},
+            {"cfg": options(2, lr=2), "optimizer_history": history(7, 12, 15)},
+        ),
+        ({"cfg": None, "args": argparse.Namespace(arch="a", seed=1)},) * 2,
+        # an option that only one of the versions of fairseq has says nothing
+        ({"cfg": options(1)}, {"cfg": options(1, new=3)}),
+    ],
+)
+def test_one_training_is_averaged_in_silence(folder, capsys, entries, others):
+    save("a.pt", 1.0, **entries)
+    save("b.pt", 3.0, **others)
+    assert average("a.pt", "b.pt")["model"]["w"].tolist() == [2.0]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ({"cfg": options(2)}, "`seed` is 1 in a.pt and 2 in c.pt"),
+        ({"cfg": options(1, lr=2)}, "`lr` is [1] in a.pt and [2] in c.pt"),
+        ({"cfg": options(2, lr=2)}, "`seed` is 1 in a.pt and 2 in c.pt, and 1 more option differs"),
+        ({"cfg": None, "args": argparse.Namespace(seed=1, arch="b")}, "`arch` is 'a' in a.pt and 'b' in c.pt"),
+        (
+            {"cfg": options(2, lr=2), "optimizer_history": history(9, 12)},  # lr may change when a training goes on
+            "`seed` is 1 in a.pt and 2 in c.pt",
+        ),
+    ],
+)
+def test_a_warning_of_two_trainings(folder, capsys, entries, reason):
+    for name in ("a.pt", "b.pt"):
+        save(name, 1.0, cfg=options(1))
+    save("c.pt", 4.0, **entries)
+    assert average("a.pt", "b.pt", "c.pt")["model"]["w"].tolist() == [2.0]
+    warning = f"layerdrop-average: warning: checkpoints to average should be of one training, but {reason}.\n"
+    assert capsys.readouterr().err == warning
+    main(["--inputs", "a.pt", "b.pt", "c.pt", "-o", "out.pt", "--force", "-q"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_warning_of_trainings_that_were_continued_from_different_checkpoints(folder, capsys):
+    save("a.pt", 1.0, optimizer_history=history(100, 120))
+    save("b.pt", 3.0, optimizer_history=history(90, 120))
+    average("a.pt", "b.pt")
+    assert capsys.readouterr().err == (
+        "layerdrop-average: warning: checkpoints to average should be of one training, but a.pt continues from update "
+        "100 with a best value of 50.0, and b.pt from update 90 with a best value of 45.0.\n"
+    )
 
 
 EPOCHS = ["checkpoint1.pt", "checkpoint2.pt", "checkpoint9.pt", "checkpoint10.pt"]
