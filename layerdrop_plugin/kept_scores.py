@@ -88,17 +88,17 @@ def name_of(candidate: Candidate) -> str:
     return "+".join(",".join(map(str, kept)) for kept in candidate)
 
 
-def read_scores(path: str, settings: Mapping[str, Any], option: str = "state") -> dict[str, Any]:
-    """Return the state that `KeptScores` has written.
+def read_scores(path: str, option: str = "state") -> dict[str, Any]:
+    """Return the state that `KeptScores` has written, with the settings of the last search that did so.
 
     Raises:
-        ValueError: one line: it can't be read, it is damaged, or it is of another model.
+        ValueError: one line: it can't be read, or it is damaged.
     """
     try:
         with open(path, encoding="utf-8") as file:
             state = json.load(file)
         found = state.pop("checksum")
-        before = dict(state["settings"])
+        state["settings"] = dict(state["settings"])
         for scores in state["scores"].values():
             if scores:
                 _ = numpy.array(list(scores.values()), dtype=float).reshape(len(scores), 3)
@@ -107,10 +107,4 @@ def read_scores(path: str, settings: Mapping[str, Any], option: str = "state") -
         raise ValueError(f"`{option}` must be a file that a search keeps its scores in, but {path} is not.") from None
     if found != checksum(json.dumps(state)):
         raise ValueError(f"`{option}` must be as the search left it, but {path} was changed.")
-    for name, value in json.loads(json.dumps(dict(settings))).items():
-        if before.get(name) != value:
-            was = before.get(name)
-            raise ValueError(
-                f"`{option}` must have scores of the same model, but in {path} `{name}` was {was!r} and is {value!r}."
-            )
     return dict(state)

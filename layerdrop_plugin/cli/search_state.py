@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import atomic
 from ..message import counted
+from . import search_settings
 from .command import Parser
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def measuring(args: Namespace, settings: dict[str, Any], scoring: Scoring) -> Me
     if not args.resume and os.path.exists(path):
         read_state(path, options=OPTIONS)  # a file that is not a state is never replaced
         _check_force(args, path)
+    if args.resume and not os.path.exists(path):
+        raise ValueError(search_settings.no_state_of(path, settings))
     state = read_state(path, settings, OPTIONS) if args.resume else None
     measure = Measuring(scoring, path, settings, state, option="--state")
     scoring.counters = measure.counters
@@ -81,17 +84,22 @@ def _kept_scores(args: Namespace, settings: dict[str, Any], scoring: Scoring) ->
     model = {name: settings[name] for name in OF_MODEL}
     state = None
     if os.path.exists(path):
-        read_scores(path, {}, "--state")  # a file that is not a state is never replaced
+        state = read_scores(path, "--state")  # a file that is not a state is never replaced
+        anew = args.force and not args.resume
         if args.state is None and not args.resume:
             _check_force(args, path)
-        elif args.force and not args.resume:
-            with contextlib.suppress(ValueError):  # of another model: begin anew
-                state = read_scores(path, model, "--state")
-        else:
-            state = read_scores(path, model, "--state")
+        differ = search_settings.differences(state["settings"], model)
+        if differ and not anew:
+            raise ValueError(
+                f"`--state` must have scores of the same model, but {path} is of a search with {' and '.join(differ)}: "
+                f"name another file; --force{' without --resume' if args.resume else ''} starts anew."
+            )
+        state = None if differ else state
+    elif args.resume and args.state is None:
+        raise ValueError(search_settings.no_state_of(path, settings))
     elif args.resume:
         raise ValueError(f"`--resume` must find the state of an interrupted search, but {path} does not exist.")
-    measure = KeptScores(scoring, path, model, names(scoring.batches), scoring.whole, state, option="--state")
+    measure = KeptScores(scoring, path, settings, names(scoring.batches), scoring.whole, state, option="--state")
     scoring.counters = measure.counters
     return measure
 

@@ -190,16 +190,27 @@ def test_searches_side_by_side_have_states_of_their_own(arguments, capsys, folde
         f"layerdrop-search: error: `--state` must be a new file, but {state} is of a search to --resume; "
         "--force starts it anew.\n"
     )
-    for others in (
-        ["--strategy", "racing"],
-        ["--strategy", "greedy", "--seed", 2],
-        ["--strategy", "greedy", "--keep", 1],
+    (other,) = {*states} - {state}
+    for others, said in (
+        (
+            ["--strategy", "racing"],
+            {state: "--strategy greedy, not racing", other: "--strategy exhaustive, not racing"},
+        ),
+        (
+            ["--strategy", "greedy", "--seed", 2],
+            {state: "--seed 1, not 2", other: "--seed 1, not 2 and --strategy exhaustive, not greedy"},
+        ),
+        (
+            ["--strategy", "greedy", "--keep", 1],
+            {state: "--keep 2, not 1", other: "--keep 2, not 1 and --strategy exhaustive, not greedy"},
+        ),
     ):
-        said = inside(capsys, *arguments(family), *others, "--resume", status=2)
-        assert re.fullmatch(
-            r"layerdrop-search: error: `--resume` must find the state of an interrupted search, "
-            r"but layerdrop-search-[0-9a-f]{8}\.json does not exist\.\n",
-            said.err,
+        found = inside(capsys, *arguments(family), *others, "--resume", status=2).err
+        names = sorted(said, key=lambda name: (len(said[name].split(" and ")), name))
+        listed = "; ".join(f"{name} is of one with {said[name]}" for name in names)
+        assert found == (
+            f"layerdrop-search: error: `--resume` must go on with the same search, but {listed}: give the options of "
+            "that search, or leave --resume out.\n"
         )
     assert sorted(os.listdir()) == sorted(states)
     inside(capsys, *arguments(family), "--strategy", "greedy", "--resume")
@@ -218,8 +229,8 @@ def test_a_state_file_with_a_name_is_for_all_searches_of_a_model(arguments, caps
     before = (folder / "mine").read_bytes()
     found = inside(capsys, *argv, "--model-overrides", "{'dropout': 0.5}", "--resume", status=2).err
     assert found == (
-        "layerdrop-search: error: `--state` must have scores of the same model, but in mine `model_overrides` was "
-        "'{}' and is \"{'dropout': 0.5}\".\n"
+        "layerdrop-search: error: `--state` must have scores of the same model, but mine is of a search with "
+        "--model-overrides {}, not {'dropout': 0.5}: name another file; --force without --resume starts anew.\n"
     )
     assert (folder / "mine").read_bytes() == before
     inside(capsys, *argv, "--strategy", "greedy", "--resume", "--json", "a.json")
@@ -242,6 +253,12 @@ def test_a_search_within_a_budget_goes_on(arguments, capsys, folder, monkeypatch
     (state,) = os.listdir()
     assert said.err.splitlines()[-1] == f"layerdrop-search: interrupted; --resume goes on from {state}"
     assert said.out.startswith("best so far, 2 decoder layers: loss ")
+    said = inside(capsys, *argv[:-4], "--max-loss-increase", "2000%", *argv[-2:], "--resume", status=2)
+    assert said.err == (
+        f"layerdrop-search: error: `--resume` must go on with the same search, but {state} is of one with "
+        "--max-loss-increase 1000%, not --max-loss-increase 2000%: give the options of that search, or leave --resume "
+        "out.\n"
+    )
     inside(capsys, *argv, "--resume", "--json", "a.json")
     assert os.listdir() == ["a.json"]
     inside(capsys, *argv, "--json", "b.json")
