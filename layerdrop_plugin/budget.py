@@ -39,6 +39,9 @@ KINDS = {
 SPEED = ("speedup", "latency")
 """The kinds that are about time."""
 
+COUNTED = ("params", "size")
+"""The kinds that need no timing: what they limit is counted."""
+
 
 class Cost(NamedTuple):
     """What a model costs.

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
-from ..budget import Budget
+from ..budget import COUNTED, Budget
 from . import budget_page, budget_plot, budget_text, pages, results, search_state
 from .budget_options import OPTIONS
 from .command import Parser, progress
 
 if TYPE_CHECKING:
     from ..budget_report import BudgetReport
+    from ..cost_model import CostModel
     from ..fairseq_adapter.evaluation.budget_search import Asked
     from ..fairseq_adapter.evaluation.evaluation import Evaluation
-    from ..fairseq_adapter.evaluation.part_costs import PartCosts
     from ..measuring import Measuring
 
 
@@ -33,18 +33,17 @@ def search(
     from ..fairseq_adapter.evaluation import budget_search
     from ..fairseq_adapter.evaluation import search as layer_search
 
-    asked, costs = _asked(args, budget, model, batches, first)
-    if budget_search.is_met_in_full(asked):
-        if first:
-            budget_text.met_in_full(asked)
-            results.write(args, {"budget": {"kind": budget.kind, "value": budget.text}, "met_in_full": True}, [])
-            for option in ("plot", "report"):
-                if getattr(args, option) is not None:
-                    parser.warn(f"--{option}: {getattr(args, option)} is not written, as nothing was searched")
+    asked = _asked(args, budget, model, batches)
+    if budget.kind in COUNTED:
+        if _met_in_full(parser, args, asked, first):
+            return
+        budget_search.fitting(asked)  # a budget that no depth meets is refused before anything is timed
+    asked, scoring_costs = _timed(asked, batches, first)
+    if _met_in_full(parser, args, asked, first):
         return
     if args.dry_run:
         if first:
-            budget_text.dry_run(asked, costs.scoring)
+            budget_text.dry_run(asked, scoring_costs)
         return
     splits = [] if budget.kind == "max_loss_increase" else budget_search.fitting(asked)
     scoring = layer_search.Scoring(model, asked.whole, batches)
@@ -60,19 +59,41 @@ def search(
             _finish(parser, args, asked, result, measure, scoring, second, search_state.origin(args, settings))
 
 
-def _asked(
-    args: Namespace, budget: Budget, model: Evaluation, batches: Sequence[dict[str, Any]], first: bool
-) -> tuple[Asked, PartCosts]:
+def _asked(args: Namespace, budget: Budget, model: Evaluation, batches: Sequence[dict[str, Any]]) -> Asked:
+    """Return what to search, with all costs but the seconds, which are 0 before they are measured."""
+    from ..cost_model import CostModel
     from ..fairseq_adapter.evaluation import budget_search, part_costs, split_costs
     from ..fairseq_adapter.evaluation import search as layer_search
 
     whole = layer_search.plan(model, args.stack, [1], "greedy", args.metric, len(batches))
     if part_costs.translates(model):
         part_costs.check(model)
-    costs = part_costs.measure(model, whole.stacks, batches, first)
-    of_splits = split_costs.costs(model, whole, costs.in_use, args.path if budget.kind == "size" else None)
-    option = OPTIONS[budget.kind]
-    return budget_search.Asked(model, budget, option, whole, args.strategy, len(batches), of_splits), costs
+    not_timed = CostModel(0.0, (0.0,) * len(model.stacks))
+    costs = split_costs.costs(model, whole, not_timed, args.path if budget.kind == "size" else None)
+    return budget_search.Asked(model, budget, OPTIONS[budget.kind], whole, args.strategy, len(batches), costs)
+
+
+def _timed(asked: Asked, batches: Sequence[dict[str, Any]], first: bool) -> tuple[Asked, CostModel]:
+    """Return what to search, with the seconds, and what a batch takes when it is scored."""
+    from ..fairseq_adapter.evaluation import part_costs
+
+    costs = part_costs.measure(asked.evaluation, asked.whole.stacks, batches, first)
+    return asked._replace(costs=asked.costs._replace(seconds=costs.in_use)), costs.scoring
+
+
+def _met_in_full(parser: Parser, args: Namespace, asked: Asked, first: bool) -> bool:
+    """Return whether all layers are within the budget, and say so."""
+    from ..fairseq_adapter.evaluation import budget_search
+
+    met = budget_search.is_met_in_full(asked)
+    if met and first:
+        budget_text.met_in_full(asked)
+        budget = {"kind": asked.budget.kind, "value": asked.budget.text}
+        results.write(args, {"budget": budget, "met_in_full": True}, [])
+        for option in ("plot", "report"):
+            if getattr(args, option) is not None:
+                parser.warn(f"--{option}: {getattr(args, option)} is not written, as nothing was searched")
+    return met
 
 
 def _finish(

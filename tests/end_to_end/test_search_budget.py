@@ -211,6 +211,36 @@ def test_one_line_for_what_is_wrong(argv, capsys, folder, options, said):
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize(
+    ("family", "options", "said"),
+    [
+        (
+            "transformer",
+            ["--params", "1K"],
+            "error: `--params` must be met by some depth, but 1K is not: with the fewest layers, 1+1, there are N "
+            "parameters.",
+        ),
+        (
+            "transformer_lm",
+            ["--size", "1kB", "--dry-run"],
+            "error: `--size` must be met by some depth, but 1kB is not: with the fewest layers, 1, the file has N "
+            "bytes.",
+        ),
+        ("roberta", ["--params", "1B"], "--params 1B is met with all layers, 4: there are N parameters"),
+        ("roberta", ["--size", "1GB"], "--size 1GB is met with all layers, 4: the file has N bytes"),
+    ],
+)
+def test_what_counting_tells_is_said_before_anything_is_timed(argv, capsys, folder, monkeypatch, family, options, said):
+    def measure(*args):
+        raise AssertionError("timed")
+
+    monkeypatch.setattr(part_costs, "measure", measure)
+    refused = said.startswith("error: ")
+    found = inside(capsys, *argv(family), *options, status=2 if refused else None)
+    text = found.err.replace("layerdrop-search: ", "") if refused else found.out
+    assert re.sub(r"[0-9,]+(?= (parameters|bytes))", "N", text) == f"{said}\n"
+
+
 @pytest.mark.workers
 @pytest.mark.slow
 def test_two_workers_search_the_same_splits(argv, full, torchrun, capsys, folder):

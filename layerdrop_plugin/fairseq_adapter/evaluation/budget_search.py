@@ -89,8 +89,9 @@ def fitting(asked: Asked) -> list[Split]:
 
 def saying(budget: Budget, cost: Cost, full: Cost) -> str:
     """Return a clause that says what a model costs of what a budget is about."""
+    if budget.kind == "speedup":
+        return f"the model is {full.seconds / cost.seconds:.2f} times as fast"
     return {
-        "speedup": f"the model is {full.seconds / cost.seconds:.2f} times as fast",
         "latency": f"a sentence takes {1000 * cost.seconds:.3g} ms",
         "params": f"there are {cost.parameters:,} parameters",
         "size": f"the file has {cost.bytes:,} bytes",
