@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
@@ -11,6 +12,8 @@ from .selection import Kept
 
 SCORES = ("loss", "perplexity", "accuracy", "bleu")
 SIZES = ("batches", "predictions")
+
+PRUNED = ", which --model-overrides pruned, and does not say to which layers; search again"
 
 Cell = Union[str, int, float]
 
@@ -75,27 +78,37 @@ def scores(search: Any, fingerprint: str, kept: Mapping[str, Kept], depths: Mapp
         ValueError: a part of a sentence: what is wrong with the search.
     """
     try:
-        stacks: Mapping[str, int] = search["stacks"]
-        splits = [_split(search.get("split", "the data"), " (searched on)", search, search["ranking"], stacks)]
-        if "report" in search:
-            second = search["report"]
-            splits.append(_split(second["split"], "", second, second["rows"], stacks))
+        held = {stack: layer_spec.parse(spec, sys.maxsize) for stack, spec in search.get("held", {}).items()}
+        stacks: Mapping[str, int] = {**search["stacks"], **_depths_before(search["stacks"], held, depths)}
+        fits = all(depths.get(stack) == depth for stack, depth in stacks.items())
+        splits = _splits(search, stacks) if fits else []
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ValueError("is no such file") from None
-    if any(depths.get(stack) != depth for stack, depth in stacks.items()):
-        raise ValueError(f"is of a model with {_and(stacks)}")
+    if not fits:
+        pruned = PRUNED if search.get("fingerprint") == fingerprint else ""
+        raise ValueError(f"is of a model with {_and(stacks)}{pruned}")
     _check_origin(search, fingerprint)
     full = {stack: tuple(range(depth)) for stack, depth in depths.items()}
-    wanted = {**full, **kept}
+    wanted, left = {**full, **kept}, {**full, **held}
     found = []
     for rows in splits:
-        origin, this = (_first(rows, layers, full, stacks) for layers in (full, wanted))
+        origin, this = (_first(rows, layers, left, stacks) for layers in (full, wanted))
         found += [{"layers": "origin", **origin}] if origin and this and wanted != full else []
         found += [{"layers": "this", **this}] if this else []
     if not found:
-        missing = (f"{stack} layers {layer_spec.describe(layers)}" for stack, layers in wanted.items())
-        raise ValueError(f"has not scored {'; '.join(missing)}")
+        only = f": --model-overrides left {_listed(held)}" if held else ""
+        raise ValueError(f"has not scored {_listed(wanted)}{only}")
     return found
+
+
+def _depths_before(stacks: Mapping[str, int], held: Mapping[str, Kept], depths: Mapping[str, int]) -> dict[str, int]:
+    """Return, for each searched stack that overrides have pruned, how many layers it had, if it may be this model's."""
+    fits = {stack: kept[-1] < depths.get(stack, 0) for stack, kept in held.items()}
+    return {stack: depths[stack] for stack in stacks if fits.get(stack)}
+
+
+def _listed(layers: Mapping[str, Kept]) -> str:
+    return "; ".join(f"{stack} layers {layer_spec.describe(kept)}" for stack, kept in layers.items())
 
 
 def _check_origin(search: Mapping[str, Any], fingerprint: str) -> None:
@@ -103,6 +116,17 @@ def _check_origin(search: Mapping[str, Any], fingerprint: str) -> None:
         raise ValueError("does not say of which checkpoint it is; search again")
     if search["fingerprint"] != fingerprint:
         raise ValueError(f"is of another checkpoint, {search.get('checkpoint')}")
+
+
+def _splits(
+    search: Mapping[str, Any], stacks: Mapping[str, int]
+) -> list[list[tuple[dict[str, Kept], dict[str, Cell]]]]:
+    """Return the rows of each split of the data."""
+    splits = [_split(search.get("split", "the data"), " (searched on)", search, search["ranking"], stacks)]
+    if "report" in search:
+        second = search["report"]
+        splits.append(_split(second["split"], "", second, second["rows"], stacks))
+    return splits
 
 
 def _split(
@@ -116,11 +140,15 @@ def _split(
 def _first(
     rows: Sequence[tuple[dict[str, Kept], dict[str, Cell]]],
     wanted: Mapping[str, Kept],
-    full: Mapping[str, Kept],
+    left: Mapping[str, Kept],
     stacks: Mapping[str, int],
 ) -> dict[str, Cell]:
-    """Return the cells of the first row with these layers; empty if there is none."""
-    if any(wanted[stack] != full[stack] for stack in full if stack not in stacks):
+    """Return the cells of the first row with these layers; empty if there is none.
+
+    Args:
+        left: the layers of all stacks that the search has begun with.
+    """
+    if any(wanted[stack] != left[stack] for stack in left if stack not in stacks):
         return {}
     searched = {stack: wanted[stack] for stack in stacks}
     return next((cells for layers, cells in rows if layers == searched), {})

@@ -56,7 +56,8 @@ def search(
             measure.progress = bar.update if first else measure.progress
             result = budget_search.run(asked, measure)
         if first:
-            _finish(parser, args, asked, result, measure, scoring, second, search_state.origin(args, settings))
+            origin = search_state.origin(args, settings, asked.whole)
+            _finish(parser, args, asked, result, measure, scoring, second, origin)
 
 
 def _asked(args: Namespace, budget: Budget, model: Evaluation, batches: Sequence[dict[str, Any]]) -> Asked:

@@ -76,7 +76,7 @@ def _search(parser: Parser, args: Namespace, budget: Budget | None, fairseq_argv
             split = args.report_subset
             with progress(search_report.work(plan, ranked, args.bleu, bool(split)), "set", args.quiet) as bar:
                 report = search_report.report(plan, scoring, ranked, cost, args.bleu, split, second, bar.update)
-            data = {**search_state.origin(args, settings), **report.as_json()}
+            data = {**search_state.origin(args, settings, plan), **report.as_json()}
             try:
                 results.write(args, data, [row.as_json() for row in report.ranking])
                 if args.report is not None:

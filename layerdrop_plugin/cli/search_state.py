@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import atomic
+from .. import atomic, layer_spec
 from ..message import counted
 from . import search_settings
 from .command import Parser
@@ -26,9 +26,14 @@ OF_MODEL = ("version", "checkpoint", "model_overrides", "fp16")
 """The settings on which the scores of a set of layers depend, beside the batches."""
 
 
-def origin(args: Namespace, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what results are of, for other commands: the checkpoint, what identifies it, and the data."""
-    return {"checkpoint": args.path, "fingerprint": settings["checkpoint"], "split": args.gen_subset}
+def origin(args: Namespace, settings: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return what results are of, for other commands: the checkpoint, what identifies it, and the data.
+
+    Where --model-overrides prunes, `held` has the checkpoint's layers that it leaves of each stack.
+    """
+    found = {"checkpoint": args.path, "fingerprint": settings["checkpoint"], "split": args.gen_subset}
+    held = {stack: layer_spec.describe(layers) for stack, layers in plan.held.items()}
+    return {**found, "held": held} if held else found
 
 
 def check(args: Namespace) -> None:

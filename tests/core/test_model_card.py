@@ -107,6 +107,36 @@ def test_a_stack_that_was_not_searched_must_be_whole():
         scores(search, "9:ab", {"encoder": (0,), "decoder": (0, 1)}, DEPTHS)
 
 
+OVERRIDDEN = {
+    "fingerprint": "9:ab",
+    "split": "valid",
+    "held": {"encoder": "0,1", "decoder": "0,2,5"},
+    "stacks": {"decoder": 3},
+    "ranking": [
+        {"rank": "1", "decoder": "0,5", "loss": 2.5},
+        {"rank": "full", "decoder": "0,2,5", "loss": 2.25},
+    ],
+}
+
+
+def test_a_search_of_what_overrides_left_counts_layers_as_the_checkpoint_does():
+    depths = {"encoder": 2, "decoder": 6}
+    (found,) = scores(OVERRIDDEN, "9:ab", {"decoder": (0, 5)}, depths)
+    assert found == {"layers": "this", "data": "valid (searched on)", "loss": 2.5}  # all layers were not scored
+    with pytest.raises(
+        ValueError, match=r"^has not scored encoder layers 0; decoder layers 0,5: .*left encoder layers"
+    ):
+        scores(OVERRIDDEN, "9:ab", {"encoder": (0,), "decoder": (0, 5)}, depths)
+    left = {"encoder": 4, "decoder": 6}
+    assert scores(OVERRIDDEN, "9:ab", {"encoder": (0, 1), "decoder": (0, 2, 5)}, left)[0]["loss"] == 2.25
+    with pytest.raises(ValueError) as error:
+        scores(OVERRIDDEN, "9:ab", {"decoder": (0, 5)}, left)
+    assert str(error.value) == (
+        "has not scored encoder layers 0,1,2,3; decoder layers 0,5: --model-overrides left encoder layers 0,1; "
+        "decoder layers 0,2,5"
+    )
+
+
 @pytest.mark.parametrize(
     ("search", "depths", "problem"),
     [
@@ -114,8 +144,16 @@ def test_a_stack_that_was_not_searched_must_be_whole():
         ({"stacks": {"encoder": 3}, "ranking": [{}]}, DEPTHS, "is no such file"),
         ({**SEARCH, "ranking": 3}, DEPTHS, "is no such file"),
         ({**SEARCH, "batches": float("inf")}, DEPTHS, "is no such file"),  # json reads 1e999 so
-        (SEARCH, {"decoder": 3}, "is of a model with 3 encoder layers and 3 decoder layers"),
-        (SEARCH, {"encoder": 6, "decoder": 3}, "is of a model with 3 encoder layers and 3 decoder layers"),
+        ({**SEARCH, "fingerprint": "9:cd"}, {"decoder": 3}, "is of a model with 3 encoder layers and 3 decoder layers"),
+        (
+            {name: value for name, value in OVERRIDDEN.items() if name != "held"},  # as earlier versions wrote it
+            {"encoder": 2, "decoder": 6},
+            "is of a model with 3 decoder layers, which --model-overrides pruned, and does not say to which layers; "
+            "search again",
+        ),
+        (OVERRIDDEN, {"encoder": 2, "decoder": 5}, "is of a model with 3 decoder layers, .*"),
+        ({**OVERRIDDEN, "held": {"decoder": 3}}, {"encoder": 2, "decoder": 6}, "has not scored .*"),
+        ({**OVERRIDDEN, "held": 3}, {"encoder": 2, "decoder": 6}, "is no such file"),
         (SEARCH, DEPTHS, "has not scored encoder layers 0,1,2; decoder layers 2"),
     ],
 )

@@ -58,6 +58,21 @@ def test_of_an_exported_model(full, command, tmp_path):
     assert card[-1] == parameters.replace("parameters", "parameters, as a checkpoint")
 
 
+def test_of_a_search_whose_overrides_prune(full, data, capsys, tmp_path):
+    from layerdrop_plugin.cli import prune, search
+
+    path, out, found = str(full["transformer_lm"]), str(tmp_path / "small.pt"), str(tmp_path / "search.json")
+    overrides = "{'decoder_layers_to_keep': '0,2,3'}"
+    argv = [str(data["transformer_lm"]), "--path", path, "--keep", "2", "--cpu", "--json", found]
+    search.main([*argv, "--model-overrides", overrides])
+    best = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
+    assert (best["held"], best["stacks"]) == ({"decoder": "0,2,3"}, {"decoder": 3})
+    prune.main([path, "-o", out, "--decoder", best["best"]["decoder"], "--card", "--scores", found])
+    card = (tmp_path / "small.md").read_text(encoding="utf-8").splitlines()
+    assert card[-1].startswith("| this | valid (searched on) | ")
+    assert f" | {best['ranking'][0]['loss']:.4g} | " in card[-1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
