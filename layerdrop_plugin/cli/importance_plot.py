@@ -31,9 +31,10 @@ def draw(rows: Sequence[LayerImportance], title: str, path: str) -> bytes:
         len(stacks), 3, figsize=size, squeeze=False, sharey="col", layout="constrained"
     )
     for stack, panels in zip(stacks, grid):
-        for number, checkpoint in enumerate(checkpoints):
+        for over, (checkpoint, place) in enumerate(plot_style.places_of_trainings(checkpoints).items()):
             line = [row for row in rows if (row.stack, row.checkpoint) == (stack, checkpoint)]
-            _draw(panels, line, number, f"{checkpoint}, " if len(checkpoints) > 1 else "")
+            style = plot_style.line(place, place, over)
+            _draw(panels, line, style, f"{checkpoint}, " if len(checkpoints) > 1 else "")
         for axes, (what, quantity) in zip(panels, PANELS):
             axes.set(title=f"{stack}: {what}", xlabel=f"{stack} layer, counted from 0", ylabel=quantity)
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -47,11 +48,11 @@ def draw(rows: Sequence[LayerImportance], title: str, path: str) -> bytes:
     return plot_style.image(figure, path)
 
 
-def _draw(panels: Sequence[Any], line: Sequence[LayerImportance], number: int, name: str) -> None:
+def _draw(panels: Sequence[Any], line: Sequence[LayerImportance], look: plot_style.Style, name: str) -> None:
     """Add one checkpoint to the three panels of a stack."""
     alone, networks, distance = panels
     at = [row.layer for row in line]
-    style = {**plot_style.line(number, number, number), "capsize": 3}
+    style = {**look, "capsize": 3}
     dashed = {**style, "linestyle": "--", "markerfacecolor": "white"}
     without = f"{name}without the layer"
     alone.axhline(line[0].loss_full, color=style["color"], linestyle=":", label=f"{name}all layers")
@@ -60,7 +61,7 @@ def _draw(panels: Sequence[Any], line: Sequence[LayerImportance], number: int, n
     lacks = [(row.subnetworks_without, row.subnetworks_without_error) for row in line]
     _with_errors(networks, at, has, {**style, "linestyle": "-"}, f"{name}with the layer")
     _with_errors(networks, at, lacks, dashed, without)
-    distance.plot(at, [row.cosine_distance for row in line], **plot_style.line(number, number, number))
+    distance.plot(at, [row.cosine_distance for row in line], **look)
 
 
 def _with_errors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ OF_STRATEGY = {"every_other": 0, "first": 1, "last": 2, "learned": 3, SEARCH: 4,
 
 FREE = 5
 """The first place that is no strategy's."""
+
+OF_TRAINING = {"p = 0": 0, "p = 0.2": 1, "p = 0.5": 2, "at each depth": 3}
+"""The place of a training, the same in all plots."""
+
+ALSO = {"none": "p = 0", "without LayerDrop": "p = 0", "with LayerDrop": "p = 0.2", "depths": "at each depth"}
+"""Further names of these trainings."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
@@ -56,6 +63,21 @@ def places(strategies: Sequence[str]) -> dict[str, int]:
     """
     own = [name for name in strategies if name not in OF_STRATEGY]
     return {name: OF_STRATEGY[name] if name in OF_STRATEGY else FREE + own.index(name) for name in strategies}
+
+
+def places_of_trainings(names: Sequence[str]) -> dict[str, int]:
+    """Return the place of each training; others than ours take the next that are free in this plot.
+
+    >>> places_of_trainings(["with LayerDrop", "mine", "at each depth (9,6)", "other"])
+    {'with LayerDrop': 1, 'mine': 0, 'at each depth (9,6)': 3, 'other': 2}
+    """
+    known: dict[str, int] = {}
+    for name in names:
+        place = OF_TRAINING.get(ALSO.get(name, name.partition(" (")[0]))
+        if place is not None and place not in known.values():
+            known[name] = place
+    free = (place for place in itertools.count() if place not in known.values())
+    return {name: known[name] if name in known else next(free) for name in dict.fromkeys(names)}
 
 
 def line(color: int, place: int, over: int = 0) -> Style:

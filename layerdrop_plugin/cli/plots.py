@@ -86,11 +86,11 @@ def sweep(rows: Sequence[Row], title: str, speed: str, path: str) -> bytes:
     figure, (by_depth, by_speed) = pyplot.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
     lines = curves(rows)
     checkpoints, strategies = (list(dict.fromkeys(names)) for names in zip(*lines))
-    places = plot_style.places(strategies)
+    places, trainings = plot_style.places(strategies), plot_style.places_of_trainings(checkpoints)
     colors: dict[tuple[str, str], str] = {}
     for over, ((checkpoint, strategy), line) in enumerate(lines.items()):
         several = len(checkpoints) > 1
-        color = checkpoints.index(checkpoint) if several else places[strategy]
+        color = trainings[checkpoint] if several else places[strategy]
         style = plot_style.line(color, places[strategy] if len(strategies) > 1 else color, over)
         colors[checkpoint, strategy] = style["color"]
         for part, joined in zip(chain(line), (True, False)):

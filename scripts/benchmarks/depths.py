@@ -124,9 +124,10 @@ def draw(rows: Sequence[Row], labels: Mapping[str, str], path: Path) -> None:
 
     pyplot = plot_style.pyplot()
     figure, (by_depth, by_speed) = pyplot.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-    for place, (model, name) in enumerate(labels.items()):
+    places = plot_style.places_of_trainings(list(labels.values()))
+    for over, (model, name) in enumerate(labels.items()):
         of_model = sorted((row for row in rows if row.model == model), key=lambda row: -row.depth)
-        style = plot_style.line(place, place, place)
+        style = plot_style.line(places[name], places[name], over)
         by_depth.plot([row.depth for row in of_model], [row.bleu for row in of_model], label=name, **style)
         by_speed.plot([row.sentences_per_second for row in of_model], [row.bleu for row in of_model], **style)
     depths = sorted({row.depth for row in rows})

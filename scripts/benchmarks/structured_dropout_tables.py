@@ -157,8 +157,9 @@ def draw(at: At, args: argparse.Namespace, path: Path) -> None:
 
     figure, (by_depth, by_kind) = plot_style.pyplot().subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     ways = trainings(at, args.rate, args.depths, args.layers)
-    for place, (way, values) in enumerate(ways.items()):
-        across, style = sorted(values, reverse=True), plot_style.line(place, place, place)
+    places = plot_style.places_of_trainings(list(ways))
+    for over, (way, values) in enumerate(ways.items()):
+        across, style = sorted(values, reverse=True), plot_style.line(places[way], places[way], over)
         if way == EACH_ITS_OWN:
             style.update(color="black", marker="X", linestyle="none", markersize=9)
         by_depth.plot(across, numbers(values[depth] for depth in across), **style, label=way)
@@ -167,8 +168,8 @@ def draw(at: At, args: argparse.Namespace, path: Path) -> None:
     by_depth.invert_xaxis()  # full depth first, as in the table
     names = kinds(list(at))[::-1]  # the first on top
     full = max(at[names[0]])
-    for place, depth in enumerate((full, args.half)):
-        style = {**plot_style.line(place, place, place), "linestyle": "none"}
+    for place, (depth, color) in enumerate(((full, "black"), (args.half, "gray"))):  # the colors are of trainings
+        style = {**plot_style.line(place, place, place), "linestyle": "none", "color": color}
         by_kind.plot(numbers(at[n][depth] for n in names), names, **style, label=f"depth {depth}")
     by_kind.set(
         xlabel="perplexity (lower is better)", title=f"what is dropped, with p = {args.rate:g} (depths: no rate)"
@@ -178,7 +179,8 @@ def draw(at: At, args: argparse.Namespace, path: Path) -> None:
     by_depth.yaxis.set_minor_formatter(NullFormatter())
     for axes in (by_depth, by_kind):
         axes.grid(alpha=0.3)
-        axes.legend(title="training" if axes is by_depth else None)
+    by_depth.legend(title="training")
+    by_kind.legend(loc="lower right")
     figure.suptitle("One training per line or row, pruned when the model is loaded")
     path.write_bytes(plot_style.image(figure, str(path)))
 

@@ -119,6 +119,71 @@ def test_a_strategy_looks_the_same_in_all_plots():
     assert len(set(plot_style.OF_STRATEGY.values())) == plot_style.FREE == len(plot_style.OF_STRATEGY) - 1  # and full
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["p = 0", "p = 0.2", "p = 0.5", "at each depth (4,3,2)"],  # of the results in docs/
+        ["p = 0", "p = 0.1", "p = 0.2", "p = 0.5", "at each depth (9,6,4,3)", "a model for each depth"],
+        ["with LayerDrop", "at each depth"],
+        ["p = 0.2", "p = 0"],
+        ["depths", "none"],
+    ],
+)
+def test_a_training_looks_the_same_in_all_plots(names):
+    known = {"p = 0": 0, "none": 0, "p = 0.2": 1, "with LayerDrop": 1, "p = 0.5": 2, "depths": 3}
+    places = plot_style.places_of_trainings(names)
+    assert list(places) == names
+    assert len({*places.values()}) == len(names)
+    for name, place in places.items():
+        assert place == known.get(name, 3 if name.startswith("at each depth") else place)
+
+
+def test_other_trainings_take_the_next_that_are_free():
+    assert plot_style.places_of_trainings(["with", "without"]) == {"with": 0, "without": 1}
+    names = ["a", "p = 0.2", "b", "none", "c", "without LayerDrop"]
+    assert plot_style.places_of_trainings(names) == {
+        **{"a": 2, "p = 0.2": 1, "b": 3, "none": 0, "c": 4},
+        "without LayerDrop": 5,  # the second of one kind
+    }
+
+
+def test_a_sweep_has_the_colors_of_the_trainings(monkeypatch):
+    rows = [row(name, "full", "2", tokens_per_second=speed) for name, speed in (("p = 0.5", 100.0), ("p = 0", 200.0))]
+    _, (by_depth, _) = figure_of(monkeypatch, plots.sweep, rows, "test", "")
+    looks = {
+        line.get_label(): (line.get_color(), line.get_marker()) for line in by_depth.lines if len(line.get_xdata())
+    }
+    assert looks == {"p = 0.5": ("#009E73", "^"), "p = 0": ("#0072B2", "o")}
+
+
+# From linear RGB to what is seen by a person without one of the three kinds of cones: Machado, Oliveira and Fernandes,
+# "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009.
+SEEN = {
+    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "no red": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "no green": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "no blue": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+
+
+def lab(color, seen):
+    """A color in CIELAB, in which a difference of 2.3 is just noticeable."""
+    times = lambda rows, vector: [sum(a * b for a, b in zip(row, vector)) for row in rows]  # noqa: E731
+    gamma = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    rgb = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in gamma]
+    to_xyz = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1095, 0.8728))  # white is 1, 1, 1
+    xyz = times(to_xyz, [min(max(c, 0.0), 1.0) for c in times(seen, rgb)])
+    x, y, z = (c ** (1 / 3) if c > 0.008856 else 7.787 * c + 16 / 116 for c in xyz)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+@pytest.mark.parametrize("seen", SEEN.values(), ids=SEEN)
+def test_colors_that_every_reader_tells_apart(seen):
+    colors = [lab(color, seen) for color in plot_style.COLORS]
+    nearest = min(math.dist(one, other) for i, one in enumerate(colors) for other in colors[:i])
+    assert nearest > 15
+
+
 @pytest.mark.parametrize(("path", "start"), [("a.png", b"\x89PNG"), ("b.svg", b"<?xml"), ("c.pdf", b"%PDF")])
 def test_the_ending_says_the_format_and_the_same_values_are_the_same_file(path, start):
     pytest.importorskip("matplotlib")

@@ -129,3 +129,5 @@ def test_the_plot_says_what_it_shows(plot, monkeypatch):
     assert (quality.get_ylabel(), speed.get_ylabel()) == ("BLEU (higher is better)", "sentences/s")
     assert [text.get_text() for text in quality.texts] == [f"{100 * HALF.bleu / FULL.bleu:.0f}%"]
     assert quality.get_xlim()[0] > quality.get_xlim()[1]  # full depth first
+    (line,) = quality.lines
+    assert (FULL.model, line.get_color(), line.get_marker()) == ("with LayerDrop", "#D55E00", "s")  # as p = 0.2
