@@ -6,6 +6,7 @@ import importlib
 import re
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +172,13 @@ def test_layerdrop_starts_one(capsys):
 def test_layerdrop_refuses_others(name, end, capsys):
     line = f"layerdrop: error: `COMMAND` must be one of layerdrop's, but is {name!r} instead{end}\n"
     assert ended(capsys, umbrella.main, name) == (2, "", line)
+
+
+def test_the_lines_for_completion_know_all_commands():
+    """Those of docs/how-to/install.md: bash's are printed from each command's parser."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    lists = re.findall(r'(?:in |-W "|command:\(|layerdrop-\{)(average[a-z ,]+)', page)
+    assert [re.split("[ ,]", names.strip()) for names in lists] == [list(umbrella.COMMANDS)] * 4
+    assert "layerdrop_plugin.cli.$name._parser" in page
+    for name in umbrella.COMMANDS:
+        assert importlib.import_module(f"layerdrop_plugin.cli.{name}")._parser().prog == f"layerdrop-{name}"
