@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from layerdrop_plugin.dropping import Dropping, LayerDropStack
+from layerdrop_plugin.dropping import Dropping, LayerDropStack, dropped_groups
 
 DEPTH = 12
 
@@ -41,3 +41,10 @@ def ran(stack):
     for i in found:
         stack[i].calls = 0
     return found
+
+
+def survivors(stack, forward_pass=0, update=0):
+    """The layers of a stack that a forward pass does not drop."""
+    key = {"seed": stack.dropping.seed, "update": update, "forward_pass": forward_pass}
+    mask = dropped_groups(stack.rates, **key, name=stack.name)
+    return [stack[i] for i in range(len(stack)) if not mask[i]]
