@@ -156,14 +156,17 @@ def test_the_rates_of_the_checkpoint_that_is_restored_count(learned, kept, oppos
     assert f"configuration: decoder keeps layers [{others}] of 4" in went_on.messages
 
 
-def test_another_number_of_layers_than_a_run_has_is_not_ignored(learned, run, arguments, tmp_path, monkeypatch, capfd):
+def test_another_number_of_layers_than_a_run_has_is_not_ignored(
+    learned, kept, run, arguments, tmp_path, monkeypatch, capfd
+):
     path, ends = learned["transformer_lm"], ["--save-dir", tmp_path]
     run("transformer_lm", *LM, *KEEP, "--finetune-from-model", path, "--max-update", 1, *ends)
     more = ["--decoder-layers-to-keep", "learned:3", *ends, "--max-update", 17]
     argv = arguments("transformer_lm", *USER, *LM, "--finetune-from-model", path, *more)
     assert refused(argv, monkeypatch, capfd) == (
         "`decoder_layers_to_keep` must fit the checkpoint, but is 'learned:3' of 4, "
-        f"and {tmp_path / 'checkpoint_last.pt'} has 2."
+        f"and {tmp_path / 'checkpoint_last.pt'} was pruned before and holds layers "
+        f"[{kept['transformer_lm']['decoder']}] of 4."
     )
     log = run("transformer_lm", *LM, "--restore-file", path, *more, "--no-save")
     assert f"configuration: decoder keeps layers [{lowest(rates_in(path), 3)}] of 4" in log.messages

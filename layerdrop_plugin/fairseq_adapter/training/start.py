@@ -64,12 +64,16 @@ def with_learned(cfg, specs):
     if not any(map(layer_spec.is_learned, specs.values())):
         return specs, {}
     option, path = _begins_with(cfg, own)
-    found = learned_rates.saved(reader.read(path, option)["model"]) if path else {}
+    state = reader.read(path, option) if path else {"model": {}}
+    found, origins = learned_rates.saved(state["model"]), provenance.read(state)
     for stack, rates in found.items():
         if layer_spec.is_learned(specs.get(stack)) and len(rates) != depths[stack]:
+            has = f"has {len(rates)}: the depth of the {stack} must be {len(rates)}, too"
+            if stack in origins:
+                has = f"was pruned before and holds layers {origins[stack].first}"
             raise ValueError(
                 f"`{KEEP[stack]}` must fit the checkpoint, but is {specs[stack]!r} of {depths[stack]}, "
-                f"and {path} has {len(rates)}."
+                f"and {path} {has}."
             )
     return specs, found
 
