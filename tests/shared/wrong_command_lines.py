@@ -248,6 +248,14 @@ ROWS: list[Row] = [
         "the weights of {translation} must fit the model, but: size mismatch for encoder.layers.0.fc1.weight: copying "
         "a param with shape torch.Size([24, 16]) from checkpoint, the shape in current model is torch.Size([32, 16]).",
     ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --finetune-from-model {{translation}} --encoder-layers-to-keep every_other:2 "
+        "--encoder-attention-heads 4 --no-scale-embedding",
+        "the model must be built as that of {translation}, but `--encoder-attention-heads` is 4 instead of 2, "
+        "`--no-scale-embedding` is on instead of off: add --encoder-attention-heads 2 and leave out "
+        "--no-scale-embedding.",
+    ),
     ("fairseq-train", f"{{translation_data}} {TRAIN} --restore-file {{missing}}", NOT_A_FILE),
     # names that nobody has registered
     (

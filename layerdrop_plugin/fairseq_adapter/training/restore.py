@@ -16,9 +16,18 @@ from dataclasses import dataclass, replace
 from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
 
-from ... import families, layer_spec
+from ... import families, layer_spec, message
 from ... import state_dict as names
-from ..checkpoints import at_load, layer_settings, optimizer_state, provenance, pruning, trained_depths, usable
+from ..checkpoints import (
+    at_load,
+    layer_settings,
+    optimizer_state,
+    provenance,
+    pruning,
+    same_function,
+    trained_depths,
+    usable,
+)
 from ..checkpoints.buffers import is_buffer
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.optimizer_state import OptimizerState, Parameter
@@ -112,13 +121,18 @@ def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_l
     run = TrainingRun(_plan(trainer), depths, parameters, trainer.cfg.ema.store_ema)
     trainer.layerdrop_origins = {}
 
+    notes = []
+
     def prepare(checkpoint, path):
         prepared = _prepare(run, checkpoint, path)
+        notes.append(same_function.check(checkpoint, trainer.cfg.model, path, not _is_fairseqs(trainer._model)))
         trainer.layerdrop_origins = prepared.origins
         return prepared
 
     with at_load.prepared_by(prepare, filename, option), usable.fitting(filename), usable.same_training(filename):
         extra_state = original(trainer, filename, reset_optimizer, reset_lr_scheduler, *args, **kwargs)
+    for note in filter(None, notes):  # only now, as the weights may not fit at all
+        logger.warning("%s", message.one_line(note))
     last = trainer._optim_history[-1] if trainer._optim_history else {}
     if last.pop(OPTIMIZER_IS_LOST, False):  # fairseq goes on with schedule and count only with an optimizer
         if not reset_lr_scheduler:
@@ -126,6 +140,11 @@ def _load_checkpoint(original, trainer, filename, reset_optimizer=False, reset_l
         trainer.set_num_updates(last["num_updates"])
     _warn_of_the_end(trainer, filename)
     return extra_state
+
+
+def _is_fairseqs(model):
+    """Return whether a model is of fairseq's own class, or of this package's."""
+    return type(model).__module__.partition(".")[0] in ("fairseq", __package__.partition(".")[0])
 
 
 def _warn_of_the_end(trainer, filename):

@@ -47,6 +47,30 @@ def test_another_depth_is_one_line(arguments, full, make_trainer):
     assert str(error.value) == f"`--encoder-layers` must fit the checkpoint, but is 3, and {full['transformer']} has 4."
 
 
+def test_another_number_of_heads_is_one_line(arguments, full, make_trainer):
+    path = full["transformer"]
+    trainer = make_trainer(*arguments, "--restore-file", path, "--decoder-attention-heads", 4)
+    with pytest.raises(UserError) as error:
+        trainer.load_checkpoint(str(path))
+    assert str(error.value) == (
+        f"the model must be built as that of {path}, but `--decoder-attention-heads` is 4 instead of 2: "
+        "add --decoder-attention-heads 2."
+    )
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_shared_embeddings_that_part_are_noted(shared, arguments, full, make_trainer, caplog):
+    argv = [word for word in arguments if shared or word != "--share-all-embeddings"]
+    trainer = make_trainer(*argv, "--finetune-from-model", full["transformer"], "--encoder-layers-to-keep", "0,2")
+    with caplog.at_level(logging.WARNING, logger="layerdrop_plugin"):
+        trainer.load_checkpoint(str(full["transformer"]), reset_optimizer=True, reset_lr_scheduler=True)
+    note = (
+        f"weights that are shared in {full['transformer']} are trained apart, as `--share-all-embeddings` is off "
+        "instead of on; to share them, add --share-all-embeddings"
+    )
+    assert [record.getMessage() for record in caplog.records] == ([] if shared else [note])
+
+
 def test_an_architecture_that_is_not_registered_is_one_line():
     from fairseq import models
     from omegaconf import OmegaConf
