@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import description_text, results
-from .command import Parser, add_user_dir, needing_fairseq, with_user_dir
+from .command import Parser, add_user_dir, load_fairseq, needing_fairseq, with_user_dir
 
 if TYPE_CHECKING:
     from ..fairseq_adapter.checkpoints.description import Description
@@ -20,6 +20,7 @@ EXAMPLES = """\
   layerdrop-describe checkpoints/checkpoint_best.pt
   layerdrop-describe checkpoints/checkpoint_best.pt pruned.pt --csv sizes.csv
   layerdrop-describe pruned.pt --json pruned.json --force
+  layerdrop-describe checkpoints/checkpoint_best.pt --options
 """
 
 
@@ -35,9 +36,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         with needing_fairseq():
             from ..fairseq_adapter.checkpoints.describe import describe  # torch takes a second to import
 
+        if args.options:
+            load_fairseq()
         found: list[Description] = []
         for path in args.checkpoints:
-            description = describe(path)
+            description = describe(path, args.options)
             print(("\n" if found else "") + description_text.text(description))
             found.append(description)
         results.write(args, [description.as_json() for description in found], list(map(description_text.row, found)))
@@ -48,6 +51,12 @@ def _parser() -> Parser:
     parser.usage = f"{parser.prog} CKPT [CKPT ...] [options]"
     parser.add_argument("checkpoints", nargs="*", metavar="CKPT", help="a checkpoint of fairseq")
     parser.add_argument("--path", nargs="+", default=[], help=SUPPRESS)  # its name in fairseq's commands
+    parser.add_argument(
+        "--options",
+        action="store_true",
+        help="also print the options of fairseq-train that build this model again, say to finetune it; takes some "
+        "seconds more, to import fairseq",
+    )
     add_user_dir(parser)
     results.add_options(parser)
     return parser

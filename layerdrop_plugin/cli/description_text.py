@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def text(description: Description) -> str:
         "heads": ", ".join(description.classification_heads),
         "parameters": f"{description.parameters:,} in all ({description.dtype})",
         "training": _training(description),
+        "options": shlex.join(description.options or ()),
         "file": f"{_size(size.file)}: weights {_size(size.weights)}, "
         + (f"optimizer's state {_size(size.optimizer)} ({share})" if size.optimizer else "no optimizer's state"),
     }

@@ -23,14 +23,18 @@ from .optimizer_state import Parameter
 from .whole import read_whole
 
 
-def describe(path: str) -> Description:
+def describe(path: str, with_options: bool = False) -> Description:
     """Return what is worth knowing of a checkpoint.
 
     Parameters are counted once where they are tied, and without the copies that stock fairseq 0.12.2 saves in
     encoders.
 
+    Args:
+        with_options: whether to tell the options that build its model again; this needs fairseq's models.
+
     Raises:
-        ValueError: one line that names the file: it is damaged, a shard, or no checkpoint of fairseq's.
+        ValueError: one line that names the file: it is damaged, a shard, or no checkpoint of fairseq's; or its
+            architecture is not known.
     """
     checkpoint = read_whole(path)
     parameters = checkpoint_parameters.parameters(checkpoint_parameters.without_copies(checkpoint.weights))
@@ -49,7 +53,14 @@ def describe(path: str) -> Description:
         best=best,
         best_metric=None if best is None else metric,
         bytes=_sizes(path, checkpoint),
+        options=_options(checkpoint, path) if with_options else None,
     )
+
+
+def _options(checkpoint: Checkpoint, path: str) -> tuple[str, ...]:
+    from .repeated_options import repeated  # fairseq's models take seconds to import
+
+    return repeated(checkpoint, path)
 
 
 def _stacks(checkpoint: Checkpoint, parameters: Sequence[Parameter]) -> dict[str, StackDescription]:

@@ -53,6 +53,7 @@ class Description:
             passes, the largest first; empty where none are named.
         parameters: of the model, each tied one once.
         best: the best validation value of the training so far; `best_metric` is what it is of.
+        options: arguments of fairseq-train that build the model again; None where nobody asked for them.
     """
 
     checkpoint: str
@@ -67,6 +68,7 @@ class Description:
     best: float | None
     best_metric: str | None
     bytes: Sizes
+    options: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as plain data, under the names of the attributes and in their order."""

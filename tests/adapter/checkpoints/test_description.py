@@ -53,6 +53,7 @@ def test_each_family(family, task, stacks, full):
         "best": state["extra_state"]["best"],
         "best_metric": "loss",
         "bytes": {"file": full[family].stat().st_size, "weights": 4 * (moments + marks), "optimizer": 8 * moments},
+        "options": None,
     }
 
 
@@ -252,7 +253,7 @@ def test_the_json_word_for_word(save):
         '"layer_parameters": [34, 34], "pruned": {"depth": 4, "kept": [0, 2]}}}, "trained_depths": {}, '
         '"classification_heads": [], '
         '"parameters": 68, "dtype": "float32", "updates": null, "best": null, "best_metric": null, '
-        f'"bytes": {{"file": {size}, "weights": 296, "optimizer": 0}}}}'
+        f'"bytes": {{"file": {size}, "weights": 296, "optimizer": 0}}, "options": null}}'
     )
 
 
