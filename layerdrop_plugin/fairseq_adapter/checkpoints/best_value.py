@@ -1,7 +1,8 @@
-"""Forget what validation gave, in a checkpoint that loses layers: it is not true of the smaller model.
+"""Forget what validation and log gave, in a checkpoint that loses layers: it is not true of the smaller model.
 
 fairseq would hold the small model against the best value of the full one. It would save none as its
-`checkpoint_best.pt`, and `reduce_lr_on_plateau` would see no progress and lower the learning rate.
+`checkpoint_best.pt`, and `reduce_lr_on_plateau` would see no progress and lower the learning rate. The meters of an
+epoch that was not over would go into the first line of the log, and into that of the epoch.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Any
 
 from .checkpoint import Checkpoint
 
+VALUES = ("best", "val_loss", "metrics")
+"""In `extra_state`."""
+
 
 def forgotten(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint without the validation's values, in each form that fairseq ever gave them."""
+    """Return a checkpoint without the validation's values, in each form that fairseq ever gave them, and meters."""
     maximized = checkpoint.option("checkpoint", "maximize_best_checkpoint_metric")
     worst = -math.inf if maximized else math.inf
     entries = _reset(checkpoint.rest, worst)
     if isinstance(entries.get("extra_state"), dict):
         extra_state = checkpoint.extra_state
-        entries["extra_state"] = {k: v for k, v in extra_state.items() if k not in ("best", "val_loss")}
+        entries["extra_state"] = {k: v for k, v in extra_state.items() if k not in VALUES}
     elif "val_loss" in entries:
         entries["val_loss"] = None  # a file of that age must have it
     if checkpoint.history:

@@ -9,6 +9,7 @@ from argparse import Namespace
 import pytest
 import torch
 from omegaconf import OmegaConf
+from shared.trainings import arguments, run  # noqa: F401  fixtures
 
 from layerdrop_plugin.fairseq_adapter.checkpoints import best_value, pruning
 from layerdrop_plugin.fairseq_adapter.checkpoints.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ def scheduled(best, **more):
     ("before", "after"),
     [
         (
-            {"extra_state": {"best": 2.5, "val_loss": 3.0, "train_iterator": {"epoch": 1}}},
+            {"extra_state": {"best": 2.5, "val_loss": 3.0, "metrics": {"train": []}, "train_iterator": {"epoch": 1}}},
             {"extra_state": {"train_iterator": {"epoch": 1}}},
         ),
         (
@@ -63,6 +64,19 @@ def test_it_stays_where_all_layers_are_kept(kept, left):
     weights = {"decoder.layers.0.w": 1, "decoder.layers.1.w": 2}
     state = {"model": weights, "args": Namespace(decoder_layers=2), "extra_state": {"best": 2.5, "val_loss": 3.0}}
     assert pruning.keeping(Checkpoint.of(state), {"decoder": Pruned(2, kept)}).extra_state == left
+
+
+def test_the_log_begins_anew_with_the_small_model(run, full, tmp_path):
+    """Of an epoch that was not over, the checkpoint holds the meters of the full model."""
+    options = ["--max-update", 14, "--disable-validation", "--log-interval", 3, "--save-dir"]
+    run("transformer", "--restore-file", full["transformer"], *options, tmp_path / "full")
+    small = ["--restore-file", tmp_path / "full" / "checkpoint_last.pt", "--encoder-layers-to-keep", "0,2"]
+    kept, reset = (
+        run("transformer", *small, *more, "--max-update", 15, *options[2:], tmp_path / name)
+        for name, more in (("kept", []), ("reset", ["--reset-meters"]))
+    )
+    assert kept.updates[15]["loss"] == reset.updates[15]["loss"]
+    assert kept.epochs[-1]["train_loss"] == reset.epochs[-1]["train_loss"]
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_what_belongs_to_the_full_models_training_is_left_out(full):
     state, _ = pruned_state(str(full["transformer"]), SPECS["transformer"])
     assert set(before) - set(state) == {"last_optimizer_state"}
     assert set(state) - set(before) == {"layerdrop"}
-    assert set(before["extra_state"]) - set(state["extra_state"]) == {"best", "val_loss"}
+    assert set(before["extra_state"]) - set(state["extra_state"]) == {"best", "val_loss", "metrics"}
     assert state["optimizer_history"] == before["optimizer_history"]  # the number of updates
     whole, _ = pruned_state(str(full["transformer"]), {}, dtype="float32")
     assert whole["extra_state"]["best"] == before["extra_state"]["best"]  # the same model still
