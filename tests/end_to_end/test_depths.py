@@ -21,6 +21,7 @@ from shared.trainings import (  # noqa: F401  fixtures
 )
 
 from layerdrop_plugin import depths
+from layerdrop_plugin.masks import dropped_groups
 
 LM = ["--layerdrop-depths", "2,1", "--decoder-layerdrop", "0", "--max-update", "12"]
 LOG = {
@@ -58,6 +59,22 @@ def test_the_mean_depth_stands_beside_the_loss(trained_lm):
     drawn = [len(depths.draw(trained, seed=1, update=u, forward_pass=0).kept["decoder"]) for u in range(12)]
     assert [float(log.updates[u + 1]["layerdrop_depth_dec"]) for u in range(12)] == drawn
     assert set(drawn) == {4, 2, 1}
+
+
+def test_with_a_rate_it_is_that_of_the_layers_that_ran(run, tmp_path):
+    options = [*LM, "--decoder-layerdrop", "0.5", "--max-update", 8, "--save-dir", tmp_path]
+    log = run("transformer_lm", *options)
+    trained = depths.parse("2,1", {"decoder": 4})
+    ran = []
+    for u in range(8):
+        key = {"seed": 1, "update": u, "forward_pass": 0}
+        depth = depths.draw(trained, **key)
+        full = 4 - sum(dropped_groups((0.5,) * 4, **key, name="decoder"))
+        ran.append(full if depth.name == "4" else len(depth.kept["decoder"]))
+    assert [float(log.updates[u + 1]["layerdrop_depth_dec"]) for u in range(8)] == ran
+    assert 3 in ran
+    line = "layers are dropped at their rates in forward passes at full depth; layerdrop_depth_dec: how many ran"
+    assert line in log.messages
 
 
 def test_full_depth_only_is_training_without_the_option_bit_for_bit(run, tmp_path):

@@ -52,6 +52,9 @@ def _log_depths(options: ModelOptions) -> None:
         stack: tuple(i for i in range(depth) if not any(i in d.kept[stack] for d in trained))
         for stack, depth in options.depths.items()
     }
+    if any(any(stack.layerdrop) for stack in options.stacks.values()):
+        names = " and ".join(f"layerdrop_depth_{SHORT[stack]}" for stack in options.depths)
+        logger.info("layers are dropped at their rates in forward passes at full depth; %s: how many ran", names)
     if any(never.values()):
         layers = _layers({stack: kept for stack, kept in never.items() if kept})
         logger.warning("not trained, as no depth of --layerdrop-depths has them: %s", layers)
