@@ -31,13 +31,24 @@ def install() -> None:
 
 def log(model: nn.Module, options: ModelOptions) -> None:
     """Say once what a training drops: the rates of each layer, and the layers that each trained depth runs."""
-    for stack in model.modules():
-        if isinstance(stack, LayerDropStack):
-            _log_rates(stack)
+    stacks = [module for module in model.modules() if isinstance(module, LayerDropStack)]
+    for stack in stacks:
+        _log_rates(stack)
+    if not any(any(stack.rates) or stack.dropping.groups or stack.dropping.depths for stack in stacks):
+        _warn_of_schedule(options)
     if isinstance(model, LayerDropTransformerAlignModel) and model.spared:
         logger.info("decoder layer %d, the --alignment-layer, is never dropped", model.alignment_layer)
     if options.trained_depths:
         _log_depths(options)
+
+
+def _warn_of_schedule(options: ModelOptions) -> None:
+    """Say that the schedule is of nothing; a sweep over rates may well have it beside a rate of 0."""
+    for time in ("warmup", "cooldown"):
+        updates = getattr(options.schedule, time)
+        if updates:
+            why = "as no drop rate is above 0 and there are no --layerdrop-depths"
+            logger.warning("--layerdrop-%s-updates %d does nothing, %s", time, updates, why)
 
 
 def _log_depths(options: ModelOptions) -> None:

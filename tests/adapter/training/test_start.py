@@ -40,6 +40,28 @@ def test_a_small_model_trained_from_scratch_was_never_pruned(arguments, train, t
     assert state["cfg"]["model"].decoder_layers == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "notes"),
+    [
+        (["--encoder-headdrop", "0", "--layerdrop-warmup-updates", "6"], ["warmup"]),
+        (["--layerdrop-warmup-updates", "6", "--layerdrop-cooldown-updates", "5"], ["warmup", "cooldown"]),
+        (["--decoder-layerdrop", "0.1", "--layerdrop-warmup-updates", "6"], []),
+        (["--decoder-ffndrop", "0.1", "--layerdrop-cooldown-updates", "5"], []),
+        (["--layerdrop-depths", "2", "--layerdrop-cooldown-updates", "5"], []),
+        ([], []),
+    ],
+)
+def test_a_schedule_of_nothing_is_noted(options, notes, arguments, make_trainer, caplog):
+    """A sweep over rates has it beside a rate of 0, too, so that it is no error."""
+    off = ["--encoder-layerdrop", "0", "--decoder-layerdrop", "0"]
+    with caplog.at_level(logging.WARNING, logger="layerdrop_plugin"):
+        make_trainer(*arguments, *off, *options, "--max-update", 20)
+    why = "does nothing, as no drop rate is above 0 and there are no --layerdrop-depths"
+    updates = {"warmup": 6, "cooldown": 5}
+    expected = [f"--layerdrop-{time}-updates {updates[time]} {why}" for time in notes]
+    assert [record.getMessage() for record in caplog.records] == expected
+
+
 def test_another_depth_is_one_line(arguments, full, make_trainer):
     trainer = make_trainer(*arguments, "--restore-file", full["transformer"], "--encoder-layers", 3)
     with pytest.raises(UserError) as error:
