@@ -256,6 +256,11 @@ ROWS: list[Row] = [
         "`--no-scale-embedding` is on instead of off: add --encoder-attention-heads 2 and leave out "
         "--no-scale-embedding.",
     ),
+    (
+        "fairseq-train",
+        f"{{translation_data}} {TRAIN} --best-checkpoint-metric los",
+        "`--best-checkpoint-metric` must be one of loss, nll_loss, ppl, but is 'los'; did you mean 'loss'?",
+    ),
     ("fairseq-train", f"{{translation_data}} {TRAIN} --restore-file {{missing}}", NOT_A_FILE),
     # names that nobody has registered
     (

@@ -27,7 +27,7 @@ from ..options import model_options
 from ..options.config import get, has, put, without
 from ..options.declared import KEEP, OPTIONS
 from ..options.model_options import ModelOptions
-from . import pretrained, start, steps, validation
+from . import known_metrics, pretrained, start, steps, validation
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +95,13 @@ def _build_model(original, cfg, task, *args, **kwargs):
             small = replace(small, trained_depths=depths.with_full_depth(small.trained_depths))
         elif trains:
             validation.check(cfg, options, small)
+            known_metrics.check(cfg, task, small)
     building = usable.building(owner) if loading else contextlib.nullcontext()
     with model_options.being_built(cfg, small), building, pretrained.pruned(cfg, plan, source):
         model = original(cfg, task, *args, **kwargs)
     if trains:
         steps.log(model, small)
+        known_metrics.install()
         if small.validate_depths:
             validation.install()
     model.layerdrop_plan = plan
