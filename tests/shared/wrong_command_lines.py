@@ -259,7 +259,7 @@ ROWS: list[Row] = [
     (
         "fairseq-train",
         f"{{translation_data}} {TRAIN} --best-checkpoint-metric los",
-        "`--best-checkpoint-metric` must be one of loss, nll_loss, ppl, but is 'los'; did you mean 'loss'?",
+        "`--best-checkpoint-metric` must be one of loss, ppl, but is 'los'; did you mean 'loss'?",
     ),
     ("fairseq-train", f"{{translation_data}} {TRAIN} --restore-file {{missing}}", NOT_A_FILE),
     # names that nobody has registered

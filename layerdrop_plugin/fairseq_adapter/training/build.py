@@ -95,7 +95,7 @@ def _build_model(original, cfg, task, *args, **kwargs):
             small = replace(small, trained_depths=depths.with_full_depth(small.trained_depths))
         elif trains:
             validation.check(cfg, options, small)
-            known_metrics.check(cfg, task, small)
+            known_metrics.check(cfg, task)
     building = usable.building(owner) if loading else contextlib.nullcontext()
     with model_options.being_built(cfg, small), building, pretrained.pruned(cfg, plan, source):
         model = original(cfg, task, *args, **kwargs)
