@@ -15,8 +15,11 @@ from .stacks import with_layerdrop, without_rates
 class EncoderDecoder(TransformerModel):
     """Comes before one of fairseq's models among the bases of ours: its options, and LayerDrop in both stacks."""
 
-    taken_from_elsewhere: tuple[tuple[str, str, str], ...] = ()
-    """Options that fairseq's model reads as its own, with group and name of what they are in YAML."""
+    taken_from_elsewhere = ()  # type: tuple[tuple[str, str, str], ...]
+    """Options that fairseq's model reads as its own, with group and name of what they are in YAML.
+
+    An annotation would be text, with which torch 1.13 can't script the model.
+    """
 
     @classmethod
     def add_args(cls, parser):
