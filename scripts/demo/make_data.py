@@ -14,6 +14,7 @@ from cldr_pairs import pairs
 from tqdm import tqdm
 
 HELD_OUT = {"valid": 500, "test": 1000}
+"""Pairs that are not for training, but at most a tenth of these."""
 
 
 def main() -> None:
@@ -40,9 +41,9 @@ def parse_args() -> argparse.Namespace:
 
 def split_pairs(train: int, seed: int) -> dict[str, list[tuple[str, str]]]:
     """No English sentence is drawn twice, so none of the held-out ones is in training."""
-    total = train + sum(HELD_OUT.values())
+    sizes = {**{split: min(size, train // 10) for split, size in HELD_OUT.items()}, "train": train}
+    total = sum(sizes.values())
     drawn = iter(tqdm(pairs(total, seed), total=total, desc="pairs", file=sys.stderr, disable=None))
-    sizes = {**HELD_OUT, "train": train}
     return {split: [next(drawn) for _ in range(size)] for split, size in sizes.items()}
 
 

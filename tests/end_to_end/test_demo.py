@@ -12,7 +12,7 @@ import pytest
 pytestmark = [pytest.mark.recipe, pytest.mark.slow]
 
 DEMO = Path(__file__).parents[2] / "scripts" / "demo.sh"
-TINY = {"UPDATES": "10", "PAIRS": "1000", "DEPTHS": "3 1", "LM_DEPTHS": "6 3"}
+TINY = {"UPDATES": "10", "RATE": "0.5", "PAIRS": "1000", "DEPTHS": "3 1", "LM_DEPTHS": "6 3"}
 
 
 @pytest.fixture(scope="module")

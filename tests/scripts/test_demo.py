@@ -33,10 +33,11 @@ def test_the_same_seed_gives_the_same_pairs():
     assert list(cldr_pairs.pairs(300, seed=1)) != list(cldr_pairs.pairs(300, seed=2))
 
 
-def test_no_held_out_source_is_in_training():
-    splits = make_data.split_pairs(2000, seed=1)
+@pytest.mark.parametrize(("train", "valid", "test"), [(1000, 100, 100), (10000, 500, 1000)])
+def test_no_held_out_source_is_in_training(train, valid, test):
+    splits = make_data.split_pairs(train, seed=1)
     sources = [english for rows in splits.values() for english, _ in rows]
-    assert {split: len(rows) for split, rows in splits.items()} == {"valid": 500, "test": 1000, "train": 2000}
+    assert {split: len(rows) for split, rows in splits.items()} == {"valid": valid, "test": test, "train": train}
     assert len(set(sources)) == len(sources)
 
 
