@@ -23,7 +23,7 @@ source "$(dirname "$0")/recipes/stages.sh"
 : "${KEEP:=$(sized every_other:3+every_other:3 every_other:2+every_other:2)}"
 : "${PAIR:=en-de}" "${REMOVE_BPE:=subword_nmt}"
 : "${BEAM:=$(sized 5 2)}" "${LENPEN:=1}" "${SHARDS:=$(sized 8 2)}"
-: "${UPDATES:=$(sized 3000 12)}" "${LR:=0.0005}" "${SEED:=1}"
+: "${UPDATES:=$(sized 3000 6)}" "${LR:=0.0005}" "${SEED:=1}"
 : "${TOKENS:=$(sized 4000 1200)}" "${UPDATE_FREQ:=1}" "${WEIGHT:=0}" "${TEMPERATURE:=1}"
 SEARCH="--beam $BEAM --lenpen $LENPEN --max-len-a 1.2 --max-len-b 10 --max-tokens $TOKENS" # a bad model rambles
 STACKS="encoder decoder" SOURCE=${PAIR%-*} TARGET=${PAIR#*-} TEACHER=$(absolute "$TEACHER") BIN=$(absolute "$BIN")
@@ -43,7 +43,8 @@ prepare() {
     run fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary --destdir "$BIN" \
       --trainpref "$OUT/raw/train" --validpref "$OUT/raw/valid" --testpref "$OUT/raw/test"
     run fairseq-train "$BIN" --user-dir layerdrop_plugin $MODEL --criterion label_smoothed_cross_entropy \
-      --optimizer adam --lr 0.005 --max-tokens "$TOKENS" --max-update 24 --cpu --save-dir "$OUT/teacher"
+      --optimizer adam --lr 0.005 --max-tokens "$TOKENS" --max-update 8 --cpu --disable-validation \
+      --no-epoch-checkpoints --save-dir "$OUT/teacher"
   fi
   local file
   for file in "$TEACHER" "$BIN/dict.$SOURCE.txt" "$BIN/dict.$TARGET.txt" "$BIN/train.$PAIR.$SOURCE.idx"; do

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.recipe
 
 
 def test_it_ends_with_tables_and_a_plot(recipe, tmp_path):
-    settings = {"RATES": "0.5", "TRAIN_DEPTHS": "3", "SMALL": "3", "DEPTHS": "6 3", "UPDATES": "10"}
+    settings = {"RATES": "0.5", "TRAIN_DEPTHS": "3", "SMALL": "3", "DEPTHS": "6 3", "UPDATES": "4"}
     done = recipe("benchmarks/translation", tmp_path, **settings)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "|" in line]
     assert rows[0] == ["trained", "6+6", "3+3", "training"]
