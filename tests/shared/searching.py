@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import pytest
 
@@ -52,11 +53,24 @@ def table_of(output):
     return [line.split() for line in lines[1:end]]
 
 
-@pytest.fixture(scope="module")
-def translation(full, data, command, tmp_path_factory):
-    """A search of both stacks by the real command; the finished process, and the folder with its files."""
-    folder = tmp_path_factory.mktemp("translation")
-    argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
-    argv += ["--report-subset", "test", "--json", "found.json", "--csv", "found.csv"]
-    argv += ["--report", "found.html"]
-    return command("layerdrop-search", *argv, cwd=folder), folder
+class Written(NamedTuple):
+    """What a process wrote."""
+
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def translation(full, data, command, made_once):
+    """A search of both stacks by the real command: what it wrote, and the folder with its files."""
+
+    def search(folder):
+        argv = [data["transformer"], "--path", full["transformer"], *SLOW, "--strategy", "exhaustive"]
+        argv += ["--report-subset", "test", "--json", "found.json", "--csv", "found.csv"]
+        (folder / "files").mkdir()
+        done = command("layerdrop-search", *argv, "--report", "found.html", cwd=folder / "files")
+        for name in Written._fields:
+            (folder / name).write_text(getattr(done, name), encoding="utf-8")
+
+    folder = made_once("search", search)
+    return Written(*((folder / name).read_text(encoding="utf-8") for name in Written._fields)), folder / "files"
