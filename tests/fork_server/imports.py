@@ -70,9 +70,10 @@ def learn_to_parse():
     generation.add_argument("--arch", default="wav2vec2")  # as fairseq-generate does
     for parser, *argv in (
         (training(), "--arch", "transformer", criterion, "label_smoothed_cross_entropy", "--optimizer", "adam"),
-        (training(), "--arch", "transformer_lm", task, "language_modeling", "--optimizer", "adam"),
+        (training(), "--arch", "transformer", task, "language_modeling", "--optimizer", "adam"),  # as for our models
         (training(), "--arch", "roberta", task, "masked_lm", criterion, "masked_lm", "--optimizer", "adam"),
         (options.get_validation_parser(), task, "translation"),
+        (options.get_validation_parser(), task, "translation", criterion, "label_smoothed_cross_entropy"),
         (generation,),
         (options.get_eval_lm_parser(),),
     ):
