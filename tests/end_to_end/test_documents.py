@@ -48,6 +48,7 @@ def folder(tmp_path_factory, run):
     (folder / "configs").symlink_to(ROOT / "configs")
     run(f"python '{ROOT}/scripts/demo/make_data.py' --out demo --pairs 1000 --pieces 300", folder)
     pieces = folder / "demo/pieces"
+    run(f"sed -i '21,$d' '{pieces}'/valid.* '{pieces}'/test.*", folder)
     run(
         "fairseq-preprocess --source-lang en --target-lang de --joined-dictionary --destdir demo/bin "
         f"--trainpref '{pieces}/train' --validpref '{pieces}/valid' --testpref '{pieces}/test'",
