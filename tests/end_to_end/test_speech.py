@@ -57,7 +57,7 @@ def shares(log, name="layerdrop_enc"):
 def test_a_run_that_is_started_again_goes_on_as_it_would_have(model, arguments, train, tmp_path):
     """What wav2vec 2.0 and HuBERT mask of the sound, numpy draws, whose state fairseq does not save."""
     once, twice, logs = tmp_path / "once", tmp_path / "twice", []
-    for updates, folder in ((6, once), (3, twice), (6, twice)):
+    for updates, folder in ((4, once), (2, twice), (4, twice)):
         argv = arguments(model, "--max-update", updates, "--save-dir", folder)
         with listening() as lines:
             train(*argv)
@@ -202,10 +202,16 @@ def test_two_workers_with_the_default_backend(arguments, torchrun, tmp_path):
     two = ["--distributed-backend", "gloo", "--max-tokens", 8000, "--user-dir", WORKERS, "--max-update", 5]
     half = ["--encoder-layerdrop", 0.5, "--decoder-layerdrop", 0.5]
     rates = {"wav2vec2": half[:2], "wav2vec_ctc": ["--layerdrop", 0.5], "s2t_conformer": half}
+    jobs = {}
     for model, options in rates.items():
-        folder = tmp_path / model
         frozen = ["--freeze-finetune-updates", 3] if model in PRETRAINED else []
-        log = torchrun("fairseq-train", *arguments(model, *options, *two, *frozen, "--save-dir", folder)).stdout
+        jobs[model] = arguments(model, *options, *two, *frozen, "--save-dir", tmp_path / model)
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    written = torchrun("python", WORKERS / "train_each.py", tmp_path / "jobs.json").stdout
+    _, *logs = re.split(r"^= (.*) =$", written, flags=re.MULTILINE)
+    assert logs[::2] == list(rates)
+    for (model, options), log in zip(rates.items(), logs[1::2]):
+        folder = tmp_path / model
         assert "training on 2 devices" in log
         assert "'ddp_backend': 'pytorch_ddp'" in log
         assert (folder / "weights.0").read_text() == (folder / "weights.1").read_text()

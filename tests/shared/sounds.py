@@ -15,6 +15,7 @@ SAMPLES = 400  # of a letter's tone
 TRAINING = [
     *("--optimizer", "adam", "--lr", "0.001", "--max-tokens", "20000", "--cpu", "--seed", "1", "--num-workers", "0"),
     *("--no-progress-bar", "--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints"),
+    *("--save-interval", "99", "--validate-interval", "99"),  # an epoch is few updates; at the end, both are done
 ]
 SIZES = [
     *("--encoder-layers", "4", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "24"),
