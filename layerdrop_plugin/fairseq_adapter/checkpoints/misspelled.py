@@ -54,7 +54,7 @@ def _plain(name: str) -> str:
 
 
 def _looks_like_ours(name: str) -> bool:
-    return bool(WORDS.search(name)) or max(_likeness(name, known) for known in NAMES) >= ALIKE
+    return bool(WORDS.search(name) or difflib.get_close_matches(name, NAMES, 1, ALIKE))
 
 
 def _likeness(name: str, known: str) -> float:
