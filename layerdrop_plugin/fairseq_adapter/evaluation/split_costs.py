@@ -25,6 +25,7 @@ class SplitCosts(NamedTuple):
         seconds: a sentence.
         full: the whole model's parameters and bytes.
         layers: by searched stack, each layer's parameters and bytes.
+        noted: bytes that go with the first layer: what training noted of the whole model.
     """
 
     stacks: Mapping[str, int]
@@ -32,10 +33,12 @@ class SplitCosts(NamedTuple):
     seconds: CostModel
     full: tuple[int, int]
     layers: Mapping[str, Sequence[tuple[int, int]]]
+    noted: int = 0
 
     def of(self, split: Split) -> Cost:
         """Return what a split costs; where a stack's layers have different sizes, at most."""
-        saved = [0, 0]
+        is_whole = all(keep == self.stacks[name] for name, keep in zip(self.layers, split))
+        saved = [0, 0 if is_whole else self.noted]
         for keep, layers in zip(split, self.layers.values()):
             for kind in (0, 1):
                 saved[kind] += sum(sorted(layer[kind] for layer in layers)[: len(layers) - keep])
@@ -54,15 +57,38 @@ def costs(evaluation: Evaluation, plan: Plan, seconds: CostModel, path: str | No
     """
     depths = {name: len(stack) for name, stack in evaluation.stacks.items()}
     full = tuple(tuple(range(depth)) for depth in depths.values())
-    count, size = parameters(evaluation, full), _size(path, plan, full, depths)
-    layers: dict[str, list[tuple[int, int]]] = {}
+    count, each, free = parameters(evaluation, full), {}, {}
     for stack, needed in zip(plan.stacks, plan.needed):
-        without = [_without(full, depths, stack, layer) for layer in range(depths[stack])]
-        each = [count - parameters(evaluation, candidate) for candidate in without]
-        free = min((i for i in range(depths[stack]) if i not in needed), key=each.__getitem__)
-        saved = size - _size(path, plan, without[free], depths) if depths[stack] > 1 else 0
-        layers[stack] = [(number, saved) for number in each]
-    return SplitCosts(dict(zip(plan.stacks, plan.depths)), depths, seconds, (count, size), layers)
+        each[stack] = [count - parameters(evaluation, _without(full, depths, stack, i)) for i in range(depths[stack])]
+        free[stack] = sorted({*range(depths[stack])} - {*needed}, key=each[stack].__getitem__)
+    size, noted, saved = (0, 0, {}) if path is None else _bytes(path, plan, full, depths, free)
+    layers = {stack: [(number, saved.get(stack, 0)) for number in each[stack]] for stack in plan.stacks}
+    return SplitCosts(dict(zip(plan.stacks, plan.depths)), depths, seconds, (count, size), layers, noted)
+
+
+def _bytes(
+    path: str, plan: Plan, full: Candidate, depths: Mapping[str, int], free: Mapping[str, list[int]]
+) -> tuple[int, int, dict[str, int]]:
+    """Return the bytes of the whole model's file, those that go with its first layer, and by stack a layer's.
+
+    Args:
+        free: by searched stack, the layers that may go, the smallest first.
+    """
+    size = _size(path, plan, full, depths)
+    deep = max(free, key=lambda stack: len(free[stack]))
+    if depths[deep] < 2 or not free[deep]:
+        return size, 0, {}
+    first = _without(full, depths, deep, free[deep][0])
+    pruned, noted, saved = _size(path, plan, first, depths), 0, {}
+    for stack, layers in free.items():
+        if stack != deep and depths[stack] > 1 and layers:
+            saved[stack] = pruned - _size(path, plan, _without(first, depths, stack, layers[0]), depths)
+    if depths[deep] > 2 and len(free[deep]) > 1:
+        saved[deep] = pruned - _size(path, plan, _without(first, depths, deep, free[deep][1]), depths)
+        noted = size - pruned - saved[deep]
+    else:
+        saved[deep] = size - pruned
+    return size, noted, saved
 
 
 def size_of(path: str, plan: Plan, whole: Mapping[str, Kept]) -> int:
@@ -72,8 +98,8 @@ def size_of(path: str, plan: Plan, whole: Mapping[str, Kept]) -> int:
     return file_size(path, {**held, **specs})
 
 
-def _size(path: str | None, plan: Plan, candidate: Candidate, depths: Mapping[str, int]) -> int:
-    return 0 if path is None else size_of(path, plan, dict(zip(depths, candidate)))
+def _size(path: str, plan: Plan, candidate: Candidate, depths: Mapping[str, int]) -> int:
+    return size_of(path, plan, dict(zip(depths, candidate)))
 
 
 def _without(full: Candidate, depths: Mapping[str, int], stack: str, layer: int) -> Candidate:
