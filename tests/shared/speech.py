@@ -12,6 +12,7 @@ from fairseq import models
 from fairseq.data import Dictionary
 from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
+from shared.versions import FAIRSEQ_FIXED
 
 from layerdrop_plugin.dropping import LayerDropStack
 
@@ -71,6 +72,9 @@ MODELS = {
     "s2t_conformer": Speech("s2t_conformer", {**TEXT, "conv_channels": 8, "fp16": False}, ("encoder", "decoder")),
     "convtransformer": Speech("convtransformer", {**TEXT, "conv_out_channels": 2}, ("encoder", "decoder")),
 }
+if FAIRSEQ_FIXED:  # it builds neither: 'layer_idx' for conformer layers, 'autoregressive' of HubertCtcConfig
+    for name in ("wav2vec2 conformer", "wav2vec2 rel_pos", "hubert_ctc"):
+        del MODELS[name]
 
 
 class Task(FairseqTask):

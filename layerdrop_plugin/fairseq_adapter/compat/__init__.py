@@ -31,6 +31,7 @@ from . import (
     safe_loading,
     seeds_between_threads,
     spawned_worker_errors,
+    unseeded_spans,
     user_dir_lookup,
 )
 
@@ -52,6 +53,7 @@ PATCHES = (
     process_group_end,
     reading_ahead,
     seeds_between_threads,
+    unseeded_spans,
     repeated_ngrams,
     last_batch,
     pretrained_bart_task,

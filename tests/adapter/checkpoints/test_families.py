@@ -10,6 +10,7 @@ from fairseq.models import MODEL_REGISTRY
 from omegaconf import OmegaConf
 from shared.by_hand import build, cut, equal, options_of, save
 from shared.tiny_families import TINY
+from shared.versions import FAIRSEQ_FIXED
 
 from layerdrop_plugin import families
 from layerdrop_plugin.fairseq_adapter.checkpoints import write_pruned
@@ -121,6 +122,7 @@ def test_yaml_of_a_model_of_fairseqs_own_may_ask_for_layers(name):
     )
 
 
+@pytest.mark.skipif(FAIRSEQ_FIXED, reason="the table is that of fairseq 0.12.2")
 def test_the_table_has_every_model_of_fairseq():
     names = [name for name, model in MODEL_REGISTRY.items() if model.__module__.partition(".")[0] == "fairseq"]
     assert len(names) >= 40

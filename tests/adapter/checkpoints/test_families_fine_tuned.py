@@ -9,6 +9,7 @@ import torch
 from fairseq import checkpoint_utils, models
 from shared.by_hand import build, cut, equal, options_of, save
 from shared.tiny_families import TINY, TOKENS, Tiny, WordsTask, waves
+from shared.versions import FAIRSEQ_FIXED
 
 from layerdrop_plugin.fairseq_adapter.checkpoints import write_pruned
 from layerdrop_plugin.fairseq_adapter.checkpoints.describe import describe
@@ -18,6 +19,7 @@ DECODER = {
     **{"decoder_layers": 4, "decoder_embed_dim": 16, "decoder_ffn_embed_dim": 24, "decoder_attention_heads": 2},
     **{"max_target_positions": 64, "autoregressive": True, "encoder_embed_dim": 16},
 }
+NEWER = {"load_ema": False, "freeze_regex": None} if FAIRSEQ_FIXED else {}
 PRETRAINED = {
     "wav2vec2": {"_name": "audio_pretraining", "data": ".", "normalize": False},
     "hubert": {"_name": "hubert_pretraining", "data": ".", "normalize": False, "fine_tuning": False, "labels": ["km"]},
@@ -57,11 +59,13 @@ FINE_TUNED = {
     ),
     "xm_transformer": Tiny(
         "xm_transformer",
-        {**DECODER, "adaptor_n_layers": 0, "adaptor_proj": True, "w2v_args": None},
+        {**DECODER, "adaptor_n_layers": 0, "adaptor_proj": True, "w2v_args": None, **NEWER},
         listen_and_translate,
         {"encoder": (f"encoder.{ENCODER}",), "decoder": ("decoder.layers",)},
     ),
 }
+if FAIRSEQ_FIXED:  # it builds none of the first, and of the second none whose encoder is not 512 wide
+    del FINE_TUNED["hubert_ctc"], FINE_TUNED["wav2vec_seq2seq"]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +158,7 @@ def test_options_of_before_2020(pretrained, tmp_path):
     assert same("wav2vec_ctc", load("wav2vec_ctc", str(tmp_path / "small.pt"))[0], expected)
 
 
-@pytest.mark.parametrize("name", ["wav2vec_ctc", "hubert_ctc"])
+@pytest.mark.parametrize("name", [name for name in FINE_TUNED if name.endswith("_ctc")])
 def test_fine_tuning_a_pruned_model_builds_its_depth(name, pretrained, tmp_path):
     kind = "hubert" if name == "hubert_ctc" else "wav2vec2"
     small = str(tmp_path / "small.pt")
@@ -165,6 +169,7 @@ def test_fine_tuning_a_pruned_model_builds_its_depth(name, pretrained, tmp_path)
     assert equal(*features)
 
 
+@pytest.mark.skipif(FAIRSEQ_FIXED, reason="it has no wav2vec_seq2seq of this size")
 def test_the_options_of_the_model_inside_are_those_that_fairseq_would_take(pretrained, tmp_path):
     """Not what its file says to write to; dropout as it is set around it."""
     _, path = fine_tuned("wav2vec_seq2seq", pretrained, tmp_path / "full.pt")
@@ -182,6 +187,7 @@ def test_the_options_of_the_model_inside_are_those_that_fairseq_would_take(pretr
     assert (options["criterion"], options["lr_scheduler"]) == (None, None)
 
 
+@pytest.mark.skipif(FAIRSEQ_FIXED, reason="it has no wav2vec_seq2seq of this size")
 def test_an_inner_model_that_is_not_there(pretrained, tmp_path):
     _, path = fine_tuned("wav2vec_seq2seq", pretrained, tmp_path / "full.pt")
     with pytest.raises(ValueError) as error:

@@ -211,6 +211,7 @@ NOTHING_AT_INFERENCE = {
     *("mask_channel_other", "no_mask_channel_overlap", "mask_channel_min_space"),
     *("max_positions", "checkpoint_activations", "required_seq_len_multiple", "fp16"),  # of padding, which is masked
     *("depthwise_conv_kernel_size", "attn_type", "pos_enc_type"),  # of conformer layers
+    *("adp_num", "adp_dim", "adp_act_fn", "adp_trf_idx"),  # of layers with adapters, which `layer_type` refuses
 }
 
 
