@@ -49,8 +49,15 @@ def pytest_configure():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
-    """Let several workers begin with what takes longest."""
+    """Mark what runs commands as slow, and let several workers begin with what takes longest.
+
+    The server of whose forks commands run takes ten seconds of CPU to start.
+    """
+    for item in items:
+        if "fork_server" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
     if "PYTEST_XDIST_WORKER" in os.environ:
         paths = [ROOT / "tests" / name for name in FIRST]
         items.sort(key=lambda item: paths.index(item.path) if item.path in paths else len(paths))

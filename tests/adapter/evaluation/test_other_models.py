@@ -13,6 +13,8 @@ from shared.text_models import TEXT_MODELS, argv_of
 from layerdrop_plugin.fairseq_adapter.evaluation import generation, hidden_states, part_costs, running_cost
 from layerdrop_plugin.fairseq_adapter.evaluation.evaluation import Tally
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["--label-smoothing", "0.1"]
 PAIRS = ["--task", "multilingual_translation", "--lang-pairs", "en-de,fr-de"]
 OTHERS = {
