@@ -184,6 +184,7 @@ def test_colors_that_every_reader_tells_apart(seen):
     assert nearest > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "start"), [("a.png", b"\x89PNG"), ("b.svg", b"<?xml"), ("c.pdf", b"%PDF")])
 def test_the_ending_says_the_format_and_the_same_values_are_the_same_file(path, start):
     pytest.importorskip("matplotlib")

@@ -210,6 +210,7 @@ def outputs_of(model, tokens):
     return model(tokens, None, tokens)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pruned_at_load_it_is_the_model_without_those_layers_bit_for_bit(family, trained, load_model, tokens):
     model, _ = load_model(trained(family))
