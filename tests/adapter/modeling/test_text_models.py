@@ -17,6 +17,8 @@ from shared.trainings import assert_same_training
 
 from layerdrop_plugin.dropping import LayerDropStack
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = list(TEXT_MODELS)
 DISTINCT = ["bart", "transformer_align", "iterative_nonautoregressive_transformer"]
 """The others have the last one's decoder, and run it once."""
@@ -210,7 +212,6 @@ def outputs_of(model, tokens):
     return model(tokens, None, tokens)[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pruned_at_load_it_is_the_model_without_those_layers_bit_for_bit(family, trained, load_model, tokens):
     model, _ = load_model(trained(family))
@@ -232,7 +233,6 @@ def test_pruned_at_load_it_is_the_model_without_those_layers_bit_for_bit(family,
     assert torch.equal(small, running)
 
 
-@pytest.mark.slow
 def test_a_training_that_is_started_again_ends_as_one_that_was_not(train, tiny, aligned, tmp_path):
     argv = [aligned, *argv_of(tiny, "iterative_nonautoregressive_transformer"), *RATES, "--save-dir"]
     train(*argv, tmp_path / "whole", "--max-update", 5)
