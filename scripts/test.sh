@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks style, types and behavior; ends with status 0 when all is well.
-#   bash scripts/test.sh                      everything: about ten minutes on two cores
-#   bash scripts/test.sh --quick              all but the end-to-end tests and those that are slow: about two
+#   bash scripts/test.sh                      everything: about seven minutes on two idle cores
+#   bash scripts/test.sh --quick              all but the end-to-end tests and those that are slow: one and a half
 #   bash scripts/test.sh -n 4 -k pruning -x   other arguments go to pytest, after -n auto --maxprocesses 8
 set -euo pipefail
 case "${1-}" in -h | --help) sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$0" && exit ;; esac
