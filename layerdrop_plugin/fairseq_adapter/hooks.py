@@ -1,8 +1,9 @@
-"""Put a function of ours around one of fairseq's."""
+"""Put a function of ours around one of fairseq's, or in the place of one that a module of fairseq's sees."""
 
 from __future__ import annotations
 
 import functools
+import types
 from typing import Any, Callable
 
 PATCHES = "layerdrop_patches"
@@ -40,3 +41,21 @@ def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
 
     setattr(wrapped, PATCHES, (*around, patch))
     setattr(owner, name, wrapped)
+
+
+class Instead(types.ModuleType):
+    """A module as another one sees it: some attributes are others, all else is the same."""
+
+    def __init__(self, module: types.ModuleType, **others: Any) -> None:
+        super().__init__(module.__name__)
+        self.__dict__.update(others, layerdrop_module=module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["layerdrop_module"], name)
+
+
+def replace(owner: types.ModuleType, name: str, **others: Any) -> None:
+    """Let `owner` see its module `name` with other attributes. A second call changes nothing."""
+    seen = getattr(owner, name)
+    if not isinstance(seen, Instead):
+        setattr(owner, name, Instead(seen, **others))

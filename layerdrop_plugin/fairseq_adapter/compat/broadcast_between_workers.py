@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from .. import hooks
+
 
 def needed() -> str | None:
     """Return the reason, where torch refuses what a worker sends and fairseq does not ask it to take everything."""
@@ -30,19 +32,11 @@ def apply() -> None:
     """Let the workers of one run send each other any object."""
     from fairseq.distributed import utils
 
-    if not isinstance(utils.torch, _TrustingTorch):
-        utils.torch = _TrustingTorch("torch")
+    hooks.replace(utils, "torch", load=_load_any)
 
 
-class _TrustingTorch(types.ModuleType):
-    """The torch that `fairseq.distributed.utils` sees: its `load` takes any object, all else is the same."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-    @staticmethod
-    def load(f: Any, **kwargs: Any) -> Any:
-        return torch.load(f, weights_only=False, **kwargs)
+def _load_any(f: Any, **kwargs: Any) -> Any:
+    return torch.load(f, weights_only=False, **kwargs)
 
 
 def _torch_refuses() -> bool:

@@ -15,7 +15,6 @@ import contextlib
 import logging
 import os
 import sys
-import types
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, Callable
@@ -46,7 +45,7 @@ def needed() -> str | None:
     """Return the reason, where fairseq still reads checkpoints by torch's own `load`."""
     from fairseq import checkpoint_utils
 
-    if isinstance(checkpoint_utils.torch, _SafeTorch):
+    if isinstance(checkpoint_utils.torch, hooks.Instead):
         return None
     return f"torch {torch.__version__} would refuse fairseq's checkpoints or run code that they hold"
 
@@ -55,8 +54,7 @@ def apply() -> None:
     """Let fairseq's modules read files by functions of ours; torch learns the known objects for a user's own calls."""
     from fairseq import checkpoint_utils
 
-    if not isinstance(checkpoint_utils.torch, _SafeTorch):
-        checkpoint_utils.torch = _SafeTorch("torch")
+    hooks.replace(checkpoint_utils, "torch", load=_load)
     hooks.wrap(torch, "load", _load_for_fairseq)
     if TORCH_TAKES_NAMES:  # for the user's own calls of torch.load
         with one_line():
@@ -75,14 +73,8 @@ def _load_for_fairseq(original: Callable[..., Any], f: Any, *args: Any, **kwargs
         return read_any(os.fspath(path), args[0] if args else kwargs.get("map_location"))
 
 
-class _SafeTorch(types.ModuleType):
-    """The torch that `fairseq.checkpoint_utils` sees: its `load` is `read`, all else is the same."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-    @staticmethod
-    def load(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
-        with one_line():
-            path = f if isinstance(f, str) else f.name
-            return saved_options.disarm(read(path, *_reading.get()), path)
+def _load(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
+    """Stand for `torch.load` in `fairseq.checkpoint_utils`."""
+    with one_line():
+        path = f if isinstance(f, str) else f.name
+        return saved_options.disarm(read(path, *_reading.get()), path)

@@ -6,10 +6,11 @@ names one for each sample. fairseq 0.12.2 draws them from numpy's own generator.
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import numpy
+
+from .. import hooks
 
 
 def needed() -> str | None:
@@ -31,25 +32,8 @@ def apply() -> None:
     """Let generators without a seed take theirs from numpy's own, which the training's seed sets."""
     from fairseq.data import data_utils
 
-    if not isinstance(data_utils.np, _Numpy):
-        data_utils.np = _Numpy("numpy")
+    hooks.replace(data_utils, "np", random=hooks.Instead(numpy.random, default_rng=_seeded))
 
 
-class _Numpy(types.ModuleType):
-    """The numpy that `fairseq.data.data_utils` sees: `random.default_rng` has a seed, all else is the same."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.random = _Random("numpy.random")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(numpy, name)
-
-
-class _Random(types.ModuleType):
-    def __getattr__(self, name: str) -> Any:
-        return getattr(numpy.random, name)
-
-    @staticmethod
-    def default_rng(seed: Any = None) -> numpy.random.Generator:
-        return numpy.random.default_rng(numpy.random.randint(2**31) if seed is None else seed)
+def _seeded(seed: Any = None) -> numpy.random.Generator:
+    return numpy.random.default_rng(numpy.random.randint(2**31) if seed is None else seed)

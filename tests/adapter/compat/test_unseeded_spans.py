@@ -30,12 +30,14 @@ def test_a_generator_without_a_seed_is_seen_as_the_fault(monkeypatch):
 
 
 @pytest.mark.parametrize("given", [(), (7,)])
-def test_generators_take_their_seed_from_numpys_own_where_they_have_none(given):
-    seen, drawn = unseeded_spans._Numpy("numpy"), []
+def test_generators_take_their_seed_from_numpys_own_where_they_have_none(given, monkeypatch):
+    monkeypatch.setattr(data_utils, "np", numpy)
+    unseeded_spans.apply()
+    drawn = []
     for seed in (3, 3, 4):
         numpy.random.seed(seed)
-        drawn.append(seen.random.default_rng(*given).random())
+        drawn.append(data_utils.np.random.default_rng(*given).random())
     assert drawn[0] == drawn[1]
     assert (drawn[0] == drawn[2]) == bool(given)
-    assert seen.full is numpy.full
-    assert seen.random.seed == numpy.random.seed
+    assert data_utils.np.full is numpy.full
+    assert data_utils.np.random.seed == numpy.random.seed
