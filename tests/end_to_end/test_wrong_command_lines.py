@@ -13,7 +13,9 @@ import pytest
 import torch
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY
-from shared.wrong_command_lines import ROWS
+from shared import wrong_command_lines, wrong_overrides
+
+ROWS = [*wrong_command_lines.ROWS, *wrong_overrides.ROWS]
 
 NINES = "9" * 4000
 VALUES = {
